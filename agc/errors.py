@@ -1,0 +1,22 @@
+"""The error that a user can mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Bad input: a message of one line that names the bad value and what is allowed.
+
+    The command line prints it without a traceback and exits with 2.
+    """
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
+    """Error for a name that is not among ``allowed``, with its nearest match."""
+    names = sorted(allowed)
+    near = get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"
+    return UserError(f"unknown {kind} {name!r}{hint} (known: {listed})")
