@@ -1,0 +1,50 @@
+"""Axis of architectures: any timm network, and those that the files here register with timm.
+
+Names are read from the sources, so that planning a grid need not import timm (10 seconds).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pkgutil
+import re
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+_REGISTERED = re.compile(r"^@register_model[^\n]*\n(?:@[^\n]*\n)*def (\w+)\(", re.MULTILINE)
+GROUP = "agc.architectures"
+
+
+@cache
+def own_names() -> tuple[str, ...]:
+    """Names that the files of this folder, and packages with an entry point, register."""
+    sources = [Path(folder).glob("*.py") for folder in __path__]
+    found = {name for files in sources for file in files for name in _names_in(file)}
+    for point in entry_points(group=GROUP):
+        spec = importlib.util.find_spec(point.module)
+        if spec is not None and spec.origin is not None:
+            found.update(_names_in(Path(spec.origin)))
+    return tuple(sorted(found))
+
+
+@cache
+def timm_names() -> tuple[str, ...]:
+    """Names that the installed timm registers by itself."""
+    spec = importlib.util.find_spec("timm")
+    if spec is None or spec.origin is None:
+        return ()
+    files = Path(spec.origin).parent.joinpath("models").glob("*.py")
+    return tuple(sorted({name for file in files for name in _names_in(file)}))
+
+
+def register_all() -> None:
+    """Import every file that registers networks with timm."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    for point in entry_points(group=GROUP):
+        point.load()
+
+
+def _names_in(file: Path) -> list[str]:
+    return _REGISTERED.findall(file.read_text(encoding="utf-8"))

@@ -1,0 +1,234 @@
+"""A cell: the only description of a training run. Typed, validated, hashable, free of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agc.architectures import own_names, timm_names
+from agc.errors import UserError, unknown
+from agc.files import read_json, write_json
+from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+
+SCHEMA = 1
+"""Version of the files of a cell."""
+
+REVISION = 1
+"""Bumped by hand when a change of code changes results; part of every cell's hash."""
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Choice(_Strict):
+    """One entry of an axis, with its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Optimizer(_Strict):
+    """Optimizer by torch's (``sgd``) or timm's name; weight decay acts on all parameters."""
+
+    name: str = "sgd"
+    lr: Positive = 0.1
+    momentum: NonNegative = 0.9
+    nesterov: bool = True
+    weight_decay: NonNegative = 5e-4
+
+
+class LearningRate(_Strict):
+    """Learning-rate schedule, stepped once an epoch after an optional linear warm-up.
+
+    Attributes:
+        name: ``step`` multiplies by ``factor`` at each milestone; ``cosine`` falls to 0.
+        milestones: fractions of the training.
+        factor: of the ``step`` schedule.
+        warmup: epochs.
+    """
+
+    name: Literal["step", "cosine", "constant"] = "step"
+    milestones: tuple[Fraction, ...] = (0.5, 0.75)
+    factor: Fraction = 0.1
+    warmup: Annotated[int, Field(ge=0)] = 0
+
+
+class Augmentation(_Strict):
+    """Random crop after ``crop`` pixels of zero padding, and horizontal flip."""
+
+    crop: Annotated[int, Field(ge=0)] = 0
+    flip: bool = False
+
+
+class Training(_Strict):
+    """Hyper-parameters that all axes share.
+
+    Attributes:
+        validation: held out of the training images: a fraction below 1, or a number of images.
+        clip_norm: largest norm of the corrected gradient, or null.
+        precision: ``bfloat16`` is autocast over float32 weights.
+    """
+
+    epochs: Count = 12
+    batch_size: Count = 64
+    validation: Positive = 0.1
+    optimizer: Optimizer = Optimizer()
+    schedule: LearningRate = LearningRate()
+    augmentation: Augmentation = Augmentation()
+    clip_norm: Positive | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+
+
+class Evaluation(_Strict):
+    """PGD of the robust evaluation, for pixels in [0, 1]."""
+
+    epsilon: NonNegative = 8 / 255
+    step_size: NonNegative = 2 / 255
+    steps: Count = 20
+
+
+class Cell(_Strict):
+    """One training run: all that can change a number of its record, and nothing else."""
+
+    dataset: Choice
+    architecture: Choice
+    objective: Choice = Choice(name="standard")
+    method: Choice = Choice(name="dense")
+    sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    correction: Choice = Choice(name="none")
+    seed: Annotated[int, Field(ge=0)] = 0
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    revision: int = REVISION
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, data: Any) -> Any:
+        """Fill in every option of every axis, so that the hash covers defaults too."""
+        for axis, registry in AXES.items():
+            if axis in data:
+                data = {**data, axis: _resolved(data[axis], registry)}
+        if "architecture" in data:
+            data = {**data, "architecture": _architecture(data["architecture"])}
+        return data
+
+    @model_validator(mode="after")
+    def _sparsity_fits_method(self) -> Cell:
+        sparse = METHODS[self.method.name].target.sparse
+        if sparse and self.sparsity == 0:
+            raise ValueError(f"method {self.method.name!r} needs a sparsity above 0")
+        if not sparse and self.sparsity != 0:
+            raise ValueError(f"method {self.method.name!r} has no sparsity, got {self.sparsity:g}")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, hexadecimal."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def slug(self) -> str:
+        """Readable and unique name, which is also the name of the cell's folder."""
+        method = self.method.name + (f"-{self.sparsity:g}" if self.sparsity else "")
+        parts = [
+            self.dataset.name,
+            self.architecture.name,
+            self.objective.name,
+            method,
+            self.correction.name,
+            f"s{self.seed}",
+            self.digest[:8],
+        ]
+        return ".".join(re.sub(r"[^\w+.-]", "-", part) for part in parts)
+
+    def write(self, folder: Path) -> None:
+        """Write ``cell.json`` into the cell's folder."""
+        content = {"schema": SCHEMA, "slug": self.slug, "cell": self.model_dump(mode="json")}
+        write_json(folder / "cell.json", content)
+
+
+AXES: dict[str, Registry] = {
+    "dataset": DATASETS,
+    "objective": OBJECTIVES,
+    "method": METHODS,
+    "correction": CORRECTIONS,
+}
+AXIS_NAMES = ("dataset", "architecture", "objective", "method", "correction")
+
+
+def make_cell(data: dict[str, Any], source: str = "cell") -> Cell:
+    """Validate plain data as a cell.
+
+    Raises:
+        UserError: with ``source`` and the key in its one line.
+    """
+    try:
+        return Cell.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{source}: {describe(error)}") from error
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """First problem of a pydantic error in one line: key, bad value, what is wrong."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}"
+    if not where:
+        return message
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where} = {first.get('input')!r}: {message}"
+
+
+def read_cell(path: Path) -> Cell:
+    """Read ``cell.json``.
+
+    Raises:
+        UserError: unreadable, another version, invalid, or its slug is not that of its content.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else type(content).__name__
+        raise UserError(f"{path}: schema {found!r}, this version of agc reads {SCHEMA}")
+    cell = make_cell(content.get("cell", {}), str(path))
+    if content.get("slug") != cell.slug:
+        raise UserError(
+            f"{path}: it says {content.get('slug')!r}, but its content is cell {cell.slug!r}"
+        )
+    return cell
+
+
+def _resolved(value: Any, registry: Registry) -> Any:
+    if isinstance(value, str):
+        value = {"name": value}
+    elif isinstance(value, Choice):
+        value = value.model_dump()
+    if not isinstance(value, dict) or "name" not in value:
+        return value
+    return {**value, "options": registry.resolve(value["name"], value.get("options", {}))}
+
+
+def _architecture(value: Any) -> Any:
+    if isinstance(value, str):
+        value = {"name": value}
+    name = value.get("name") if isinstance(value, dict) else value.name
+    if name not in own_names() and name not in timm_names():
+        raise unknown("architecture", name, [*own_names(), *timm_names()])
+    return value

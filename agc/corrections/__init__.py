@@ -1,0 +1,1 @@
+"""Axis of gradient corrections: one file a correction."""

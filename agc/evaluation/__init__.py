@@ -1,0 +1,1 @@
+"""What a trained cell is worth and what it cost."""

@@ -1,0 +1,28 @@
+"""Loss and accuracy on clean images."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from agc.datasets.loader import in_order
+from agc.datasets.store import Split
+
+BATCH = 1024
+"""Images per forward pass of an evaluation; no number depends on it but rounding."""
+
+
+@torch.no_grad()
+def evaluate_clean(model: nn.Module, split: Split) -> tuple[float, float]:
+    """Mean cross-entropy and accuracy (a fraction) in evaluation mode; modes are put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
+    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+    for batch in in_order(split, BATCH):
+        logits = model(batch.images).float()
+        loss += nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
+        correct += (logits.argmax(dim=1) == batch.labels).sum()
+    for module, training in modes:
+        module.training = training
+    return loss.item() / len(split), correct.item() / len(split)

@@ -1,0 +1,237 @@
+"""A grid file turned into cells: product of its axes, then include and exclude with reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import agc
+from agc.cell import AXES, AXIS_NAMES, Cell, describe, make_cell
+from agc.errors import UserError, unknown
+from agc.registry import METHODS
+
+Entry = str | dict[str, Any]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Recipe(_Strict):
+    """Hyper-parameters that cells share.
+
+    Attributes:
+        training: fields of :class:`agc.cell.Training`.
+        evaluation: fields of :class:`agc.cell.Evaluation`.
+        options: per axis and entry; under ``"*"`` for every entry that has the option.
+    """
+
+    training: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
+    options: dict[str, dict[str, dict[str, Any]]] = {}
+
+
+class Exclusion(_Strict):
+    """Cells to leave out, and why."""
+
+    where: dict[str, Any] = Field(min_length=1)
+    reason: str = Field(min_length=1)
+
+
+class Reference(_Strict):
+    """What a finished run of the grid measured, for predictions before anything has run."""
+
+    machine: str
+    seconds_per_unit: float = Field(gt=0)
+    seconds_per_cell: float = Field(ge=0)
+    megabytes_per_cell: float = Field(gt=0)
+
+
+class GridFile(_Strict):
+    """A grid file as it stands on the disk."""
+
+    description: str
+    recipe: str
+    datasets: list[Entry] = Field(min_length=1)
+    architectures: list[Entry] = Field(min_length=1)
+    objectives: list[Entry] = Field(min_length=1)
+    methods: list[Entry] = Field(min_length=1)
+    sparsities: list[float] = []
+    corrections: list[Entry] = Field(min_length=1)
+    seeds: int | list[int]
+    include: list[dict[str, Any]] = []
+    exclude: list[Exclusion] = []
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Combinations that are no cells of their own."""
+
+    count: int
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A named set of cells."""
+
+    name: str
+    path: Path
+    file: GridFile
+    cells: tuple[Cell, ...]
+    skips: tuple[Skip, ...] = field(default=())
+
+
+def load_grid(name: str, workflows: Path | None = None) -> Grid:
+    """Load a grid by name (``workflows/grids/NAME.yaml``) or by path.
+
+    Raises:
+        UserError: no such grid, a key misspelt, an unknown entry, an impossible value; the
+            message names the file and the key.
+    """
+    path = find_file("grids", name, workflows)
+    file = _read(path, GridFile)
+    recipe_path = find_file("recipes", file.recipe, path.parent.parent)
+    recipe = read_recipe(recipe_path)
+    source = f"{path} with {recipe_path.name}"
+    cells: dict[str, Cell] = {}
+    skips: dict[tuple[str, str], int] = {}
+    for fields in [*_product(file), *file.include]:
+        fields, collapsed = _collapse(fields)
+        cell = make_cell(apply_recipe(fields, recipe), source)
+        excluded = next((e for e in file.exclude if _matches(cell, e, path)), None)
+        if excluded is not None:
+            key = (", ".join(f"{k} {v}" for k, v in excluded.where.items()), excluded.reason)
+            skips[key] = skips.get(key, 0) + 1
+        elif cell.slug in cells:
+            reason = "it has no sparsity: one cell for all of them" if collapsed else "a duplicate"
+            key = (f"method {cell.method.name}" if collapsed else cell.slug, reason)
+            skips[key] = skips.get(key, 0) + 1
+        else:
+            cells[cell.slug] = cell
+    if not cells:
+        raise UserError(f"{path}: no cell is left")
+    listed = tuple(Skip(count, what, reason) for (what, reason), count in skips.items())
+    return Grid(path.stem, path, file, tuple(cells.values()), listed)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        UserError: not there, not YAML, or an unknown key.
+    """
+    recipe = _read(path, Recipe)
+    for axis in recipe.options:
+        if axis not in AXIS_NAMES:
+            raise UserError(f"{path}: options: {unknown('axis', axis, AXIS_NAMES)}")
+    return recipe
+
+
+def apply_recipe(fields: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Plain data of a cell: the recipe's values, overridden by those of ``fields``."""
+    data = dict(fields)
+    for section in ("training", "evaluation"):
+        data[section] = merge(getattr(recipe, section), fields.get(section, {}))
+    for axis in AXIS_NAMES:
+        if axis not in fields:
+            continue
+        value = fields[axis]
+        chosen = {"name": value} if isinstance(value, str) else dict(value)
+        name = chosen.pop("name", None)
+        if not isinstance(name, str):
+            raise UserError(f"{axis}: {value!r} is neither a name nor a mapping with a name")
+        own = {**chosen.pop("options", {}), **chosen}
+        given = recipe.options.get(axis, {})
+        known = AXES[axis].options(name).model_fields if axis in AXES else {}
+        shared = {key: v for key, v in given.get("*", {}).items() if key in known}
+        data[axis] = {"name": name, "options": {**shared, **given.get(name, {}), **own}}
+    return data
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries merged, those of ``above`` winning."""
+    out = dict(below)
+    for key, value in above.items():
+        nested = isinstance(value, dict) and isinstance(out.get(key), dict)
+        out[key] = merge(out[key], value) if nested else value
+    return out
+
+
+def find_file(kind: str, name: str, workflows: Path | None = None) -> Path:
+    """Path of ``workflows/<kind>/<name>.yaml``, or ``name`` itself if it is a YAML file's path.
+
+    Raises:
+        UserError: no such file; the message lists those that there are.
+    """
+    direct = Path(name)
+    if direct.suffix in (".yaml", ".yml"):
+        if direct.is_file():
+            return direct
+        raise UserError(f"{direct} does not exist")
+    folders = [Path("workflows"), Path(agc.__file__).parents[1] / "workflows"]
+    folders = [workflows, *folders] if workflows is not None else folders
+    for folder in folders:
+        path = folder / kind / f"{name}.yaml"
+        if path.is_file():
+            return path
+    known = {p.stem for folder in folders for p in folder.joinpath(kind).glob("*.yaml")}
+    raise unknown(kind.removesuffix("s"), name, known)
+
+
+def _read(path: Path, model: type[Any]) -> Any:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected keys and values, got {type(content).__name__}")
+    for key in content:
+        if key not in model.model_fields:
+            raise UserError(f"{path}: {unknown('key', key, model.model_fields)}")
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from error
+
+
+def _product(file: GridFile) -> list[dict[str, Any]]:
+    """All combinations; the seed varies fastest, so that a grid's runs finish row by row."""
+    seeds = list(range(file.seeds)) if isinstance(file.seeds, int) else file.seeds
+    axes = {
+        "dataset": file.datasets,
+        "architecture": file.architectures,
+        "method": file.methods,
+        "sparsity": file.sparsities or [0.0],
+        "objective": file.objectives,
+        "correction": file.corrections,
+        "seed": seeds,
+    }
+    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+def _collapse(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """A method without sparsity takes none, whatever the grid's sparsities are."""
+    method = fields.get("method", "dense")
+    name = method if isinstance(method, str) else method.get("name", "")
+    if METHODS[name].target.sparse:
+        return fields, False
+    return {**fields, "sparsity": 0.0}, True
+
+
+def _matches(cell: Cell, exclusion: Exclusion, path: Path) -> bool:
+    fields = {axis: getattr(cell, axis).name for axis in AXIS_NAMES}
+    fields |= {"sparsity": cell.sparsity, "seed": cell.seed}
+    for key, wanted in exclusion.where.items():
+        if key not in fields:
+            raise UserError(f"{path}: exclude: {unknown('field', key, fields)}")
+        if fields[key] not in (wanted if isinstance(wanted, list) else [wanted]):
+            return False
+    return True

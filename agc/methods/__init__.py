@@ -1,0 +1,1 @@
+"""Axis of sparse-training methods: one file a method."""

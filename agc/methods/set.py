@@ -1,0 +1,27 @@
+"""SET: sparse evolutionary training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agc.lazy import torch
+from agc.methods.base import DropAndGrow
+from agc.registry import METHODS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@METHODS.register("set", family="sparse to sparse", source="arXiv 1707.04780")
+class SET(DropAndGrow):
+    """Drops the smallest weights and grows random ones.
+
+    The paper drops the smallest positive and the largest negative weights; as in RigL's and
+    ITOP's code this is magnitude here.
+    """
+
+    def grow_scores(self, name: str) -> Tensor:
+        """A random order of all weights."""
+        weight = self.parameters[name]
+        scores = torch.rand(weight.shape, generator=self.generator(f"grow/{name}"))
+        return scores.to(weight.device)

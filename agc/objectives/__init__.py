@@ -1,0 +1,1 @@
+"""Axis of objectives: one file an objective. Shared machinery: attack."""

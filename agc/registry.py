@@ -1,0 +1,139 @@
+"""One small registry, used by every axis.
+
+An entry is registered where it is defined. The axis' folder is scanned on first use, then the
+entry points of the same group, so a new entry is one new file here, or a package elsewhere that
+declares, for example, ``[project.entry-points."agc.methods"]``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from agc.errors import UserError, unknown
+
+Target = TypeVar("Target", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name on an axis: the class or function behind it, and facts known without calling it."""
+
+    name: str
+    target: Callable[..., Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """First sentence of the docstring."""
+        text = inspect.getdoc(self.target) or ""
+        return " ".join(text.split("\n\n")[0].split())
+
+
+class Registry:
+    """The entries of one axis.
+
+    Args:
+        kind: what an entry is called in messages ("method").
+        package: folder that is scanned, and group of the entry points ("agc.methods").
+        context: keyword arguments of an entry that the suite gives by itself; all its other
+            keyword-only arguments are options, which a recipe or the command line may set.
+    """
+
+    def __init__(self, kind: str, package: str, context: tuple[str, ...] = ()) -> None:
+        self.kind = kind
+        self.package = package
+        self.context = frozenset(context)
+        self._entries: dict[str, Entry] = {}
+        self._discovered = False
+
+    def register(self, name: str, **facts: Any) -> Callable[[Target], Target]:
+        """Decorator that puts a class or function on this axis as ``name``."""
+
+        def add(target: Target) -> Target:
+            known = self._entries.get(name)
+            if known is not None and known.target.__module__ != target.__module__:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._entries[name] = Entry(name, target, facts)
+            return target
+
+        return add
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        self._discover()
+        return sorted(self._entries)
+
+    def __getitem__(self, name: str) -> Entry:
+        self._discover()
+        if name not in self._entries:
+            raise unknown(self.kind, name, self._entries)
+        return self._entries[name]
+
+    def options(self, name: str) -> type[BaseModel]:
+        """The entry's options as a pydantic model, read from its keyword-only arguments."""
+        target = self[name].target
+        function = target.__init__ if inspect.isclass(target) else target
+        scope = getattr(function, "__globals__", {})
+        fields: dict[str, Any] = {}
+        for parameter in inspect.signature(target).parameters.values():
+            if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name in self.context:
+                continue
+            hint = parameter.annotation
+            hint = eval(hint, dict(scope)) if isinstance(hint, str) else hint
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[parameter.name] = (hint, default)
+        return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+
+    def resolve(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        """All options of an entry, defaults filled in, as plain JSON values.
+
+        Raises:
+            UserError: unknown name, unknown option, or a value that is not allowed.
+        """
+        model = self.options(name)
+        for key in options:
+            if key not in model.model_fields:
+                raise unknown(f"option of {self.kind} {name!r}", key, model.model_fields)
+        try:
+            return model(**options).model_dump(mode="json")
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise UserError(
+                f"{self.kind} {name!r}: option {where} = {first.get('input')!r}: {first['msg']}"
+            ) from error
+
+    def create(self, name: str, *args: Any, options: dict[str, Any], **context: Any) -> Any:
+        """Call the entry with its options and those of ``context`` that it takes."""
+        target = self[name].target
+        wanted = inspect.signature(target).parameters
+        given = {key: value for key, value in context.items() if key in wanted}
+        return target(*args, **given, **self.resolve(name, options))
+
+    def _discover(self) -> None:
+        if self._discovered:
+            return
+        self._discovered = True
+        folder = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(folder.__path__):
+            importlib.import_module(f"{self.package}.{module.name}")
+        for point in entry_points(group=self.package):
+            try:
+                point.load()
+            except Exception as error:  # a broken plug-in must not take the suite with it
+                warnings.warn(f"{self.kind} {point.name!r} was not loaded: {error}", stacklevel=2)
+
+
+METHODS = Registry("method", "agc.methods", ("sparsity", "total_steps", "seed"))
+CORRECTIONS = Registry("correction", "agc.corrections", ("seed",))
+OBJECTIVES = Registry("objective", "agc.objectives")
+DATASETS = Registry("dataset", "agc.datasets")

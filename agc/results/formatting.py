@@ -1,0 +1,93 @@
+"""Numbers of a comparison as text: one place, so that all tables say the same thing alike."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+MISSING = "–"
+NOT_REACHED = "not reached"
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """A fraction in percent, without the sign."""
+    return MISSING if _empty(value) else f"{100 * value:.{digits}f}"
+
+
+def change(value: float) -> str:
+    """A change that is in percent already."""
+    return MISSING if _empty(value) else f"{value:+.1f} %"
+
+
+def points(value: float) -> str:
+    """A difference that is in percentage points already."""
+    return MISSING if _empty(value) else f"{value:+.2f}"
+
+
+def number(value: float, digits: int = 1) -> str:
+    """A plain number; whole ones without a fraction."""
+    if _empty(value):
+        return MISSING
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def sparsity(value: float) -> str:
+    """Sparsity in percent."""
+    return f"{100 * value:g} %"
+
+
+def accuracy(row: Any, arm: str, measure: str) -> str:
+    """``86.92 ± 0.50 (3)``: mean, sample standard deviation, number of seeds.
+
+    ``(2 of 3)`` where the other run diverged, ``3 of 3 diverged`` where none is left.
+    """
+    mean, sd, n = (getattr(row, f"{arm}_{measure}_{key}") for key in ("mean", "sd", "n"))
+    diverged = getattr(row, f"{arm}_diverged")
+    if not n:
+        return f"{divergence(row, arm)} diverged" if diverged else MISSING
+    of = f" of {getattr(row, f'{arm}_seeds')}" if diverged else ""
+    if n == 1:
+        return f"{100 * mean:.2f} (n=1{of})"
+    return f"{100 * mean:.2f} ± {100 * sd:.2f} ({n}{of})"
+
+
+def divergence(row: Any, arm: str) -> str:
+    """``1 of 3``: how many runs of an arm diverged."""
+    seeds = getattr(row, f"{arm}_seeds")
+    return f"{getattr(row, f'{arm}_diverged')} of {seeds}" if seeds else MISSING
+
+
+def difference(row: Any, measure: str) -> str:
+    """``+0.07 [-0.69, +0.83]``: paired difference in points, with its 95 % interval."""
+    mean, low, high, n = (
+        getattr(row, f"{measure}_difference_{key}") for key in ("mean", "low", "high", "n")
+    )
+    if not n:
+        return MISSING
+    if n == 1:
+        return f"{100 * mean:+.2f} (n=1)"
+    return f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+
+
+def reached(row: Any, measure: str, target: str) -> str:
+    """Epochs, units or seconds after which the corrected arm reaches a target."""
+    value = getattr(row, f"corrected_{measure}_to_{target}")
+    return _crossed(row, target, number(value))
+
+
+def reached_change(row: Any, measure: str, target: str) -> str:
+    """Change of epochs, units or seconds to a target, in percent."""
+    return _crossed(row, target, change(getattr(row, f"{measure}_to_{target}_change_percent")))
+
+
+def _crossed(row: Any, target: str, text: str) -> str:
+    crossing = getattr(row, f"{target}_crossing")
+    if crossing == "":
+        all_diverged = row.corrected_diverged and row.corrected_diverged == row.corrected_seeds
+        return "diverged" if all_diverged else MISSING
+    return NOT_REACHED if crossing == "not reached" else text
+
+
+def _empty(value: Any) -> bool:
+    return value is None or math.isnan(value)

@@ -1,0 +1,154 @@
+"""Learning curves: a panel for each method and sparsity, a colour for each correction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agc.results.compare import PLAIN
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_COLUMNS = 4
+WIDTH, HEIGHT, TOP, BOTTOM = 2.3, 1.75, 0.62, 0.62
+MEASURES = {
+    "accuracy": ("validation_accuracy", "validation accuracy, %", 100),
+    "loss": ("train_loss", "training loss", 1),
+}
+AGAINST = {"epochs": "epoch", "units": "units (forward passes over the training set)"}
+
+
+def draw_learning_curves(
+    cells: pd.DataFrame,
+    epochs: pd.DataFrame,
+    measure: str,
+    against: str,
+    styles: dict[str, dict[str, str]],
+) -> Figure:
+    """Small multiples of one data set, architecture, objective and recipe.
+
+    Strong lines are running bests averaged over finished seeds, bands reach from the lowest to
+    the highest seed, faint lines are the raw averages.
+
+    Args:
+        cells: their records.
+        epochs: their epochs.
+        measure: "accuracy" (validation) or "loss" (training, on a logarithmic axis).
+        against: "epochs" or "units".
+        styles: colour and line of each correction.
+    """
+    from matplotlib.figure import Figure
+
+    layout = panels(cells)
+    rows, columns = len(layout), max(map(len, layout))
+    # A caption line needs this much room, however few the panels.
+    size = (max(WIDTH * columns, 5.2) + 0.5, HEIGHT * rows + TOP + BOTTOM)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    for row, panel_row in enumerate(layout):
+        for column in range(columns):
+            if column >= len(panel_row):
+                axes[row, column].set_axis_off()
+                continue
+            method, sparsity = panel_row[column]
+            panel = cells[(cells["method"] == method) & (cells["sparsity"] == sparsity)]
+            axis = axes[row, column]
+            _draw_panel(axis, panel, epochs, measure, against, styles)
+            axis.set_title(method if sparsity == 0 else f"{method}, {100 * sparsity:g} %")
+    # A panel without one below it shows its own ticks.
+    for row, column in np.ndindex(rows, columns):
+        below = row + 1 < rows and column < len(layout[row + 1])
+        axes[row, column].tick_params(labelbottom=not below)
+    _annotate(figure, cells, measure, against, styles)
+    return figure
+
+
+def panels(cells: pd.DataFrame) -> list[list[tuple[str, float]]]:
+    """Rows of (method, sparsity): a row for each method, those with one sparsity share rows."""
+    found = sorted({(cell.method, cell.sparsity) for cell in cells.itertuples()})
+    methods: dict[str, list[tuple[str, float]]] = {}
+    for method, sparsity in found:
+        methods.setdefault(method, []).append((method, sparsity))
+    single = [row[0] for row in methods.values() if len(row) == 1]
+    several = [row for row in methods.values() if len(row) > 1]
+    width = min(MOST_COLUMNS, max((len(row) for row in several), default=len(single)))
+    rows = [single] if single else []
+    return [row[i : i + width] for row in rows + several for i in range(0, len(row), width)]
+
+
+def _draw_panel(
+    axis: Axes,
+    cells: pd.DataFrame,
+    epochs: pd.DataFrame,
+    measure: str,
+    against: str,
+    styles: dict[str, dict[str, str]],
+) -> None:
+    column, _, scale = MEASURES[measure]
+    best = np.maximum if measure == "accuracy" else np.minimum
+    failures = []
+    for correction in sorted(set(cells["correction"]), key=lambda name: (name != PLAIN, name)):
+        arm = cells[cells["correction"] == correction]
+        diverged = int((arm["status"] == "diverged").sum())
+        if diverged:
+            failures.append(f"{correction}: {diverged} of {len(arm)} diverged")
+        slugs = arm.loc[arm["status"] == "finished", "slug"]
+        if not len(slugs):
+            continue
+        table = epochs[epochs["slug"].isin(slugs)].pivot(index="epoch", columns="slug")
+        raw = scale * table[column].to_numpy()
+        running = best.accumulate(raw, axis=0)
+        x = table["units"].mean(axis=1) if against == "units" else table.index.to_numpy()
+        look: dict[str, Any] = styles[correction]
+        axis.plot(x, raw.mean(axis=1), **look, alpha=0.3, linewidth=0.7)
+        axis.plot(x, running.mean(axis=1), **look)
+        if len(slugs) > 1:
+            low, high = running.min(axis=1), running.max(axis=1)
+            axis.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
+    if measure == "loss":
+        _logarithmic(axis)
+    if failures:
+        place = {"x": 0.98, "y": 0.04, "va": "bottom"} if measure == "accuracy" else {
+            "x": 0.98, "y": 0.96, "va": "top"
+        }  # fmt: skip
+        axis.text(
+            s="\n".join(failures), transform=axis.transAxes, ha="right", fontsize=6.5, **place
+        )
+
+
+def _logarithmic(axis: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _annotate(
+    figure: Figure,
+    cells: pd.DataFrame,
+    measure: str,
+    against: str,
+    styles: dict[str, dict[str, str]],
+) -> None:
+    from matplotlib.lines import Line2D
+
+    shown = [name for name in styles if name in set(cells["correction"])]
+    handles = [Line2D([], [], **styles[name]) for name in shown]
+    first = cells.iloc[0]
+    names = [first[key] for key in ("dataset", "architecture", "objective", "recipe")]
+    figure.suptitle(", ".join(name for name in names if name), fontsize=9, fontweight="bold")
+    figure.supylabel(MEASURES[measure][1], fontsize=8)
+    figure.supxlabel(
+        f"{AGAINST[against]}\nstrong: running best, mean over seeds; band: lowest to highest seed;"
+        " faint: each epoch",
+        fontsize=7.5,
+    )
+    figure.legend(
+        handles, shown, loc="outside upper center", ncols=min(5, len(shown)), frameon=False
+    )

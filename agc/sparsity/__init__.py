@@ -1,0 +1,1 @@
+"""What sparse-training methods share: masks, distributions, schedules, drop and grow."""

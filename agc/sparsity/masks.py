@@ -1,0 +1,68 @@
+"""Masks: which tensors may be pruned, exact random masks, and keeping what is pruned at zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from agc.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+    from torch.nn import Module, Parameter
+    from torch.optim import Optimizer
+
+
+def prunable_parameters(model: Module) -> dict[str, Parameter]:
+    """Weights of convolutions and linear layers, by name.
+
+    Biases, normalisation and embeddings stay dense, as in SET, RigL and ITOP. A weight that two
+    layers share appears once.
+    """
+    kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
+    found: dict[str, Parameter] = {}
+    seen: set[int] = set()
+    for prefix, module in model.named_modules():
+        if isinstance(module, kinds) and id(module.weight) not in seen:
+            seen.add(id(module.weight))
+            found[f"{prefix}.weight" if prefix else "weight"] = module.weight
+    return found
+
+
+def random_mask(shape: Iterable[int], active: int, generator: Generator) -> Tensor:
+    """Boolean mask with exactly ``active`` ones at places drawn without replacement.
+
+    Drawn on the generator's device; the caller moves it.
+    """
+    mask = torch.zeros(tuple(shape), dtype=torch.bool, device=generator.device)
+    order = torch.randperm(mask.numel(), generator=generator, device=generator.device)
+    mask.reshape(-1)[order[:active]] = True
+    return mask
+
+
+def top_mask(scores: Tensor, active: int) -> Tensor:
+    """Boolean mask of the ``active`` largest scores; of equal ones, the first."""
+    order = torch.argsort(scores.reshape(-1), descending=True, stable=True)
+    mask = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
+    mask[order[:active]] = True
+    return mask.reshape(scores.shape)
+
+
+def apply_masks(
+    parameters: Mapping[str, Parameter],
+    masks: Mapping[str, Tensor],
+    optimizer: Optimizer | None = None,
+) -> None:
+    """Zero what is masked in the weights and in every optimizer tensor of their shape.
+
+    In place: storages are never replaced, so views, compiled graphs and memory formats survive.
+    """
+    with torch.no_grad():
+        for name, mask in masks.items():
+            parameter = parameters[name]
+            parameter.mul_(mask)
+            if optimizer is None:
+                continue
+            for state in optimizer.state.get(parameter, {}).values():
+                if torch.is_tensor(state) and state.shape == parameter.shape:
+                    state.mul_(mask)

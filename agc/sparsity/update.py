@@ -1,0 +1,50 @@
+"""The drop-and-grow update that every sparse-to-sparse method shares.
+
+It replaces weights of one layer and keeps their number: ``count`` active weights with the lowest
+drop scores go, the ``count`` best candidates by grow score come.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agc.lazy import torch
+from agc.sparsity.masks import top_mask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def drop_and_grow(
+    mask: Tensor, drop_scores: Tensor, grow_scores: Tensor, count: int, regrow: bool = True
+) -> Tensor:
+    """New mask of the same shape and the same number of active weights.
+
+    Args:
+        mask: boolean, the current mask.
+        drop_scores: low scores are dropped first (weight magnitude); read where ``mask`` is set.
+        grow_scores: high scores are grown first; read where no weight is kept.
+        count: how many to replace; cut to what the layer can give and take.
+        regrow: whether a weight just dropped may come back at once. RigL's and ITOP's official
+            code let it, and it then keeps its value and its momentum.
+
+    Of equal scores the first in memory order wins, on every device.
+
+    Raises:
+        FloatingPointError: a score that is read is NaN.
+    """
+    active = int(mask.sum())
+    vacant = mask.numel() - active
+    count = min(count, active, vacant)
+    if count <= 0:
+        return mask.clone()
+    kept = top_mask(_only(drop_scores, mask), active - count)
+    candidates = ~kept if regrow else ~mask
+    grown = top_mask(_only(grow_scores, candidates), count)
+    return kept | grown
+
+
+def _only(scores: Tensor, where: Tensor) -> Tensor:
+    if torch.isnan(scores[where]).any():
+        raise FloatingPointError("a mask update met NaN scores")
+    return torch.where(where, scores.to(torch.promote_types(scores.dtype, torch.float32)), -torch.inf)

@@ -1,0 +1,155 @@
+"""Bring MLflow into step with the records of a grid, or say where it is not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from agc.errors import UserError
+from agc.tracking.content import Content, read_content
+from agc.tracking.plan import DIGEST, SyncReport, compare, local_path
+from agc.tracking.store import (
+    database_file,
+    is_server,
+    load_mlflow,
+    open_client,
+    store_errors,
+    store_lock,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+Progress = Callable[[int, int, str], None]
+T = TypeVar("T")
+
+# MLflow takes 100 parameters and 1000 entries of any kind in one call.
+PARAMETERS_A_CALL = 100
+METRICS_A_CALL = 900
+
+_log = logging.getLogger(__name__)
+
+
+def sync(
+    grid: str,
+    cell_folders: Sequence[Path],
+    uri: str,
+    artifact_root: Path,
+    progress: Progress | None = None,
+    prune: bool = False,
+) -> SyncReport:
+    """Make the experiment ``grid`` repeat the records in ``cell_folders``.
+
+    Waits while another process mirrors into the same store. A record that is damaged becomes a
+    problem of the report and does not keep the others out. Runs that are replaced go to MLflow's
+    trash, which ``mlflow gc`` empties.
+
+    Args:
+        grid: Name of the grid, and of the experiment.
+        cell_folders: Folders of its cells, each named by the cell's slug.
+        uri: The store, as MLflow's tracking URI.
+        artifact_root: Folder of the artifacts; a tracking server uses its own instead.
+        progress: Called with the runs written, the runs to write, and what goes on.
+        prune: Delete runs of cells that ``cell_folders`` does not name.
+
+    Raises:
+        UserError: the store cannot be reached or written.
+    """
+    tell = progress or (lambda done, total, text: None)
+    say = partial(progress, 0, 0) if progress else _log.warning
+    # Before the lock, which others may wait for.
+    load_mlflow()
+    with store_lock(uri, artifact_root, say):
+        client = open_client(uri)
+        with store_errors(uri):
+            experiment = _experiment(client, grid, uri, artifact_root)
+            plan = compare(client, experiment, cell_folders)
+            todo = plan.add | plan.repair
+            for done, (folder, wanted) in enumerate(todo.items()):
+                tell(done, len(todo), folder.name)
+                try:
+                    content = read_content(folder, grid)
+                except UserError as error:
+                    plan.problems.append(str(error))
+                    plan.add.pop(folder, None)
+                    plan.repair.pop(folder, None)
+                    continue
+                _write(client, experiment, content, wanted)
+                for run in plan.outdated.get(folder, []):
+                    client.delete_run(run.info.run_id)
+            unwanted = plan.duplicates + (plan.stale if prune else [])
+            for run in unwanted:
+                client.delete_run(run.info.run_id)
+            tell(len(todo), len(todo), "in step")
+    return plan.report(grid, pruned=len(plan.stale) if prune else 0)
+
+
+def check(grid: str, cell_folders: Sequence[Path], uri: str, artifact_root: Path) -> SyncReport:
+    """What ``sync`` would do, without writing into the store or creating it.
+
+    Raises:
+        UserError: the store cannot be reached.
+    """
+    database = database_file(uri)
+    if database is not None and not database.exists():
+        return compare(None, None, cell_folders).report(grid)
+    load_mlflow()
+    with store_lock(uri, artifact_root, _log.warning):
+        client = open_client(uri)
+        with store_errors(uri):
+            experiment = client.get_experiment_by_name(grid)
+            if experiment is not None and experiment.lifecycle_stage != "active":
+                experiment = None
+            return compare(client, experiment, cell_folders).report(grid)
+
+
+def _experiment(client: MlflowClient, grid: str, uri: str, artifact_root: Path) -> Experiment:
+    experiment = client.get_experiment_by_name(grid)
+    location = None if is_server(uri) else (artifact_root.resolve() / grid).as_uri()
+    if experiment is None:
+        tags = {"agc.grid": grid, "mlflow.experimentKind": "custom_model_development"}
+        created = client.create_experiment(grid, artifact_location=location, tags=tags)
+        return client.get_experiment(created)
+    if experiment.lifecycle_stage != "active":
+        client.restore_experiment(experiment.experiment_id)
+    # An experiment's place is fixed for good and absolute, so results that were moved would go on
+    # writing where they once were.
+    place = local_path(experiment.artifact_location)
+    if location and location != experiment.artifact_location and place and not place.exists():
+        database = database_file(uri)
+        way = f"delete {database}" if database else "delete the experiment, run `mlflow gc`"
+        raise UserError(
+            f"experiment {grid!r} keeps its artifacts in {place}, which is gone; "
+            f"move them back, or {way} and mirror again"
+        )
+    return experiment
+
+
+def _write(client: MlflowClient, experiment: Experiment, content: Content, wanted: str) -> None:
+    from mlflow.entities import Metric, Param
+
+    run_id = client.create_run(
+        experiment.experiment_id,
+        start_time=content.started,
+        tags=content.tags,
+        run_name=content.slug,
+    ).info.run_id
+    metrics = [Metric(p.name, p.value, p.timestamp, p.step) for p in content.points]
+    parameters = [Param(name, value) for name, value in content.parameters.items()]
+    parts = zip_longest(_chunks(metrics, METRICS_A_CALL), _chunks(parameters, PARAMETERS_A_CALL))
+    for some_metrics, some_parameters in parts:
+        client.log_batch(run_id, metrics=some_metrics or [], params=some_parameters or [])
+    for path in content.files:
+        client.log_artifact(run_id, str(path))
+    client.set_terminated(run_id, "FINISHED", end_time=content.finished)
+    # Last: a run that a kill cut short has no digest, and is written anew.
+    client.set_tag(run_id, DIGEST, wanted)
+
+
+def _chunks(items: list[T], size: int) -> list[list[T]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,0 +1,157 @@
+"""The place of the mirror: where it is, how it is opened and locked, how its errors are told."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from filelock import FileLock, Timeout
+
+from agc.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# A store that is away must cost seconds: MLflow's own settings try for minutes, at every call.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+CONNECT_SECONDS = 5
+
+_log = logging.getLogger(__name__)
+
+
+def default_uri(results: Path) -> str:
+    """``MLFLOW_TRACKING_URI`` if it is set, else an SQLite database in the results folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.resolve()}/mlflow.db"
+
+
+def ui_command(uri: str, artifact_root: Path) -> str:
+    """Shell command that shows the mirror in a browser, reachable from this machine alone."""
+    if is_server(uri):
+        return f"{shlex.quote(sys.executable)} -m webbrowser {shlex.quote(uri)}"
+    program = Path(sys.executable).with_name("mlflow")
+    on_path = program.parent in map(Path, os.get_exec_path())
+    # A password belongs into the environment, not on a terminal that others may read.
+    secret = urlsplit(uri).password is not None
+    parts = [
+        "mlflow" if on_path else shlex.quote(str(program)),
+        "ui --backend-store-uri",
+        '"$MLFLOW_TRACKING_URI"' if secret else shlex.quote(uri),
+        f"--artifacts-destination {shlex.quote(artifact_root.resolve().as_uri())}",
+        "--host 127.0.0.1 --port 5000 --workers 1",
+    ]
+    # Its job runner starts seven more processes, for things that a mirror has not.
+    settings = "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
+    return settings + " ".join(parts)
+
+
+def is_server(uri: str) -> bool:
+    """Whether a tracking server owns the store; it then decides where artifacts lie."""
+    return urlsplit(uri).scheme in ("http", "https", "databricks")
+
+
+def database_file(uri: str) -> Path | None:
+    """File of an SQLite store, None for any other."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///").split("?")[0])
+
+
+@contextmanager
+def store_lock(uri: str, artifact_root: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the mirror for this process; the system frees it when the process ends or is killed."""
+    database = database_file(uri)
+    folder = database.parent if database else artifact_root.parent
+    path = folder / f"{database.name if database else 'mlflow'}.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            say(f"waiting for another process that holds {path}")
+            lock.acquire()
+    except OSError as error:
+        raise UserError(f"cannot lock {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def load_mlflow() -> None:
+    """Import MLflow, quiet and with short patience; it takes seconds, the first time.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        from mlflow import MlflowClient  # noqa: F401
+    except ImportError as error:
+        raise UserError("tracking needs MLflow: pip install 'agc-bench[tracking]'") from error
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def open_client(uri: str) -> MlflowClient:
+    """Client of a store; an SQL database that is empty gets its tables.
+
+    Raises:
+        UserError: a database driver is not installed, or nothing answers at ``uri``.
+    """
+    load_mlflow()
+    from mlflow import MlflowClient
+
+    with store_errors(uri):
+        if "://" in uri and not is_server(uri) and not uri.startswith("file:"):
+            _connect_once(uri)
+        return MlflowClient(tracking_uri=uri)
+
+
+def _connect_once(uri: str) -> None:
+    """Fail at the first refusal, where MLflow would ask again for three minutes."""
+    import sqlalchemy
+
+    remote = uri.startswith(("postgresql", "mysql"))
+    engine = sqlalchemy.create_engine(
+        uri, connect_args={"connect_timeout": CONNECT_SECONDS} if remote else {}
+    )
+    try:
+        sqlalchemy.inspect(engine).get_table_names()
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def store_errors(uri: str) -> Iterator[None]:
+    """Turn whatever a store raises into a UserError of one line, without passwords."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(f"the store {_shown(uri)} needs a driver: {error}") from error
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        _log.debug("tracking store", exc_info=True)
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = first.replace(uri, _shown(uri))[:300]
+        raise UserError(f"the tracking store {_shown(uri)} failed: {reason}") from error
+
+
+def _shown(uri: str) -> str:
+    password = urlsplit(uri).password
+    return uri.replace(f":{password}@", ":***@") if password else uri

@@ -1,0 +1,159 @@
+"""From a cell to the objects that the loop works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import SGD, Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    SequentialLR,
+)
+
+from agc.architectures.build import build_classifier
+from agc.cell import Cell, LearningRate
+from agc.corrections.base import Correction
+from agc.datasets.loader import Loader
+from agc.datasets.store import Dataset, Split, hold_out
+from agc.errors import UserError
+from agc.evaluation.cost import LayerFlops, Meter, layer_flops
+from agc.methods.base import SparseMethod
+from agc.objectives.base import Objective
+from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
+from agc.training.step import LossFunction, loss_function
+
+
+@dataclass
+class Run:
+    """Everything that training a cell needs, on one device."""
+
+    cell: Cell
+    model: nn.Module
+    loader: Loader
+    validation: Split
+    test: Split
+    objective: Objective
+    loss_fn: LossFunction
+    optimizer: Optimizer
+    schedule: LRScheduler
+    method: SparseMethod
+    correction: Correction
+    meter: Meter
+    flops: LayerFlops
+
+
+def build(cell: Cell, device: str = "cpu") -> Run:
+    """Make data, model, optimizer, method, objective and correction of a cell.
+
+    Raises:
+        UserError: something of the cell cannot be built; nothing has been computed then.
+    """
+    training = cell.training
+    dataset = load_dataset(cell)
+    train, validation = hold_out(dataset.train, training.validation)
+    loader = Loader(train.to(device), training.batch_size, training.augmentation, cell.seed)
+    model = build_model(cell, dataset, device)
+    optimizer = make_optimizer(cell, model)
+    schedule = make_schedule(training.schedule, optimizer, training.epochs)
+    try:
+        method = METHODS.create(
+            cell.method.name,
+            model,
+            optimizer,
+            options=cell.method.options,
+            sparsity=cell.sparsity,
+            total_steps=training.epochs * len(loader),
+            seed=cell.seed,
+        )
+    except ValueError as error:
+        raise UserError(f"{cell.slug}: {error}") from error
+    objective = OBJECTIVES.create(cell.objective.name, options=cell.objective.options)
+    correction = CORRECTIONS.create(
+        cell.correction.name, model, options=cell.correction.options, seed=cell.seed
+    )
+    image = next(iter(loader.epoch(0))).images[:1]
+    flops = layer_flops(model, image, method.parameters)
+    meter = Meter()
+    meter.watch(model)
+    return Run(
+        cell=cell,
+        model=model,
+        loader=loader,
+        validation=validation.to(device),
+        test=dataset.test.to(device),
+        objective=objective,
+        loss_fn=loss_function(objective, model, training.precision),
+        optimizer=optimizer,
+        schedule=schedule,
+        method=method,
+        correction=correction,
+        meter=meter,
+        flops=flops,
+    )
+
+
+def load_dataset(cell: Cell) -> Dataset:
+    """The cell's data set, on the CPU."""
+    return DATASETS.create(cell.dataset.name, options=cell.dataset.options)
+
+
+def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
+    """The cell's network with its initial weights."""
+    model = build_classifier(
+        cell.architecture.name, cell.architecture.options, dataset, cell.seed
+    ).to(device)
+    if cell.training.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return model
+
+
+def make_optimizer(cell: Cell, model: nn.Module) -> Optimizer:
+    """Torch's SGD for ``sgd``, timm's optimizer of any other name.
+
+    Raises:
+        UserError: no such optimizer, or it refuses the settings.
+    """
+    settings = cell.training.optimizer
+    if settings.name == "sgd":
+        return SGD(
+            model.parameters(),
+            lr=settings.lr,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov and settings.momentum > 0,
+            weight_decay=settings.weight_decay,
+        )
+    from timm.optim import create_optimizer_v2
+
+    arguments: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
+    try:
+        # timm spares biases and norms from weight decay by default; the recipes here do not.
+        return create_optimizer_v2(
+            model, settings.name, momentum=settings.momentum, filter_bias_and_bn=False, **arguments
+        )
+    except (AssertionError, ValueError, TypeError) as error:
+        raise UserError(f"optimizer {settings.name!r}: {error}") from error
+
+
+def make_schedule(settings: LearningRate, optimizer: Optimizer, epochs: int) -> LRScheduler:
+    """The learning-rate schedule, to be stepped after each epoch."""
+    rest = max(1, epochs - settings.warmup)
+    main: LRScheduler
+    if settings.name == "cosine":
+        main = CosineAnnealingLR(optimizer, T_max=rest)
+    elif settings.name == "step":
+        # Never before the first epoch has ended, however short the training is.
+        milestones = [max(1, int(part * epochs) - settings.warmup) for part in settings.milestones]
+        main = MultiStepLR(optimizer, milestones, gamma=settings.factor)
+    else:
+        main = ConstantLR(optimizer, factor=1.0)
+    if settings.warmup == 0:
+        return main
+    warmup = LinearLR(optimizer, start_factor=1 / (settings.warmup + 1), total_iters=settings.warmup)
+    return SequentialLR(optimizer, [warmup, main], milestones=[settings.warmup])

@@ -1,0 +1,207 @@
+"""A cell's run on the disk: lock, resume, epochs, checkpoints, and the files of a finished cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from agc.cell import Cell, read_cell
+from agc.errors import UserError
+from agc.evaluation.clean import evaluate_clean
+from agc.evaluation.cost import training_flops
+from agc.provenance import now
+from agc.training import checkpoint
+from agc.training.build import Run, build
+from agc.training.device import Machine
+from agc.training.loop import train
+from agc.training.result import is_trained, weights, write_result
+
+REACHED = 1e-3
+"""A "best" epoch counts only once the sparsity is within this of its target."""
+
+
+class Diverged(Exception):
+    """A loss is no longer finite."""
+
+
+class CellRun:
+    """Trains one cell in its folder, or goes on where a killed run left off.
+
+    Args:
+        cell: what to train.
+        folder: the cell's folder; made if it is not there.
+        machine: from :func:`agc.training.device.prepare_machine`.
+        checkpoint_interval: seconds between checkpoints; 0 writes one after each epoch.
+        on_epoch: called with each epoch's row, for a progress bar.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        folder: Path,
+        machine: Machine,
+        checkpoint_interval: float = 30.0,
+        on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+    ) -> None:
+        self.cell = cell
+        self.folder = folder
+        self.machine = machine
+        self.checkpoint_interval = checkpoint_interval
+        self.on_epoch = on_epoch
+        self.path = folder / "checkpoint.pt"
+        self.rows: list[dict[str, Any]] = []
+        self.timings: list[dict[str, Any]] = []
+        self.best: dict[str, Any] | None = None
+        self.best_state: dict[str, Tensor] = {}
+        self.seconds = {"setup": 0.0, "checkpoint": 0.0}
+        self.started = now()
+
+    def train(self) -> str:
+        """Train and write the files.
+
+        Returns:
+            ``finished``, ``diverged``, or ``skipped`` if the result was there.
+
+        Raises:
+            UserError: another process trains the cell, or a file stands in the way.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock", timeout=0)
+            with lock:
+                return self._train()
+        except Timeout as error:
+            raise UserError(f"{self.cell.slug} is being trained by another process") from error
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise UserError(f"cannot write {self.folder}: {error.strerror}") from error
+
+    def _train(self) -> str:
+        described = self.folder / "cell.json"
+        if not described.exists():
+            self.cell.write(self.folder)
+        elif read_cell(described) != self.cell:
+            raise UserError(f"{described} is not cell {self.cell.slug!r}")
+        if is_trained(self.folder, self.cell.slug):
+            return "skipped"
+        started, begin = now(), time.perf_counter()
+        run = build(self.cell, self.machine.device)
+        first = self._resume(run, started)
+        self.seconds["setup"] += time.perf_counter() - begin
+        try:
+            self._epochs(run, first)
+            status = "finished"
+        except (Diverged, FloatingPointError) as error:
+            self._log(f"diverged: {error}")
+            status = "diverged"
+        self._finish(run, status)
+        return status
+
+    def _resume(self, run: Run, started: str) -> int:
+        self.started = started
+        if not self.path.exists():
+            self._log(f"start on {self.machine.device} ({self.machine.name})")
+            return 1
+        epoch, progress = checkpoint.load(self.path, run)
+        self.rows, self.timings = progress["rows"], progress["timings"]
+        self.best, self.best_state = progress["best"], progress["best_state"]
+        self.seconds, self.started = progress["seconds"], progress["started"]
+        self._log(f"resumed after epoch {epoch}")
+        return epoch + 1
+
+    def _epochs(self, run: Run, first: int) -> None:
+        last_save = begin = time.perf_counter()
+        for epoch, losses in train(run, first):
+            loss = losses.double().mean().item()
+            trained = time.perf_counter()
+            with run.meter.pause():
+                row = self._row(run, epoch, loss)
+            evaluated = time.perf_counter()
+            self.timings.append(
+                {
+                    "epoch": epoch,
+                    "train_seconds": trained - begin,
+                    "evaluation_seconds": evaluated - trained,
+                }
+            )
+            if not all(torch.isfinite(torch.tensor([loss, row["validation_loss"]]))):
+                raise Diverged(f"epoch {epoch}: training loss {loss}")
+            self.rows.append(row)
+            self._keep_best(run, row)
+            self._log(
+                f"epoch {epoch}: loss {loss:.4f}, validation {row['validation_accuracy']:.4f}"
+            )
+            self.on_epoch(row)
+            last = epoch == self.cell.training.epochs
+            if not last and evaluated - last_save >= self.checkpoint_interval:
+                checkpoint.save(self.path, run, epoch, self._progress())
+                last_save = time.perf_counter()
+                self.seconds["checkpoint"] += last_save - evaluated
+            begin = time.perf_counter()
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "timings": self.timings,
+            "best": self.best,
+            "best_state": self.best_state,
+            "seconds": self.seconds,
+            "started": self.started,
+        }
+
+    def _row(self, run: Run, epoch: int, loss: float) -> dict[str, Any]:
+        """One line of ``epochs.csv``: nothing in it depends on the clock."""
+        validation = evaluate_clean(run.model, run.validation)
+        test = evaluate_clean(run.model, run.test)
+        diagnostics = run.correction.diagnostics()
+        images = run.method.dense_gradients * run.loader.batch_size
+        return {
+            "epoch": epoch,
+            "train_loss": loss,
+            "validation_loss": validation[0],
+            "validation_accuracy": validation[1],
+            "test_loss": test[0],
+            "test_accuracy": test[1],
+            "learning_rate": run.optimizer.param_groups[0]["lr"],
+            "sparsity": run.method.sparsity(),
+            "exploration_rate": run.method.exploration_rate(),
+            "tau": diagnostics.get("tau"),
+            "coefficient": diagnostics.get("coefficient"),
+            "updates": run.meter.updates,
+            "units": run.meter.units(run.loader.images_per_epoch),
+            "flops": training_flops(run.meter, run.flops, run.method.active(), images),
+            "steps": run.method.steps,
+        }
+
+    def _keep_best(self, run: Run, row: dict[str, Any]) -> None:
+        reached = row["sparsity"] >= self.cell.sparsity - REACHED
+        best = self.best
+        if reached and (
+            best is None or row["validation_accuracy"] > best["validation_accuracy"]
+        ):
+            self.best = row
+            self.best_state = {k: v.detach().clone() for k, v in weights(run).items()}
+
+    def _finish(self, run: Run, status: str) -> None:
+        write_result(
+            self.folder,
+            run,
+            status,
+            rows=self.rows,
+            timings=self.timings,
+            best=self.best,
+            best_state=self.best_state,
+            provenance={**self.machine.provenance(), "started": self.started, "finished": now()},
+            seconds=self.seconds,
+        )
+        self.path.unlink(missing_ok=True)
+        self._log(status)
+
+    def _log(self, line: str) -> None:
+        with (self.folder / "train.log").open("a", encoding="utf-8") as log:
+            log.write(f"{now()} {line}\n")

@@ -1,0 +1,76 @@
+"""Checkpoints at epoch boundaries: one tree of state dicts, written atomically."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agc.errors import UserError
+from agc.files import atomic_path
+from agc.training.build import Run
+
+FORMAT = 1
+"""Version of the tree."""
+
+
+def save(path: Path, run: Run, epoch: int, progress: dict[str, Any]) -> None:
+    """Write the state after ``epoch``; ``progress`` is plain data and tensors of the caller.
+
+    Random generators are derived, so none is stored, and the learning-rate schedule is replayed.
+    """
+    tree = {
+        "format": FORMAT,
+        "slug": run.cell.slug,
+        "epoch": epoch,
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "method": run.method.state_dict(),
+        "correction": run.correction.state_dict(),
+        "meter": run.meter.state_dict(),
+        "progress": progress,
+    }
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(tree, temporary)
+        except RuntimeError as error:  # torch reports a failed write this way
+            raise OSError(str(error).splitlines()[0]) from error
+
+
+def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
+    """Restore ``run`` in place; returns the epoch and the caller's progress.
+
+    Raises:
+        UserError: the file is corrupt, of another version or of another cell; it is never
+            unpickled beyond tensors and plain containers.
+    """
+    device = run.loader.device
+    try:
+        tree = torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"checkpoint {path} cannot be read ({reason}); remove it to train this cell anew"
+        ) from error
+    found = tree.get("format") if isinstance(tree, dict) else None
+    if found != FORMAT:
+        raise UserError(f"checkpoint {path} has format {found!r}, this version reads {FORMAT}")
+    if tree["slug"] != run.cell.slug:
+        raise UserError(f"checkpoint {path} is of cell {tree['slug']!r}, not {run.cell.slug!r}")
+    _replay_schedule(run, tree)
+    run.model.load_state_dict(tree["model"])
+    run.method.load_state_dict(tree["method"])
+    run.correction.load_state_dict(tree["correction"])
+    run.meter.load_state_dict(tree["meter"])
+    return tree["epoch"], tree["progress"]
+
+
+def _replay_schedule(run: Run, tree: dict[str, Any]) -> None:
+    """Step the schedule as the first process did: its last step came after the checkpoint."""
+    for _ in range(tree["epoch"] - 1):
+        run.optimizer.step()  # does nothing without gradients; the schedule asks for the order
+        run.schedule.step()
+    run.optimizer.load_state_dict(tree["optimizer"])
+    run.schedule.step()

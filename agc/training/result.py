@@ -1,0 +1,141 @@
+"""The files that training leaves in a cell's folder; ``training.json``, written last, seals them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from agc.cell import SCHEMA
+from agc.errors import UserError
+from agc.files import atomic_path, atomic_write_text, read_json, write_json
+from agc.registry import CORRECTIONS, OBJECTIVES
+from agc.training.build import Run
+
+Row = dict[str, Any]
+
+
+def is_trained(folder: Path, slug: str) -> bool:
+    """Whether the folder holds the whole result of training the cell ``slug``.
+
+    Raises:
+        UserError: the result is of another cell, or unreadable.
+    """
+    path = folder / "training.json"
+    if not path.exists():
+        return False
+    found = read_json(path)
+    if not isinstance(found, dict) or found.get("slug") != slug:
+        raise UserError(f"{path} is not of cell {slug!r}; move it away to train this cell")
+    names = ["epochs.csv", "timings.csv"]
+    if found.get("status") == "finished":
+        names += ["model.safetensors", "best.safetensors"]
+    return all((folder / name).is_file() for name in names)
+
+
+def weights(run: Run) -> dict[str, Tensor]:
+    """Weights and buffers, and the masks as bytes under ``mask:<name>``."""
+    masks = {f"mask:{n}": m.to(torch.uint8) for n, m in run.method.masks.items()}
+    return {**run.model.state_dict(), **masks}
+
+
+def write_result(
+    folder: Path,
+    run: Run,
+    status: str,
+    *,
+    rows: list[Row],
+    timings: list[Row],
+    best: Row | None,
+    best_state: dict[str, Tensor],
+    provenance: dict[str, Any],
+    seconds: dict[str, float],
+) -> None:
+    """Write weights, tables and last ``training.json`` of a finished or diverged cell."""
+    slug = run.cell.slug
+    if status == "finished":
+        save_weights(folder / "model.safetensors", weights(run), slug)
+        save_weights(folder / "best.safetensors", best_state, slug)
+    write_csv(folder / "epochs.csv", rows)
+    write_csv(folder / "timings.csv", timings)
+    content = {
+        "schema": SCHEMA,
+        "slug": slug,
+        "status": status,
+        "diverged_epoch": len(rows) + 1 if status == "diverged" else None,
+        "final": rows[-1] if status == "finished" else None,
+        "best": best if status == "finished" else None,
+        "costs": costs(run, rows),
+        "sparsity": layer_sparsity(run),
+        "seconds": {
+            **seconds,
+            "train": sum(row["train_seconds"] for row in timings),
+            "evaluation": sum(row["evaluation_seconds"] for row in timings),
+        },
+        "provenance": provenance,
+        "warnings": [],
+    }
+    write_json(folder / "training.json", content)
+
+
+def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
+    """What the training cost, counted, beside what a dense plain run of as long would cost."""
+    cell, images, epochs = run.cell, run.loader.images_per_epoch, len(rows)
+    target = OBJECTIVES[cell.objective.name].target
+    passes = [
+        target.preparation(**cell.objective.options),
+        target.evaluation(**cell.objective.options),
+    ]
+    plain = sum(p.forward + p.input_backward + 2 * p.backward for p in passes)
+    extra = CORRECTIONS[cell.correction.name].target.cost(**cell.correction.options)
+    units = rows[-1]["units"] if rows else 0.0
+    return {
+        "epochs": epochs,
+        "steps": run.method.steps,
+        "units": units,
+        "units_per_epoch": units / epochs if epochs else 0.0,
+        "gradient_evaluations": run.meter.input_backward + run.meter.backward,
+        "training_flops": rows[-1]["flops"] if rows else 0.0,
+        "dense_training_flops": plain * run.flops.forward() * images * epochs,
+        "inference_flops": run.flops.forward(run.method.active()),
+        "dense_inference_flops": run.flops.forward(),
+        "extra_tensors": extra.tensors,
+    }
+
+
+def layer_sparsity(run: Run) -> dict[str, Any]:
+    """Sparsity by count, in all and per layer."""
+    active = run.method.active()
+    return {
+        "target": run.cell.sparsity,
+        "reached": run.method.sparsity(),
+        "exploration_rate": run.method.exploration_rate(),
+        "weights": sum(p.numel() for p in run.method.parameters.values()),
+        "active": sum(active.values()),
+        "layers": {
+            name: {"shape": list(p.shape), "weights": p.numel(), "active": active[name]}
+            for name, p in run.method.parameters.items()
+        },
+    }
+
+
+def save_weights(path: Path, tensors: dict[str, Tensor], slug: str) -> None:
+    """Write tensors as safetensors, atomically, with the cell's slug in the header."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata={"slug": slug})
+
+
+def write_csv(path: Path, rows: list[Row]) -> None:
+    """Write rows with full float precision; the same rows give the same bytes."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    atomic_write_text(path, text.getvalue())
