@@ -28,7 +28,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Choice(_Strict):
@@ -117,6 +117,8 @@ class Cell(_Strict):
     @classmethod
     def _resolve(cls, data: Any) -> Any:
         """Fill in every option of every axis, so that the hash covers defaults too."""
+        if not isinstance(data, dict):
+            return data
         for axis, registry in AXES.items():
             if axis in data:
                 data = {**data, axis: _resolved(data[axis], registry)}
@@ -220,15 +222,18 @@ def _resolved(value: Any, registry: Registry) -> Any:
         value = {"name": value}
     elif isinstance(value, Choice):
         value = value.model_dump()
-    if not isinstance(value, dict) or "name" not in value:
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         return value
-    return {**value, "options": registry.resolve(value["name"], value.get("options", {}))}
+    options = value.get("options", {})
+    if not isinstance(options, dict):
+        return value
+    return {**value, "options": registry.resolve(value["name"], options)}
 
 
 def _architecture(value: Any) -> Any:
     if isinstance(value, str):
         value = {"name": value}
-    name = value.get("name") if isinstance(value, dict) else value.name
-    if name not in own_names() and name not in timm_names():
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    if isinstance(name, str) and name not in own_names() and name not in timm_names():
         raise unknown("architecture", name, [*own_names(), *timm_names()])
     return value

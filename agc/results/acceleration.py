@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agc.errors import UserError
 from agc.results.curves import Curve
 from agc.results.statistics import epochs_to_target, mean_running_best
 
-# Name of the target, the curve it is on, whether larger is better.
-TARGETS = (("accuracy", "counted_accuracy", True), ("loss", "counted_loss", False))
+# Name of the target, the measure it is of, whether larger is better.
+TARGETS = (("accuracy", "validation_accuracy", True), ("loss", "train_loss", False))
 MEASURES = ("epochs", "units", "seconds")
 
 
@@ -46,7 +47,7 @@ def _crossing(
 ) -> dict[str, Any]:
     target = np.nan
     if plain:
-        target = mean_running_best(_stack(plain, field), largest)[-1]
+        target = mean_running_best(stack_counted(plain, field), largest)[-1]
     row: dict[str, Any] = {f"{name}_target": float(target)}
     reached: dict[str, dict[str, float]] = {}
     for arm, curves in (("plain", plain), ("corrected", corrected)):
@@ -62,7 +63,7 @@ def _crossing(
 
 
 def _reached(curves: list[Curve], field: str, target: float, largest: bool) -> dict[str, float]:
-    epoch = epochs_to_target(_stack(curves, field), target, largest) if curves else None
+    epoch = epochs_to_target(stack_counted(curves, field), target, largest) if curves else None
     if epoch is None:
         return dict.fromkeys(MEASURES, np.nan)
     return {
@@ -72,11 +73,16 @@ def _reached(curves: list[Curve], field: str, target: float, largest: bool) -> d
     }
 
 
-def _stack(curves: list[Curve], field: str) -> np.ndarray:
+def stack_counted(curves: list[Curve], field: str) -> NDArray[np.float64]:
+    """``validation_accuracy`` or ``train_loss`` of several runs: [seeds, epochs].
+
+    Raises:
+        UserError: the runs have not the same number of epochs.
+    """
     lengths = {len(curve.units) for curve in curves}
     if len(lengths) > 1:
         raise UserError(
             f"runs that differ only in their seed have {' and '.join(map(str, sorted(lengths)))}"
             " epochs: collect them again"
         )
-    return np.stack([getattr(curve, field) for curve in curves])
+    return np.stack([curve.counted(field) for curve in curves])

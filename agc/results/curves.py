@@ -21,18 +21,21 @@ BUDGET_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Curve:
-    """One run, [epochs] each.
+    """One run, [epochs] each; ``units`` and ``seconds`` (of training alone) are cumulative.
 
-    ``counted_accuracy`` and ``counted_loss`` (validation accuracy, training loss) are NaN in
-    epochs below the target sparsity: a denser network is another network. ``units`` and
-    ``seconds`` (of training alone) are cumulative.
+    ``counts`` is False in epochs below the target sparsity: a denser network is another network.
     """
 
-    counted_accuracy: NDArray[np.float64]
-    counted_loss: NDArray[np.float64]
+    validation_accuracy: NDArray[np.float64]
+    train_loss: NDArray[np.float64]
     test_accuracy: NDArray[np.float64]
     units: NDArray[np.float64]
     seconds: NDArray[np.float64]
+    counts: NDArray[np.bool_]
+
+    def counted(self, measure: str) -> NDArray[np.float64]:
+        """``validation_accuracy`` or ``train_loss``, NaN in epochs that do not count."""
+        return np.where(self.counts, getattr(self, measure), np.nan)
 
     def best_within(self, units: float) -> tuple[int, float]:
         """Epochs that ``units`` pay for, and the test accuracy of the best-on-validation of them.
@@ -40,7 +43,7 @@ class Curve:
         The accuracy is NaN if no epoch that counts is paid for.
         """
         paid = int(np.sum(self.units <= units * (1 + BUDGET_TOLERANCE)))
-        accuracy = self.counted_accuracy[:paid]
+        accuracy = self.counted("validation_accuracy")[:paid]
         if np.isnan(accuracy).all():
             return paid, float("nan")
         return paid, float(self.test_accuracy[np.nanargmax(accuracy)])
@@ -59,12 +62,12 @@ def read_curves(records: pd.DataFrame, epochs: pd.DataFrame) -> dict[str, Curve]
             raise UserError(f"no epochs of cell {cell.slug!r}")
         table = by_slug[cell.slug]
         enough = min(cell.target_sparsity, cell.reached_sparsity) - SPARSITY_TOLERANCE
-        counts = table["sparsity"].to_numpy() >= enough
         curves[cell.slug] = Curve(
-            counted_accuracy=np.where(counts, table["validation_accuracy"], np.nan),
-            counted_loss=np.where(counts, table["train_loss"], np.nan),
+            validation_accuracy=table["validation_accuracy"].to_numpy(),
+            train_loss=table["train_loss"].to_numpy(),
             test_accuracy=table["test_accuracy"].to_numpy(),
             units=table["units"].to_numpy(),
             seconds=table["train_seconds"].cumsum().to_numpy(),
+            counts=table["sparsity"].to_numpy() >= enough,
         )
     return curves

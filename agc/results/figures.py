@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc.results.compare import compare
+from agc.results.curves import read_curves
 from agc.results.learning_curves import draw_learning_curves
 from agc.results.plotting import file_stem, looks, save, style
 from agc.results.summary_figure import draw_summary
@@ -33,10 +34,10 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
         The files written.
     """
     styles = looks(list(records["correction"]))
+    curves = read_curves(records, epochs)
     paths = []
     with style():
         for key, cells in records.groupby(["dataset", "architecture", "objective", "recipe"]):
-            curves = epochs[epochs["slug"].isin(cells["slug"])]
             for measure in ("accuracy", "loss"):
                 for against in ("epochs", "units"):
                     figure = draw_learning_curves(cells, curves, measure, against, styles)

@@ -37,10 +37,11 @@ def sparsity(value: float) -> str:
     return f"{100 * value:g} %"
 
 
-def accuracy(row: Any, arm: str, measure: str) -> str:
+def accuracy(row: Any, arm: str, measure: str, count: bool = True) -> str:
     """``86.92 ± 0.50 (3)``: mean, sample standard deviation, number of seeds.
 
-    ``(2 of 3)`` where the other run diverged, ``3 of 3 diverged`` where none is left.
+    ``(2 of 3)`` where the other run diverged, ``3 of 3 diverged`` where none is left. Without
+    ``count`` the number of seeds is left out where none diverged.
     """
     mean, sd, n = (getattr(row, f"{arm}_{measure}_{key}") for key in ("mean", "sd", "n"))
     diverged = getattr(row, f"{arm}_diverged")
@@ -49,7 +50,8 @@ def accuracy(row: Any, arm: str, measure: str) -> str:
     of = f" of {getattr(row, f'{arm}_seeds')}" if diverged else ""
     if n == 1:
         return f"{100 * mean:.2f} (n=1{of})"
-    return f"{100 * mean:.2f} ± {100 * sd:.2f} ({n}{of})"
+    text = f"{100 * mean:.2f} ± {100 * sd:.2f}"
+    return f"{text} ({n}{of})" if count or of else text
 
 
 def divergence(row: Any, arm: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agc.results.acceleration import stack_counted
 from agc.results.compare import PLAIN
+from agc.results.curves import Curve
+from agc.results.plotting import add_legend
+from agc.results.statistics import running_best
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_COLUMNS = 4
-WIDTH, HEIGHT, TOP, BOTTOM = 2.3, 1.75, 0.62, 0.62
+WIDTH, HEIGHT, MARGINS = 2.3, 1.6, 1.2
 MEASURES = {
     "accuracy": ("validation_accuracy", "validation accuracy, %", 100),
     "loss": ("train_loss", "training loss", 1),
@@ -24,7 +28,7 @@ AGAINST = {"epochs": "epoch", "units": "units (forward passes over the training 
 
 def draw_learning_curves(
     cells: pd.DataFrame,
-    epochs: pd.DataFrame,
+    curves: dict[str, Curve],
     measure: str,
     against: str,
     styles: dict[str, dict[str, str]],
@@ -36,17 +40,18 @@ def draw_learning_curves(
 
     Args:
         cells: their records.
-        epochs: their epochs.
+        curves: the finished runs, by slug.
         measure: "accuracy" (validation) or "loss" (training, on a logarithmic axis).
         against: "epochs" or "units".
         styles: colour and line of each correction.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     layout = panels(cells)
     rows, columns = len(layout), max(map(len, layout))
     # A caption line needs this much room, however few the panels.
-    size = (max(WIDTH * columns, 5.2) + 0.5, HEIGHT * rows + TOP + BOTTOM)
+    size = (max(WIDTH * columns, 5.2) + 0.5, HEIGHT * rows + MARGINS)
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
     for row, panel_row in enumerate(layout):
@@ -57,7 +62,8 @@ def draw_learning_curves(
             method, sparsity = panel_row[column]
             panel = cells[(cells["method"] == method) & (cells["sparsity"] == sparsity)]
             axis = axes[row, column]
-            _draw_panel(axis, panel, epochs, measure, against, styles)
+            _draw_panel(axis, panel, curves, measure, against, styles)
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
             axis.set_title(method if sparsity == 0 else f"{method}, {100 * sparsity:g} %")
     # A panel without one below it shows its own ticks.
     for row, column in np.ndindex(rows, columns):
@@ -83,41 +89,47 @@ def panels(cells: pd.DataFrame) -> list[list[tuple[str, float]]]:
 def _draw_panel(
     axis: Axes,
     cells: pd.DataFrame,
-    epochs: pd.DataFrame,
+    curves: dict[str, Curve],
     measure: str,
     against: str,
     styles: dict[str, dict[str, str]],
 ) -> None:
-    column, _, scale = MEASURES[measure]
-    best = np.maximum if measure == "accuracy" else np.minimum
-    failures = []
+    failures, floors = [], []
     for correction in sorted(set(cells["correction"]), key=lambda name: (name != PLAIN, name)):
         arm = cells[cells["correction"] == correction]
         diverged = int((arm["status"] == "diverged").sum())
         if diverged:
             failures.append(f"{correction}: {diverged} of {len(arm)} diverged")
-        slugs = arm.loc[arm["status"] == "finished", "slug"]
-        if not len(slugs):
-            continue
-        table = epochs[epochs["slug"].isin(slugs)].pivot(index="epoch", columns="slug")
-        raw = scale * table[column].to_numpy()
-        running = best.accumulate(raw, axis=0)
-        x = table["units"].mean(axis=1) if against == "units" else table.index.to_numpy()
-        look: dict[str, Any] = styles[correction]
-        axis.plot(x, raw.mean(axis=1), **look, alpha=0.3, linewidth=0.7)
-        axis.plot(x, running.mean(axis=1), **look)
-        if len(slugs) > 1:
-            low, high = running.min(axis=1), running.max(axis=1)
-            axis.fill_between(x, low, high, color=look["color"], alpha=0.15, linewidth=0)
+        runs = [curves[slug] for slug in arm.loc[arm["status"] == "finished", "slug"]]
+        if runs:
+            floors.append(_draw_arm(axis, runs, measure, against, styles[correction]))
     if measure == "loss":
         _logarithmic(axis)
+    elif floors:
+        # The first steep epochs would flatten all that follows.
+        axis.set_ylim(bottom=min(floors))
     if failures:
-        place = {"x": 0.98, "y": 0.04, "va": "bottom"} if measure == "accuracy" else {
-            "x": 0.98, "y": 0.96, "va": "top"
-        }  # fmt: skip
-        axis.text(
-            s="\n".join(failures), transform=axis.transAxes, ha="right", fontsize=6.5, **place
-        )
+        y, side = (0.04, "bottom") if measure == "accuracy" else (0.96, "top")
+        where = {"ha": "right", "va": side, "transform": axis.transAxes}
+        axis.text(0.98, y, "\n".join(failures), fontsize=6.5, **where)
+
+
+def _draw_arm(
+    axis: Axes, runs: list[Curve], measure: str, against: str, look: dict[str, str]
+) -> float:
+    """Draw one correction's runs; return the value after a tenth of its epochs."""
+    field, _, scale = MEASURES[measure]
+    raw = scale * np.stack([getattr(run, field) for run in runs]).mean(axis=0)
+    best = scale * running_best(stack_counted(runs, field), measure == "accuracy")
+    x = np.arange(1, len(raw) + 1)
+    if against == "units":
+        x = np.stack([run.units for run in runs]).mean(axis=0)
+    axis.plot(x, raw, **look, alpha=0.35, linewidth=0.7)
+    axis.plot(x, best.mean(axis=0), **look)
+    if len(runs) > 1:
+        band = best.min(axis=0), best.max(axis=0)
+        axis.fill_between(x, *band, color=look["color"], alpha=0.15, linewidth=0)
+    return float(raw[len(raw) // 10])
 
 
 def _logarithmic(axis: Axes) -> None:
@@ -142,13 +154,10 @@ def _annotate(
     handles = [Line2D([], [], **styles[name]) for name in shown]
     first = cells.iloc[0]
     names = [first[key] for key in ("dataset", "architecture", "objective", "recipe")]
-    figure.suptitle(", ".join(name for name in names if name), fontsize=9, fontweight="bold")
     figure.supylabel(MEASURES[measure][1], fontsize=8)
     figure.supxlabel(
         f"{AGAINST[against]}\nstrong: running best, mean over seeds; band: lowest to highest seed;"
         " faint: each epoch",
         fontsize=7.5,
     )
-    figure.legend(
-        handles, shown, loc="outside upper center", ncols=min(5, len(shown)), frameon=False
-    )
+    add_legend(figure, handles, shown, ", ".join(name for name in names if name))

@@ -13,6 +13,7 @@ from agc.results.compare import PLAIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; the plain run is never
 # another colour than the first.
@@ -59,6 +60,19 @@ def file_stem(*parts: str) -> str:
     """A file name of the parts that are not empty; only letters, digits, dots and hyphens."""
     words = [re.sub(r"[^A-Za-z0-9.]+", "-", part).strip("-.") for part in parts]
     return "-".join(word for word in words if word)
+
+
+def add_legend(figure: Figure, handles: list[Line2D], labels: list[str], title: str) -> None:
+    """One legend above all panels, under the figure's title."""
+    figure.legend(
+        handles,
+        labels,
+        title=title,
+        title_fontproperties={"weight": "bold", "size": 9},
+        loc="outside upper center",
+        ncols=min(5, len(labels)),
+        frameon=False,
+    )
 
 
 def save(figure: Figure, out: Path, stem: str) -> list[Path]:

@@ -27,11 +27,14 @@ HEADER = [
     "none",
     "corrected",
     "difference",
+    "pairs",
     "robust",
     "epochs",
     "units",
     "units per\nepoch",
 ]
+# The other columns break between words where the terminal is too narrow.
+KEPT_WHOLE = {"method", "correction", "none", "difference"}
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -47,16 +50,16 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
                 name,
                 justify="left" if index < 2 else "right",
                 overflow="fold",
-                no_wrap=name == "difference",
+                no_wrap=name in KEPT_WHOLE,
             )
         for row in group.itertuples():
             table.add_row(*_cells(row))
         console.print(table)
         console.print()
     console.print(
-        "Final test accuracy in percent: mean ± sample standard deviation (seeds). Difference:"
-        " paired, in points, with its 95 % t interval. Robust: none→corrected. Epochs, units:"
-        " change to reach plain's best validation accuracy.",
+        "Final test accuracy in percent: mean ± sample standard deviation over seeds. Difference:"
+        " paired by seed, in points, with its 95 % t interval. Robust: none→corrected. Epochs,"
+        " units: change to reach plain's best validation accuracy.",
         highlight=False,
         style="dim",
     )
@@ -70,9 +73,10 @@ def _cells(row: Any) -> list[str]:
     return [
         f"{row.method} {sparsity(row.sparsity)}",
         row.correction or MISSING,
-        accuracy(row, "plain", "final_accuracy"),
-        accuracy(row, "corrected", "final_accuracy"),
+        accuracy(row, "plain", "final_accuracy", count=False),
+        accuracy(row, "corrected", "final_accuracy", count=False),
         difference(row, "accuracy"),
+        str(row.accuracy_difference_n),
         "→".join(percent(value, 1) for value in robust),
         reached_change(row, "epochs", "accuracy"),
         reached_change(row, "units", "accuracy"),

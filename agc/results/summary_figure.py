@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agc.results.plotting import add_legend
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROW_HEIGHT = 0.21
+ROW_HEIGHT = 0.17
+# Space between two groups of corrections, in rows.
+GAP = 0.6
 MARGIN = 1.25
+GROUP = ["objective", "method", "sparsity", "recipe"]
 MARKERS = {"epochs": "o", "units": "s"}
 
 
 def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, dict[str, str]]) -> Figure:
-    """Two panels with a line for each row of the comparison.
+    """Two panels with a line for each row of the comparison, grouped by what was corrected.
 
     Left: paired difference of final test accuracy with its 95 % interval. Right: change in epochs
     and in units to the plain run's best validation accuracy; a row that does not reach it says so.
@@ -29,17 +34,18 @@ def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, dict[str, str
     """
     from matplotlib.figure import Figure
 
-    height = ROW_HEIGHT * len(rows) + MARGIN
+    places, centres, names = _places(rows)
+    height = ROW_HEIGHT * (places[-1] + 1) + MARGIN
     figure = Figure(figsize=(7.2, max(height, 2.2)), layout="constrained")
+    figure.get_layout_engine().set(wspace=0.06)
     left, right = figure.subplots(1, 2, sharey=True)
-    several = rows["correction"].nunique() > 1
-    for place, row in enumerate(rows.itertuples()):
+    for place, row in zip(places, rows.itertuples(), strict=True):
         colour = styles[row.correction]["color"]
         _draw_difference(left, place, row, colour)
         _draw_change(right, place, row, colour)
-    left.set_yticks(range(len(rows)), [_name(row, several) for row in rows.itertuples()])
-    left.set_ylim(len(rows) - 0.4, -0.6)
-    _separate(rows, (left, right))
+    left.set_yticks(centres, names)
+    left.set_ylim(places[-1] + 0.8, -0.8)
+    _separate(rows, places, (left, right))
     for axis in (left, right):
         axis.axvline(0, color="#333333", linewidth=0.8)
         axis.grid(axis="y", visible=False)
@@ -66,7 +72,7 @@ def _draw_difference(axis: Axes, place: int, row: Any, colour: str) -> None:
 
 def _draw_change(axis: Axes, place: int, row: Any, colour: str) -> None:
     if row.accuracy_crossing != "reached":
-        text = " not reached" if row.accuracy_crossing else " nothing to compare"
+        text = " not reached" if row.accuracy_crossing else " no pair"
         axis.text(0, place, text, va="center", fontsize=6.5, color=colour)
         return
     changes = {key: getattr(row, f"{key}_to_accuracy_change_percent") for key in MARKERS}
@@ -76,20 +82,30 @@ def _draw_change(axis: Axes, place: int, row: Any, colour: str) -> None:
         axis.plot(changes[key], place, marker, color=colour, markerfacecolor=face, markersize=4)
 
 
-def _separate(rows: pd.DataFrame, axes: tuple[Axes, ...]) -> None:
-    """A thin line between one objective and the next."""
+def _separate(rows: pd.DataFrame, places: list[float], axes: tuple[Axes, ...]) -> None:
+    """Draw a thin line between one objective and the next."""
     objectives = list(rows["objective"])
-    for place in range(1, len(objectives)):
-        if objectives[place] != objectives[place - 1]:
+    for index in range(1, len(objectives)):
+        if objectives[index] != objectives[index - 1]:
             for axis in axes:
-                axis.axhline(place - 0.5, color="#bbbbbb", linewidth=0.6)
+                middle = (places[index] + places[index - 1]) / 2
+                axis.axhline(middle, color="#bbbbbb", linewidth=0.6)
 
 
-def _name(row: Any, several: bool) -> str:
-    sparsity = f" {100 * row.sparsity:g} %" if row.sparsity else ""
-    recipe = f", {row.recipe}" if row.recipe else ""
-    correction = f", {row.correction}" if several else ""
-    return f"{row.objective}: {row.method}{sparsity}{recipe}{correction}"
+def _places(rows: pd.DataFrame) -> tuple[list[float], list[float], list[str]]:
+    """Height of each row, and the middle and the name of each group of corrections."""
+    several = rows["objective"].nunique() > 1
+    places: list[float] = []
+    centres, names = [], []
+    start = 0.0
+    for (objective, method, sparsity, recipe), group in rows.groupby(GROUP, sort=False):
+        places += [start + index for index in range(len(group))]
+        centres.append(start + (len(group) - 1) / 2)
+        start = places[-1] + 1 + GAP
+        name = f"{method} {100 * sparsity:g} %" if sparsity else method
+        name = f"{objective}: {name}" if several else name
+        names.append(f"{name}, {recipe}" if recipe else name)
+    return places, centres, names
 
 
 def _annotate(
@@ -104,11 +120,5 @@ def _annotate(
         handles.append(
             Line2D([], [], color="#333333", marker=marker, markerfacecolor=face, linestyle="none")
         )
-    figure.suptitle(title, fontsize=9, fontweight="bold")
-    figure.legend(
-        handles,
-        [*shown, *(f"change in {key}" for key in MARKERS)],
-        loc="outside upper center",
-        ncols=min(5, len(handles)),
-        frameon=False,
-    )
+    labels = [*shown, *(f"change in {key}" for key in MARKERS)]
+    add_legend(figure, handles, labels, title)

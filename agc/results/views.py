@@ -38,8 +38,9 @@ ACCELERATION_CAPTION = (
     " reached: not within its run."
 )
 COST_CAPTION = (
-    "Means over finished runs. Units: forward passes over the training set, per epoch. FLOPs: training, density-weighted, relative to a plain dense run of"
-    " the same objective and epochs. Tensors: extra, parameter-sized ones that the correction"
+    "Means over finished runs. Units: forward passes over the training set, per epoch. FLOPs:"
+    " training, density-weighted, relative to a plain dense run of the same objective and epochs."
+    " Tensors: extra, parameter-sized ones that the correction"
     " keeps. Seconds: training alone, mean ± sample standard deviation. Diverged: of all seeds."
 )
 

@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 CONNECT_SECONDS = 5
+# Those that know the option; others wait as long as the system does.
+TIMEOUT_DRIVERS = ("postgresql:", "postgresql+psycopg", "mysql:", "mysql+pymysql:")
 
 _log = logging.getLogger(__name__)
 
@@ -125,9 +127,9 @@ def _connect_once(uri: str) -> None:
     """Fail at the first refusal, where MLflow would ask again for three minutes."""
     import sqlalchemy
 
-    remote = uri.startswith(("postgresql", "mysql"))
+    limited = uri.startswith(TIMEOUT_DRIVERS)
     engine = sqlalchemy.create_engine(
-        uri, connect_args={"connect_timeout": CONNECT_SECONDS} if remote else {}
+        uri, connect_args={"connect_timeout": CONNECT_SECONDS} if limited else {}
     )
     try:
         sqlalchemy.inspect(engine).get_table_names()

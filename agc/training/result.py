@@ -34,7 +34,7 @@ def is_trained(folder: Path, slug: str) -> bool:
         raise UserError(f"{path} is not of cell {slug!r}; move it away to train this cell")
     names = ["epochs.csv", "timings.csv"]
     if found.get("status") == "finished":
-        names += ["model.safetensors", "best.safetensors"]
+        names += ["model.safetensors", *(["best.safetensors"] if found["best"] else [])]
     return all((folder / name).is_file() for name in names)
 
 
@@ -60,7 +60,8 @@ def write_result(
     slug = run.cell.slug
     if status == "finished":
         save_weights(folder / "model.safetensors", weights(run), slug)
-        save_weights(folder / "best.safetensors", best_state, slug)
+        if best is not None:
+            save_weights(folder / "best.safetensors", best_state, slug)
     write_csv(folder / "epochs.csv", rows)
     write_csv(folder / "timings.csv", timings)
     content = {

@@ -1,0 +1,45 @@
+# The whole way of the data: grid -> cells -> training -> attacks -> records -> tables, MLflow.
+#
+#   snakemake --cores 2                           the default grid
+#   snakemake --cores 2 --config grid=NAME,OTHER  other grids of workflows/grids
+#   snakemake --cores 2 --workflow-profile workflows/profiles/local   with sensible flags
+#   snakemake --cores 1 --report report.html      one self-contained page, afterwards
+from snakemake.utils import min_version, validate
+
+min_version("9.20")
+
+
+configfile: "workflows/config.yaml"
+
+
+validate(config, "workflows/schemas/config.schema.yaml")
+
+
+report: "workflows/report/workflow.rst"
+
+
+container: "docker://agc:0.1.0"
+
+
+include: "workflows/rules/common.smk"
+include: "workflows/rules/plan.smk"
+include: "workflows/rules/train.smk"
+include: "workflows/rules/evaluate.smk"
+include: "workflows/rules/results.smk"
+
+
+localrules:
+    all,
+    plan,
+    collect,
+    compare,
+    track,
+
+
+# Every cell is an input of its own: below an up-to-date table, a deleted one would go unnoticed.
+rule all:
+    default_target: True
+    input:
+        [record(cell) for cell in CELLS],
+        expand(f"{REPORTS}/{{grid}}/comparison.csv", grid=GRIDS),
+        expand(f"{RESULTS}/{{grid}}/tracking.json", grid=GRIDS) if config["track"] else [],

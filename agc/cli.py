@@ -1,0 +1,59 @@
+"""The command line: ``agc COMMAND --help`` explains each; the commands live in agc/commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import agc
+from agc.commands import axes, doctor, plan, results, track, train
+from agc.errors import UserError
+
+app = typer.Typer(
+    name="agc",
+    help="Benchmark of adaptive gradient correction (AGC) in sparse training.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agc {agc.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("list")(axes.list_entries)
+app.command("plan")(plan.plan)
+app.command("train")(train.train)
+app.command("evaluate")(train.evaluate)
+app.command("collect")(results.collect)
+app.command("compare")(results.compare)
+app.add_typer(track.app, name="track")
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point: bad input is one line and exit code 2, an interrupt 130."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True, soft_wrap=True).print(f"agc: error: {error}", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("agc: interrupted; run the same command again to go on")
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""The commands of ``agc``: they read arguments, call the library and print."""

@@ -1,0 +1,91 @@
+"""``agc plan``: the cells of a grid, what is left out and why, and what it will cost."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agc.cell import Cell
+from agc.commands.common import Results, cell_folder
+from agc.errors import UserError
+from agc.grid import Grid, load_grid
+from agc.planning import estimate, units_per_epoch
+
+
+def plan(
+    grids: Annotated[
+        list[str], typer.Argument(metavar="GRID...", help="Grids by name, or YAML files.")
+    ],
+    results: Results = Path("results"),
+    write: Annotated[
+        bool, typer.Option("--write", help="Write each cell's cell.json into the results.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
+    every: Annotated[bool, typer.Option("--cells", help="List every cell by its slug.")] = False,
+) -> None:
+    """Show what a grid will run: cells, skips with reasons, predicted time and disk."""
+    loaded = [load_grid(name) for name in grids]
+    if write:
+        _write([cell for grid in loaded for cell in grid.cells], results)
+    if as_json:
+        cells = {cell.slug: cell.model_dump(mode="json") for g in loaded for cell in g.cells}
+        json.dump(cells, sys.stdout, indent=1)
+        return
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    for grid in loaded:
+        _show(grid, results, console, every)
+
+
+def _write(cells: list[Cell], results: Path) -> None:
+    for cell in cells:
+        try:
+            cell.write(cell_folder(results, cell))
+        except OSError as error:
+            raise UserError(f"cannot write {results}: {error.strerror}") from error
+
+
+def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
+    console.print(f"[bold]{grid.name}[/]: {grid.file.description}")
+    if every:
+        for cell in grid.cells:
+            console.print(f"  {cell.slug}", highlight=False)
+    else:
+        console.print(_rows(grid))
+    for skip in grid.skips:
+        console.print(f"left out: {skip.count} of {skip.what} ({skip.reason})", highlight=False)
+    done = sum((cell_folder(results, cell) / "record.json").exists() for cell in grid.cells)
+    predicted = estimate(grid, results)
+    if predicted.cpu_seconds is None:
+        cost = f"time and disk unknown: {predicted.source}"
+    else:
+        cost = (
+            f"about {predicted.cpu_seconds / 60:.1f} minutes of one core or device and "
+            f"{predicted.megabytes:.0f} MB in all (from: {predicted.source})"
+        )
+    console.print(
+        f"{len(grid.cells)} cells, {done} finished; {predicted.units} units; {cost}",
+        highlight=False,
+    )
+
+
+def _rows(grid: Grid) -> Table:
+    """Cells that differ in their seed alone, in one row."""
+    table = Table(show_edge=False)
+    names = ("dataset", "architecture", "method", "sparsity", "objective", "correction")
+    for name in (*names, "epochs", "units/epoch", "seeds"):
+        table.add_column(name)
+    rows: dict[tuple[str, ...], list[int]] = {}
+    for cell in grid.cells:
+        fields = [getattr(cell, name) for name in names]
+        shown = [f"{f:g}" if isinstance(f, float) else f.name for f in fields]
+        key = (*shown, str(cell.training.epochs), f"{units_per_epoch(cell):g}")
+        rows.setdefault(key, []).append(cell.seed)
+    for key, seeds in rows.items():
+        table.add_row(*key, ", ".join(map(str, seeds)))
+    return table

@@ -1,0 +1,179 @@
+"""``agc train`` and ``agc evaluate``: many cells in one process, one after another."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from agc.cell import AXIS_NAMES, Cell, make_cell, read_cell
+from agc.commands.common import Device, Results, Threads, cell_folder
+from agc.errors import UserError
+from agc.grid import Recipe, apply_recipe, find_file, merge, read_recipe
+
+Cells = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[CELL]...", help="Cells: their folders, or cell.json files."),
+]
+
+
+def train(
+    cells: Cells = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set.")] = None,
+    architecture: Annotated[str | None, typer.Option(help="Any timm network, or ours.")] = None,
+    method: Annotated[str, typer.Option(help="Sparse-training method.")] = "dense",
+    sparsity: Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")] = 0.0,
+    correction: Annotated[str, typer.Option(help="Gradient correction.")] = "none",
+    objective: Annotated[str, typer.Option(help="Objective.")] = "standard",
+    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
+    recipe: Annotated[
+        str | None, typer.Option(help="Recipe; the data set's own if there is one.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs, instead of the recipe's.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any field, e.g. training.optimizer.lr=0.2 or correction.options.gamma=1.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the one cell given by options.")
+    ] = None,
+    results: Results = Path("results"),
+    device: Device = "auto",
+    threads: Threads = 1,
+    checkpoint_interval: Annotated[
+        float, typer.Option(help="Seconds between checkpoints; 0: after each epoch.")
+    ] = 30.0,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Allow algorithms that are not deterministic.")
+    ] = False,
+) -> None:
+    """Train cells; finished ones are skipped, killed ones go on from their checkpoint.
+
+    Give cells that `agc plan --write` made, or one cell by its fields:
+
+    agc train --dataset digits --architecture resnet8 --method rigl --sparsity 0.95
+    --correction agc --seed 0 --out DIR
+    """
+    if cells:
+        work = [_located(path, results) for path in cells]
+    else:
+        if dataset is None or architecture is None:
+            raise UserError("give cells, or at least --dataset and --architecture")
+        fields = {
+            "dataset": dataset,
+            "architecture": architecture,
+            "method": method,
+            "sparsity": sparsity,
+            "correction": correction,
+            "objective": objective,
+            "seed": seed,
+        }
+        cell = _cell_from_fields(fields, recipe, epochs, set_ or [])
+        work = [(cell, out or cell_folder(results, cell))]
+
+    from agc.training.cell_run import CellRun
+    from agc.training.device import prepare_machine
+    from agc.training.progress import Progress
+
+    machine = prepare_machine(device, threads, fast)
+    with Progress([cell for cell, _ in work]) as progress:
+
+        def one(cell: Cell, folder: Path) -> str:
+            return CellRun(cell, folder, machine, checkpoint_interval, progress.epoch).train()
+
+        _each(work, one, progress.cell)
+
+
+def evaluate(
+    cells: Annotated[list[Path], typer.Argument(metavar="CELL...", help="Folders of cells.")],
+    device: Device = "auto",
+    threads: Threads = 1,
+) -> None:
+    """Attack trained cells and write their records; what is there already is not done again."""
+    work = [(read_cell(folder / "cell.json"), folder) for folder in cells]
+
+    from agc.evaluation.run import evaluate_cell
+    from agc.training.device import prepare_machine
+    from agc.training.progress import Progress
+
+    machine = prepare_machine(device, threads)
+    with Progress([cell for cell, _ in work], by_epoch=False) as progress:
+        _each(work, lambda _, folder: evaluate_cell(folder, machine), progress.cell)
+
+
+def _located(path: Path, results: Path) -> tuple[Cell, Path]:
+    """A cell and its folder: the one that ``cell.json`` is in, or the usual one of the results."""
+    if path.is_dir():
+        return read_cell(path / "cell.json"), path
+    cell = read_cell(path)
+    return cell, path.parent if path.name == "cell.json" else cell_folder(results, cell)
+
+
+def _each(
+    work: list[tuple[Cell, Path]],
+    one: Callable[[Cell, Path], str],
+    report: Callable[[Cell, str], None],
+) -> None:
+    """Do one cell after another; what goes wrong in one does not stop the others.
+
+    Raises:
+        UserError: the problem, if there was but one cell.
+        typer.Exit: code 2 if all problems were bad input, else 1.
+    """
+    console = Console(stderr=True, soft_wrap=True)
+    codes = []
+    for cell, folder in work:
+        try:
+            report(cell, one(cell, folder))
+        except UserError as error:
+            if len(work) == 1:
+                raise
+            console.print(f"agc: error: {cell.slug}: {error}", markup=False)
+            codes.append(2)
+        except Exception:
+            console.print(f"agc: {cell.slug} failed:\n{traceback.format_exc()}", markup=False)
+            codes.append(1)
+    if codes:
+        console.print(f"agc: {len(codes)} of {len(work)} cells failed", markup=False)
+        raise typer.Exit(min(codes))
+
+
+def _cell_from_fields(
+    fields: dict[str, Any], recipe: str | None, epochs: int | None, settings: list[str]
+) -> Cell:
+    """The cell that the options describe, over the recipe named or the data set's own."""
+    try:
+        base = read_recipe(find_file("recipes", recipe or fields["dataset"]))
+    except UserError:
+        if recipe is not None:
+            raise
+        base = Recipe()
+    if epochs is not None:
+        fields = merge(fields, {"training": {"epochs": epochs}})
+    for setting in settings:
+        fields = merge(fields, _parse_setting(setting, fields))
+    return make_cell(apply_recipe(fields, base), "options")
+
+
+def _parse_setting(setting: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """``a.b=1`` as nested dictionaries; an axis given by name becomes a mapping first."""
+    key, equals, text = setting.partition("=")
+    if not equals:
+        raise UserError(f"--set {setting!r}: expected KEY=VALUE")
+    value: Any = yaml.safe_load(text)
+    first, *rest = key.split(".")
+    for part in reversed(rest):
+        value = {part: value}
+    if first in AXIS_NAMES and isinstance(value, dict):
+        present = fields[first]
+        value = merge({"name": present} if isinstance(present, str) else present, value)
+    return {first: value}

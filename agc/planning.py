@@ -1,0 +1,87 @@
+"""What cells will cost, and which of them share a process; known before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from agc.cell import Cell
+from agc.errors import UserError
+from agc.files import read_json
+from agc.grid import Grid
+from agc.registry import CORRECTIONS, OBJECTIVES
+
+
+def units_per_epoch(cell: Cell) -> int:
+    """Declared cost of an epoch, in forward passes over the training images."""
+    objective = OBJECTIVES[cell.objective.name].target
+    correction = CORRECTIONS[cell.correction.name].target
+    prepare = objective.preparation(**cell.objective.options).units
+    evaluate = objective.evaluation(**cell.objective.options).units
+    extra = correction.cost(**cell.correction.options)
+    return prepare + evaluate + extra.step + extra.snapshot + extra.prepared_pass * prepare
+
+
+def units(cell: Cell) -> int:
+    """Declared cost of the whole training."""
+    return cell.training.epochs * units_per_epoch(cell)
+
+
+def bundle(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
+    """Split cells into processes of about ``size`` cells and about equal cost.
+
+    The most expensive cell goes to the cheapest bundle so far, and so on; the outcome depends on
+    the cells' order and costs alone, so that every process of a workflow sees the same bundles.
+    """
+    count = math.ceil(len(cells) / size)
+    bundles: list[list[Cell]] = [[] for _ in range(count)]
+    loads = [0.0] * count
+    for cell in sorted(cells, key=units, reverse=True):
+        lightest = loads.index(min(loads))
+        bundles[lightest].append(cell)
+        loads[lightest] += units(cell)
+    return bundles
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Predicted cost of a grid, and where the prediction comes from."""
+
+    units: int
+    cpu_seconds: float | None
+    megabytes: float | None
+    source: str
+
+
+def estimate(grid: Grid, results: Path) -> Estimate:
+    """Predict from finished cells of this grid, else from the reference in the grid's file."""
+    total = sum(units(cell) for cell in grid.cells)
+    seconds_per_unit, sizes = [], []
+    for cell in grid.cells:
+        folder = results / "cells" / cell.slug
+        measured = _measured(folder)
+        if measured is not None:
+            seconds_per_unit.append(measured)
+            sizes.append(sum(f.stat().st_size for f in folder.iterdir() if f.is_file()) / 1e6)
+    if sizes:
+        count = len(grid.cells)
+        source = f"{len(sizes)} finished cells here"
+        return Estimate(total, total * mean(seconds_per_unit), count * mean(sizes), source)
+    reference = grid.file.reference
+    if reference is None:
+        return Estimate(total, None, None, "no cell of this grid has been run here")
+    seconds = total * reference.seconds_per_unit + len(grid.cells) * reference.seconds_per_cell
+    megabytes = len(grid.cells) * reference.megabytes_per_cell
+    return Estimate(total, seconds, megabytes, reference.machine)
+
+
+def _measured(folder: Path) -> float | None:
+    """Seconds per unit of a finished cell, everything but waiting included."""
+    try:
+        record = read_json(folder / "record.json")
+        return record["seconds"]["total"] / record["costs"]["units"]
+    except (UserError, KeyError, TypeError, ZeroDivisionError):
+        return None

@@ -1,0 +1,50 @@
+"""The record of a cell: what training and evaluation measured, merged into one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agc.cell import SCHEMA
+from agc.files import read_json, write_json
+
+RESULT_KEYS = (
+    "epoch",
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "test_loss",
+    "test_accuracy",
+)
+
+
+def write_record(folder: Path) -> None:
+    """Write ``record.json`` from the other files of the cell's folder; it can always be rebuilt."""
+    cell = read_json(folder / "cell.json")
+    training = read_json(folder / "training.json")
+    robustness = read_json(folder / "robustness.json")
+    seconds = {**training["seconds"], "robust_evaluation": robustness["seconds"]}
+    record = {
+        "schema": SCHEMA,
+        "slug": cell["slug"],
+        "cell": cell["cell"],
+        "status": training["status"],
+        "diverged_epoch": training["diverged_epoch"],
+        "results": {name: _result(name, training, robustness) for name in ("final", "best")},
+        "costs": training["costs"],
+        "sparsity": training["sparsity"],
+        "seconds": {**seconds, "total": sum(seconds.values())},
+        "provenance": training["provenance"],
+        "warnings": training["warnings"],
+    }
+    write_json(folder / "record.json", record)
+
+
+def _result(
+    name: str, training: dict[str, Any], robustness: dict[str, Any]
+) -> dict[str, Any] | None:
+    row = training[name]
+    if row is None:
+        return None
+    result = {key: row[key] for key in RESULT_KEYS}
+    return {**result, "robust_accuracy": robustness[name]["robust_accuracy"]}

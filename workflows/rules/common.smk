@@ -1,0 +1,64 @@
+# Grids become cells here, before the DAG is built: bad input ends the run with one clear line.
+import shlex
+import sys
+
+from agc.errors import UserError
+from agc.grid import load_grid
+from agc.planning import bundle
+
+RESULTS = config["results"]
+REPORTS = config["reports"]
+
+try:
+    GRIDS = {grid.name: grid for grid in map(load_grid, config["grid"].split(","))}
+except UserError as error:
+    sys.exit(f"agc: error: {error}")
+
+# A cell that two grids share is one cell, and runs once.
+CELLS = {cell.slug: cell for grid in GRIDS.values() for cell in grid.cells}
+
+
+wildcard_constraints:
+    cell=r"[\w+.-]+",
+    grid=r"[\w+-]+",
+
+
+def folder(cell):
+    return f"{RESULTS}/cells/{cell}"
+
+
+def spec(cell):
+    # Ancient: the content of a cell's description can never change, as its hash is in the name.
+    return ancient(f"{folder(cell)}/cell.json")
+
+
+def stamp(cell):
+    # Stands for the files of a trained cell. They are no outputs themselves, because Snakemake
+    # deletes the outputs of a job that runs again or fails, with the other cells' hours in it.
+    return f"{folder(cell)}/.trained"
+
+
+def record(cell):
+    return f"{folder(cell)}/record.json"
+
+
+def slugs(grid):
+    return [cell.slug for cell in GRIDS[grid].cells]
+
+
+def jobs(size):
+    # Bundles of about equal cost. They depend on the grids alone, so every process agrees.
+    return [[cell.slug for cell in cells] for cells in bundle(list(CELLS.values()), size)]
+
+
+# Of the environment that runs this file, whatever the PATH of a job is.
+AGC = f"{shlex.quote(sys.executable)} -m agc"
+
+TRAIN = (
+    f"{AGC} train {{params.cells:q}} --device {config['device']}"
+    " --threads {threads} > {log} 2>&1"
+)
+EVALUATE = (
+    f"{AGC} evaluate {{params.cells:q}} --device {config['device']}"
+    " --threads {threads} > {log} 2>&1"
+)

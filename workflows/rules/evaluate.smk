@@ -1,0 +1,41 @@
+# Attacks on trained cells, and their records.
+if config["evaluations_per_job"] == 1:
+
+    rule evaluate:
+        input:
+            stamp("{cell}"),
+        output:
+            record("{cell}"),
+        log:
+            f"{RESULTS}/logs/evaluate/{{cell}}.log",
+        params:
+            cells=folder("{cell}"),
+        threads: 1
+        resources:
+            gpu=1,
+            mem_mb=4000,
+            runtime=60,
+        shell:
+            EVALUATE
+
+else:
+    for number, cells in enumerate(jobs(config["evaluations_per_job"])):
+
+        rule:
+            name:
+                f"evaluate_{number}"
+            input:
+                [stamp(cell) for cell in cells],
+            output:
+                [record(cell) for cell in cells],
+            log:
+                f"{RESULTS}/logs/evaluate/{number}.log",
+            params:
+                cells=[folder(cell) for cell in cells],
+            threads: 1
+            resources:
+                gpu=1,
+                mem_mb=4000,
+                runtime=60,
+            shell:
+                EVALUATE

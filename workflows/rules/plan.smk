@@ -1,0 +1,10 @@
+rule plan:
+    output:
+        [f"{folder(cell)}/cell.json" for cell in CELLS],
+    log:
+        f"{RESULTS}/logs/plan.log",
+    params:
+        grids=config["grid"].split(","),
+        results=RESULTS,
+    shell:
+        "{AGC} plan {params.grids:q} --write --results {params.results:q} > {log} 2>&1"

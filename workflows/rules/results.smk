@@ -1,0 +1,66 @@
+# From records to tables, figures and the MLflow mirror; one job a grid.
+rule collect:
+    input:
+        lambda wildcards: [record(cell) for cell in slugs(wildcards.grid)],
+    output:
+        records=f"{RESULTS}/{{grid}}/records.parquet",
+        epochs=f"{RESULTS}/{{grid}}/epochs.parquet",
+        logs=report(
+            f"{RESULTS}/{{grid}}/train.log",
+            caption="../report/logs.rst",
+            category="Runs",
+            labels={"what": "logs of all cells"},
+        ),
+    log:
+        f"{RESULTS}/logs/collect/{{grid}}.log",
+    params:
+        grid=lambda wildcards: GRIDS[wildcards.grid].path,
+        results=RESULTS,
+    shell:
+        "{AGC} collect {params.grid:q} --results {params.results:q} > {log} 2>&1"
+
+
+rule compare:
+    input:
+        records=rules.collect.output.records,
+        epochs=rules.collect.output.epochs,
+    output:
+        comparison=f"{REPORTS}/{{grid}}/comparison.csv",
+        claims=f"{REPORTS}/{{grid}}/claims.csv",
+        page=report(
+            f"{REPORTS}/{{grid}}/comparison.html",
+            caption="../report/comparison.rst",
+            category="Comparison",
+            labels={"grid": "{grid}", "what": "all tables"},
+        ),
+        figures=report(
+            directory(f"{REPORTS}/{{grid}}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"grid": "{grid}", "figure": "{figure}"},
+        ),
+    log:
+        f"{RESULTS}/logs/compare/{{grid}}.log",
+    params:
+        grid=lambda wildcards: GRIDS[wildcards.grid].path,
+        results=RESULTS,
+        reports=REPORTS,
+    shell:
+        "{AGC} compare {params.grid:q} --results {params.results:q}"
+        " --reports {params.reports:q} > {log} 2>&1"
+
+
+rule track:
+    input:
+        lambda wildcards: [record(cell) for cell in slugs(wildcards.grid)],
+    output:
+        f"{RESULTS}/{{grid}}/tracking.json",
+    log:
+        f"{RESULTS}/logs/track/{{grid}}.log",
+    params:
+        grid=lambda wildcards: GRIDS[wildcards.grid].path,
+        results=RESULTS,
+    shell:
+        "{AGC} track sync {params.grid:q} --results {params.results:q}"
+        " --report {output} --tolerant > {log} 2>&1"

@@ -1,0 +1,45 @@
+# One job a cell, or bundles of short cells in one process: its imports cost more than they do.
+if config["cells_per_job"] == 1:
+
+    rule train:
+        input:
+            spec("{cell}"),
+        output:
+            touch(stamp("{cell}")),
+        log:
+            f"{RESULTS}/logs/train/{{cell}}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/train/{{cell}}.tsv"
+        params:
+            cells=folder("{cell}"),
+        threads: 1
+        resources:
+            gpu=1,
+            mem_mb=4000,
+            runtime=240,
+        shell:
+            TRAIN
+
+else:
+    for number, cells in enumerate(jobs(config["cells_per_job"])):
+
+        rule:
+            name:
+                f"train_{number}"
+            input:
+                [spec(cell) for cell in cells],
+            output:
+                touch([stamp(cell) for cell in cells]),
+            log:
+                f"{RESULTS}/logs/train/{number}.log",
+            benchmark:
+                f"{RESULTS}/benchmarks/train/{number}.tsv"
+            params:
+                cells=[folder(cell) for cell in cells],
+            threads: 1
+            resources:
+                gpu=1,
+                mem_mb=4000,
+                runtime=240,
+            shell:
+                TRAIN
