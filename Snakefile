@@ -42,4 +42,6 @@ rule all:
     input:
         [record(cell) for cell in CELLS],
         expand(f"{REPORTS}/{{grid}}/comparison.csv", grid=GRIDS),
-        expand(f"{RESULTS}/{{grid}}/tracking.json", grid=GRIDS) if config["track"] else [],
+        expand(f"{RESULTS}/{{grid}}/tracking.json", grid=GRIDS)
+        if config["track"]
+        else [],

@@ -8,65 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 import agc
+from agc.architectures import own_names, timm_names
 from agc.cell import AXES, AXIS_NAMES, Cell, describe, make_cell
 from agc.errors import UserError, unknown
+from agc.grid_file import Exclusion, GridFile, Recipe
 from agc.registry import METHODS
 
-Entry = str | dict[str, Any]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Recipe(_Strict):
-    """Hyper-parameters that cells share.
-
-    Attributes:
-        training: fields of :class:`agc.cell.Training`.
-        evaluation: fields of :class:`agc.cell.Evaluation`.
-        options: per axis and entry; under ``"*"`` for every entry that has the option.
-    """
-
-    training: dict[str, Any] = {}
-    evaluation: dict[str, Any] = {}
-    options: dict[str, dict[str, dict[str, Any]]] = {}
-
-
-class Exclusion(_Strict):
-    """Cells to leave out, and why."""
-
-    where: dict[str, Any] = Field(min_length=1)
-    reason: str = Field(min_length=1)
-
-
-class Reference(_Strict):
-    """What a finished run of the grid measured, for predictions before anything has run."""
-
-    machine: str
-    seconds_per_unit: float = Field(gt=0)
-    seconds_per_cell: float = Field(ge=0)
-    megabytes_per_cell: float = Field(gt=0)
-
-
-class GridFile(_Strict):
-    """A grid file as it stands on the disk."""
-
-    description: str
-    recipe: str
-    datasets: list[Entry] = Field(min_length=1)
-    architectures: list[Entry] = Field(min_length=1)
-    objectives: list[Entry] = Field(min_length=1)
-    methods: list[Entry] = Field(min_length=1)
-    sparsities: list[float] = []
-    corrections: list[Entry] = Field(min_length=1)
-    seeds: int | list[int]
-    include: list[dict[str, Any]] = []
-    exclude: list[Exclusion] = []
-    reference: Reference | None = None
+FIELDS = (*AXIS_NAMES, "sparsity", "seed")
+"""What an exclusion may look at."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +53,19 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
     recipe_path = find_file("recipes", file.recipe, path.parent.parent)
     recipe = read_recipe(recipe_path)
     source = f"{path} with {recipe_path.name}"
+    for key in (key for exclusion in file.exclude for key in exclusion.where):
+        if key not in FIELDS:
+            raise UserError(f"{path}: exclude: {unknown('field', key, FIELDS)}")
     cells: dict[str, Cell] = {}
     skips: dict[tuple[str, str], int] = {}
     for fields in [*_product(file), *file.include]:
-        fields, collapsed = _collapse(fields)
-        cell = make_cell(apply_recipe(fields, recipe), source)
-        excluded = next((e for e in file.exclude if _matches(cell, e, path)), None)
+        try:
+            fields, collapsed = _collapse(fields)
+            data = apply_recipe(fields, recipe)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+        cell = make_cell(data, source)
+        excluded = next((e for e in file.exclude if _matches(cell, e)), None)
         if excluded is not None:
             key = (", ".join(f"{k} {v}" for k, v in excluded.where.items()), excluded.reason)
             skips[key] = skips.get(key, 0) + 1
@@ -126,12 +85,25 @@ def read_recipe(path: Path) -> Recipe:
     """Read a recipe file.
 
     Raises:
-        UserError: not there, not YAML, or an unknown key.
+        UserError: not there, not YAML, or an unknown key, entry or option.
     """
     recipe = _read(path, Recipe)
-    for axis in recipe.options:
+    for axis, entries in recipe.options.items():
         if axis not in AXIS_NAMES:
             raise UserError(f"{path}: options: {unknown('axis', axis, AXIS_NAMES)}")
+        if axis not in AXES:
+            names, known = [*own_names(), *timm_names()], {}
+        else:
+            names = AXES[axis].names()
+            known = {name: set(AXES[axis].options(name).model_fields) for name in names}
+            known["*"] = set().union(*known.values())
+        for name, options in entries.items():
+            if name not in ("*", *names):
+                raise UserError(f"{path}: options: {unknown(axis, name, names)}")
+            for key in options:
+                if name in known and key not in known[name]:
+                    what = f"option of {axis} {name!r}"
+                    raise UserError(f"{path}: options: {unknown(what, key, known[name])}")
     return recipe
 
 
@@ -139,16 +111,12 @@ def apply_recipe(fields: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Plain data of a cell: the recipe's values, overridden by those of ``fields``."""
     data = dict(fields)
     for section in ("training", "evaluation"):
-        data[section] = merge(getattr(recipe, section), fields.get(section, {}))
+        own = fields.get(section, {})
+        data[section] = merge(getattr(recipe, section), own) if isinstance(own, dict) else own
     for axis in AXIS_NAMES:
         if axis not in fields:
             continue
-        value = fields[axis]
-        chosen = {"name": value} if isinstance(value, str) else dict(value)
-        name = chosen.pop("name", None)
-        if not isinstance(name, str):
-            raise UserError(f"{axis}: {value!r} is neither a name nor a mapping with a name")
-        own = {**chosen.pop("options", {}), **chosen}
+        name, own = _entry(axis, fields[axis])
         given = recipe.options.get(axis, {})
         known = AXES[axis].options(name).model_fields if axis in AXES else {}
         shared = {key: v for key, v in given.get("*", {}).items() if key in known}
@@ -219,19 +187,28 @@ def _product(file: GridFile) -> list[dict[str, Any]]:
 
 def _collapse(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """A method without sparsity takes none, whatever the grid's sparsities are."""
-    method = fields.get("method", "dense")
-    name = method if isinstance(method, str) else method.get("name", "")
+    name, _ = _entry("method", fields.get("method", "dense"))
     if METHODS[name].target.sparse:
         return fields, False
     return {**fields, "sparsity": 0.0}, True
 
 
-def _matches(cell: Cell, exclusion: Exclusion, path: Path) -> bool:
+def _entry(axis: str, value: Any) -> tuple[str, dict[str, Any]]:
+    """Name and options of an entry that a file gives as a name or as a mapping."""
+    chosen = {"name": value} if isinstance(value, str) else value
+    if not isinstance(chosen, dict) or not isinstance(chosen.get("name"), str):
+        raise UserError(f"{axis}: {value!r} is neither a name nor a mapping with a name")
+    options = chosen.get("options", {})
+    if not isinstance(options, dict):
+        raise UserError(f"{axis}.options = {options!r}: expected keys and values")
+    beside = {key: v for key, v in chosen.items() if key not in ("name", "options")}
+    return chosen["name"], {**options, **beside}
+
+
+def _matches(cell: Cell, exclusion: Exclusion) -> bool:
     fields = {axis: getattr(cell, axis).name for axis in AXIS_NAMES}
     fields |= {"sparsity": cell.sparsity, "seed": cell.seed}
-    for key, wanted in exclusion.where.items():
-        if key not in fields:
-            raise UserError(f"{path}: exclude: {unknown('field', key, fields)}")
-        if fields[key] not in (wanted if isinstance(wanted, list) else [wanted]):
-            return False
-    return True
+    return all(
+        fields[key] in (wanted if isinstance(wanted, list) else [wanted])
+        for key, wanted in exclusion.where.items()
+    )

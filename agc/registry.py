@@ -91,7 +91,8 @@ class Registry:
             hint = eval(hint, dict(scope)) if isinstance(hint, str) else hint
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hint, default)
-        return create_model(name, __config__=ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False), **fields)
+        config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+        return create_model(name, __config__=config, **fields)
 
     def resolve(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
         """All options of an entry, defaults filled in, as plain JSON values.

@@ -35,7 +35,14 @@ def isolated(seed: int) -> Iterator[None]:
     """Run code that draws from torch's global generators (initialisation, dropout, attack
     libraries) as if they had been seeded with ``seed``, and leave them as they were.
     """
+    with preserved():
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def preserved() -> Iterator[None]:
+    """Run code that draws from torch's global generators, and leave them as they were."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
         yield

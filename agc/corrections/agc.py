@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from agc import rng
 from agc.corrections.base import Correction, Cost, ReferencePoint, gradient_of
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
@@ -73,12 +74,13 @@ class AGC(Correction):
         buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         total = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
         now, before = [], []
-        for batch in batches:
-            loss = loss_fn(self.model, batch)
-            for name, gradient in gradient_of(loss, self.parameters).items():
-                total[name] += gradient
-            now.append(loss.detach())
-            before.append(self.snapshot.loss(batch, loss_fn))
+        with rng.preserved():
+            for batch in batches:
+                loss = loss_fn(self.model, batch)
+                for name, gradient in gradient_of(loss, self.parameters).items():
+                    total[name] += gradient
+                now.append(loss.detach())
+                before.append(self.snapshot.loss(batch, loss_fn))
         if not now:
             raise ValueError("the snapshot pass got no batches")
         with torch.no_grad():
@@ -98,7 +100,8 @@ class AGC(Correction):
         """
         if self.snapshot is None:
             raise RuntimeError("AGC.correct was called before AGC.begin_epoch")
-        older = self.snapshot.gradient(batch, loss_fn)
+        with rng.preserved():
+            older = self.snapshot.gradient(batch, loss_fn)
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 if parameter.grad is not None:
@@ -113,7 +116,8 @@ class AGC(Correction):
         losses = torch.stack([now, before]).double().cpu()
         if losses.shape[1] < 2:
             return
-        covariance = torch.cov(losses)
+        # Losses that are all equal have a variance of exactly 0 only once they are shifted to 0.
+        covariance = torch.cov(losses - losses[:, :1])
         variance = covariance[1, 1].item()
         if variance > 0:
             current = covariance[0, 1].item() / variance

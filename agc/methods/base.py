@@ -175,7 +175,10 @@ class DropAndGrow(SparseMethod):
     def observe(self) -> None:
         """Keep the raw gradient if this step ends with an update that grows by it."""
         if self.grows_by_gradient and self.update_due(self.steps + 1):
-            self.gradients = {name: p.grad.clone() for name, p in self.parameters.items()}
+            self.gradients = {
+                name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+                for name, p in self.parameters.items()
+            }
             self.dense_gradients += 1
 
     def step(self) -> bool:
@@ -190,9 +193,11 @@ class DropAndGrow(SparseMethod):
         return True
 
     def update_topology(self) -> None:
-        """Drop and grow in each layer; the number of active weights of each is kept."""
+        """Drop and grow in each layer that trains; each keeps its number of active weights."""
         fraction = self.drop_schedule(self.drop_fraction, self.steps / self.end_step)
         for name, mask in self.masks.items():
+            if not self.parameters[name].requires_grad:
+                continue
             count = int(fraction * int(mask.sum()))
             drop, grow = self.drop_scores(name), self.grow_scores(name)
             mask.copy_(drop_and_grow(mask, drop, grow, count))

@@ -86,7 +86,7 @@ def _table(
 
 def _extreme(row: dict[str, Any], budget: str, which: str, show: Any) -> list[str]:
     name = row[f"{budget}_{which}_row"]
-    if not isinstance(name, str) or not name:
+    if not name:
         return ["–", "–"]
     value = row[f"{budget}_{which}"]
     return [show(value) if value == value else NOT_REACHED, name]

@@ -54,16 +54,17 @@ def claims(main: pd.DataFrame) -> pd.DataFrame:
 
     rows = []
     main = main.assign(name=_row_names(main))
-    corrected = main[main["correction"] != ""] if len(main) else main
-    if len(corrected):
-        for (objective, correction), group in corrected.groupby(["objective", "correction"]):
-            for claim in PAPER:
-                values = _claim(claim, group)
-                diverged = int(group["corrected_diverged"].sum())
-                if values["rows"] or (diverged and claim != "A robust"):
-                    key = {"objective": objective, "correction": correction}
-                    rows.append(_head(claim) | key | values | {"diverged": diverged})
+    corrected = main[main["correction"] != ""]
+    for (objective, correction), group in corrected.groupby(["objective", "correction"]):
+        diverged = int(group["corrected_diverged"].sum())
+        for claim in PAPER:
+            values = _claim(claim, group)
+            if values["rows"] or (diverged and claim != "A robust"):
+                key = {"objective": objective, "correction": correction}
+                rows.append(_head(claim) | key | values | {"diverged": diverged})
     frame = pd.DataFrame(rows, columns=COLUMNS)
+    names = [column for column in COLUMNS if column.endswith("_row")]
+    frame = frame.fillna(dict.fromkeys(names, ""))
     return frame.sort_values(["claim", "objective", "correction"], ignore_index=True)
 
 

@@ -9,7 +9,7 @@ from agc.results.compare import compare
 from agc.results.curves import read_curves
 from agc.results.learning_curves import draw_learning_curves
 from agc.results.plotting import file_stem, looks, save, style
-from agc.results.summary_figure import draw_summary
+from agc.results.summary_figure import GROUP, draw_summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,11 +55,23 @@ def _write_summaries(
     paths = []
     for key, rows in groups:
         names = key if len(groups) > 1 else ()
-        parts = range(0, len(rows), ROWS_PER_FIGURE)
-        for part, start in enumerate(parts, start=1):
-            figure = draw_summary(
-                rows.iloc[start : start + ROWS_PER_FIGURE], ", ".join(key), styles
-            )
-            number = str(part) if len(parts) > 1 else ""
+        pages = _pages(rows)
+        for part, page in enumerate(pages, start=1):
+            objectives = page["objective"].unique()
+            title = ", ".join([*key, *objectives] if len(objectives) == 1 else key)
+            figure = draw_summary(page, title, styles)
+            number = str(part) if len(pages) > 1 else ""
             paths += save(figure, out, file_stem("summary", *names, number))
     return paths
+
+
+def _pages(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """Rows for one figure each; the corrections of one method and sparsity stay together."""
+    import pandas as pd
+
+    pages: list[list[pd.DataFrame]] = [[]]
+    for _, group in rows.groupby(GROUP, sort=False):
+        if sum(map(len, pages[-1])) + len(group) > ROWS_PER_FIGURE and pages[-1]:
+            pages.append([])
+        pages[-1].append(group)
+    return [pd.concat(page) for page in pages]

@@ -51,6 +51,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
                 justify="left" if index < 2 else "right",
                 overflow="fold",
                 no_wrap=name in KEPT_WHOLE,
+                max_width=8 if name in ("epochs", "units") else None,
             )
         for row in group.itertuples():
             table.add_row(*_cells(row))
@@ -88,14 +89,14 @@ def _claim(row: Any) -> str:
     said = PAPER[row.claim][1]
     show = change if row.claim == "B" else points
     paper = f" (paper: up to {show(said)}, {SOURCE})" if said == said else ""
-    text = f"{row.measure}{paper}, {row.objective} {row.correction}, {row.rows} rows: mean "
+    text = f"{row.measure}{paper}, {row.objective} {row.correction}; rows: {row.rows}; mean "
     parts = [f"{show(row.epochs_mean)} at equal epochs"]
     if row.claim == "A":
         parts.append(f"{show(row.units_mean)} at equal units")
     if row.claim == "B":
         parts = [
             f"{show(row.epochs_mean)} in epochs, {show(row.units_mean)} in units",
-            f"{number(row.not_reached)} rows not reached",
+            f"not reached: {number(row.not_reached)}",
         ]
     if row.epochs_best_row:
         parts.append(f"best {show(row.epochs_best)} ({row.epochs_best_row})")

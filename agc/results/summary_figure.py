@@ -24,7 +24,8 @@ MARKERS = {"epochs": "o", "units": "s"}
 def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, dict[str, str]]) -> Figure:
     """Two panels with a line for each row of the comparison, grouped by what was corrected.
 
-    Left: paired difference of final test accuracy with its 95 % interval. Right: change in epochs
+    Left: paired difference of final test accuracy with its 95 % interval; an arrow where it is
+    cut off, an open marker where one seed gives none. Right: change in epochs
     and in units to the plain run's best validation accuracy; a row that does not reach it says so.
 
     Args:
@@ -39,9 +40,11 @@ def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, dict[str, str
     figure = Figure(figsize=(7.2, max(height, 2.2)), layout="constrained")
     figure.get_layout_engine().set(wspace=0.06)
     left, right = figure.subplots(1, 2, sharey=True)
+    reach = _reach(rows)
+    left.set_xlim(-reach, reach)
     for place, row in zip(places, rows.itertuples(), strict=True):
         colour = styles[row.correction]["color"]
-        _draw_difference(left, place, row, colour)
+        _draw_difference(left, place, row, colour, reach)
         _draw_change(right, place, row, colour)
     left.set_yticks(centres, names)
     left.set_ylim(places[-1] + 0.8, -0.8)
@@ -57,7 +60,19 @@ def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, dict[str, str
     return figure
 
 
-def _draw_difference(axis: Axes, place: int, row: Any, colour: str) -> None:
+def _reach(rows: pd.DataFrame) -> float:
+    """Half the width of the left panel, in points.
+
+    The interval of two seeds is often ten times as wide as that of three: such a one is cut off,
+    so that the others can be read.
+    """
+    usual = rows[rows["accuracy_difference_n"] > 2]
+    ends = [usual["accuracy_difference_low"], usual["accuracy_difference_high"]]
+    farthest = np.nanmax(np.abs([*np.concatenate(ends), *rows["accuracy_difference_mean"], 0.0]))
+    return 1.08 * 100 * float(farthest) or 1.0
+
+
+def _draw_difference(axis: Axes, place: float, row: Any, colour: str, reach: float) -> None:
     mean, low, high = (
         100 * getattr(row, f"accuracy_difference_{key}") for key in ("mean", "low", "high")
     )
@@ -65,12 +80,16 @@ def _draw_difference(axis: Axes, place: int, row: Any, colour: str) -> None:
         axis.text(0, place, " all diverged", va="center", fontsize=6.5, color=colour)
         return
     axis.plot([low, high], [place, place], color=colour, linewidth=1.4)
+    if low < -reach:
+        axis.plot(-reach, place, "<", color=colour, markersize=5, clip_on=False)
+    if high > reach:
+        axis.plot(reach, place, ">", color=colour, markersize=5, clip_on=False)
     # An open marker: one seed, so no interval.
     face = "white" if np.isnan(low) else colour
     axis.plot(mean, place, "o", color=colour, markerfacecolor=face, markersize=4)
 
 
-def _draw_change(axis: Axes, place: int, row: Any, colour: str) -> None:
+def _draw_change(axis: Axes, place: float, row: Any, colour: str) -> None:
     if row.accuracy_crossing != "reached":
         text = " not reached" if row.accuracy_crossing else " no pair"
         axis.text(0, place, text, va="center", fontsize=6.5, color=colour)

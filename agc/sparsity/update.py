@@ -47,4 +47,7 @@ def drop_and_grow(
 def _only(scores: Tensor, where: Tensor) -> Tensor:
     if torch.isnan(scores[where]).any():
         raise FloatingPointError("a mask update met NaN scores")
-    return torch.where(where, scores.to(torch.promote_types(scores.dtype, torch.float32)), -torch.inf)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    # A score of minus infinity is still better than none: the count is kept.
+    scores = scores.clamp(min=torch.finfo(scores.dtype).min)
+    return torch.where(where, scores, -torch.inf)

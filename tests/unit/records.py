@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from agc.results.collect import collect
 from agc.results.read import EPOCH_COLUMNS
 
 UNITS_PER_EPOCH = {"none": 3.0, "agc": 10.0, "svrg": 8.0}
@@ -194,3 +195,9 @@ def write_grid(root: Path, seeds: int = 3) -> list[Path]:
                             )
                         )
     return folders
+
+
+def collected(folders: list[Path], out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Collect the cells and read both tables back."""
+    collect(folders, out)
+    return pd.read_parquet(out / "records.parquet"), pd.read_parquet(out / "epochs.parquet")

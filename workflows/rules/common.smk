@@ -1,6 +1,7 @@
 # Grids become cells here, before the DAG is built: bad input ends the run with one clear line.
 import shlex
 import sys
+from pathlib import Path
 
 from agc.errors import UserError
 from agc.grid import load_grid
@@ -13,6 +14,9 @@ try:
     GRIDS = {grid.name: grid for grid in map(load_grid, config["grid"].split(","))}
 except UserError as error:
     sys.exit(f"agc: error: {error}")
+
+# Jobs use the environment that runs Snakemake, whatever PATH they find.
+shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
 
 # A cell that two grids share is one cell, and runs once.
 CELLS = {cell.slug: cell for grid in GRIDS.values() for cell in grid.cells}
@@ -48,17 +52,11 @@ def slugs(grid):
 
 def jobs(size):
     # Bundles of about equal cost. They depend on the grids alone, so every process agrees.
-    return [[cell.slug for cell in cells] for cells in bundle(list(CELLS.values()), size)]
+    return [
+        [cell.slug for cell in cells] for cells in bundle(list(CELLS.values()), size)
+    ]
 
 
-# Of the environment that runs this file, whatever the PATH of a job is.
-AGC = f"{shlex.quote(sys.executable)} -m agc"
-
-TRAIN = (
-    f"{AGC} train {{params.cells:q}} --device {config['device']}"
-    " --threads {threads} > {log} 2>&1"
-)
-EVALUATE = (
-    f"{AGC} evaluate {{params.cells:q}} --device {config['device']}"
-    " --threads {threads} > {log} 2>&1"
-)
+# The device is a resource, not a parameter: a change of it changes no cell and reruns none.
+TRAIN = "agc train {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
+EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"

@@ -8,13 +8,14 @@ if config["evaluations_per_job"] == 1:
             record("{cell}"),
         log:
             f"{RESULTS}/logs/evaluate/{{cell}}.log",
-        params:
-            cells=folder("{cell}"),
         threads: 1
         resources:
+            device=config["device"],
             gpu=1,
             mem_mb=4000,
             runtime=60,
+        params:
+            cells=folder("{cell}"),
         shell:
             EVALUATE
 
@@ -30,12 +31,13 @@ else:
                 [record(cell) for cell in cells],
             log:
                 f"{RESULTS}/logs/evaluate/{number}.log",
-            params:
-                cells=[folder(cell) for cell in cells],
             threads: 1
             resources:
+                device=config["device"],
                 gpu=1,
                 mem_mb=4000,
                 runtime=60,
+            params:
+                cells=[folder(cell) for cell in cells],
             shell:
                 EVALUATE

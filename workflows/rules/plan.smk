@@ -5,6 +5,6 @@ rule plan:
         f"{RESULTS}/logs/plan.log",
     params:
         grids=config["grid"].split(","),
-        results=RESULTS,
+        results=lambda wildcards: RESULTS,
     shell:
-        "{AGC} plan {params.grids:q} --write --results {params.results:q} > {log} 2>&1"
+        "agc plan {params.grids:q} --write --results {params.results:q} > {log} 2>&1"

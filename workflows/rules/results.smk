@@ -15,9 +15,9 @@ rule collect:
         f"{RESULTS}/logs/collect/{{grid}}.log",
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
-        results=RESULTS,
+        results=lambda wildcards: RESULTS,
     shell:
-        "{AGC} collect {params.grid:q} --results {params.results:q} > {log} 2>&1"
+        "agc collect {params.grid:q} --results {params.results:q} > {log} 2>&1"
 
 
 rule compare:
@@ -44,10 +44,10 @@ rule compare:
         f"{RESULTS}/logs/compare/{{grid}}.log",
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
-        results=RESULTS,
-        reports=REPORTS,
+        results=lambda wildcards: RESULTS,
+        reports=lambda wildcards: REPORTS,
     shell:
-        "{AGC} compare {params.grid:q} --results {params.results:q}"
+        "agc compare {params.grid:q} --results {params.results:q}"
         " --reports {params.reports:q} > {log} 2>&1"
 
 
@@ -60,7 +60,7 @@ rule track:
         f"{RESULTS}/logs/track/{{grid}}.log",
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
-        results=RESULTS,
+        results=lambda wildcards: RESULTS,
     shell:
-        "{AGC} track sync {params.grid:q} --results {params.results:q}"
+        "agc track sync {params.grid:q} --results {params.results:q}"
         " --report {output} --tolerant > {log} 2>&1"

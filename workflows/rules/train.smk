@@ -10,13 +10,14 @@ if config["cells_per_job"] == 1:
             f"{RESULTS}/logs/train/{{cell}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/train/{{cell}}.tsv"
-        params:
-            cells=folder("{cell}"),
         threads: 1
         resources:
+            device=config["device"],
             gpu=1,
             mem_mb=4000,
             runtime=240,
+        params:
+            cells=folder("{cell}"),
         shell:
             TRAIN
 
@@ -34,12 +35,13 @@ else:
                 f"{RESULTS}/logs/train/{number}.log",
             benchmark:
                 f"{RESULTS}/benchmarks/train/{number}.tsv"
-            params:
-                cells=[folder(cell) for cell in cells],
             threads: 1
             resources:
+                device=config["device"],
                 gpu=1,
                 mem_mb=4000,
                 runtime=240,
+            params:
+                cells=[folder(cell) for cell in cells],
             shell:
                 TRAIN

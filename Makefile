@@ -1,0 +1,56 @@
+# The commands of the README. `make demo` and `make test` set up by themselves.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+GRID ?= digits
+CORES ?= all
+export OMP_NUM_THREADS ?= 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo report test lint format lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## make .venv and install the locked requirements
+
+$(VENV)/.installed: envs/requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and f"agc needs Python 3.11 or newer, {sys.executable} is {v}")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r envs/requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## run the grid GRID (default: digits) through Snakemake to tables and figures
+	@$(BIN)/snakemake --cores $(CORES) --config grid=$(GRID) --rerun-incomplete --scheduler greedy --show-failed-logs --quiet rules host reason
+	@$(MAKE) --no-print-directory report GRID=$(GRID)
+	@$(BIN)/agc compare $(GRID) --show
+
+report: setup reports/$(GRID)/report.html ## one self-contained page of the grid GRID
+
+reports/$(GRID)/report.html: reports/$(GRID)/comparison.csv
+	@$(BIN)/snakemake --cores 1 --config grid=$(GRID) --report $@ --quiet all
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: setup ## check style and workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflows
+	$(BIN)/snakemake --lint
+
+format: setup ## format code and workflow
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflows
+
+lock: setup ## resolve the requirements anew
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o envs/requirements.lock
+
+clean: ## remove results, keep the environment
+	rm -rf results .snakemake

@@ -1,0 +1,95 @@
+"""Statistics against numpy and scipy, and crossings against hand-made curves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from agc.results.statistics import (
+    epochs_to_target,
+    mean_running_best,
+    paired_difference,
+    running_best,
+    summarize,
+)
+
+NUMBERS = st.floats(-1e3, 1e3).map(lambda value: round(value, 6))
+
+
+@given(st.lists(NUMBERS, min_size=2, max_size=12))
+def test_summary_is_numpys(values: list[float]) -> None:
+    got = summarize([*values, np.nan])
+    assert got.n == len(values)
+    assert got.mean == pytest.approx(np.mean(values))
+    assert got.sd == pytest.approx(np.std(values, ddof=1))
+
+
+def test_one_value_has_no_standard_deviation() -> None:
+    assert summarize([0.5])[0::2] == (0.5, 1)
+    assert np.isnan(summarize([0.5]).sd)
+
+
+def test_no_value_has_no_mean() -> None:
+    assert np.isnan(summarize([np.nan]).mean)
+    assert summarize([]).n == 0
+
+
+@pytest.mark.parametrize("n", [2, 3, 10])
+def test_interval_is_that_of_scipys_paired_test(n: int) -> None:
+    plain, corrected = np.random.default_rng(n).normal(size=(2, n))
+    oracle = stats.ttest_rel(corrected, plain).confidence_interval(0.95)
+    got = paired_difference(corrected - plain)
+    assert (got.low, got.high) == pytest.approx(tuple(oracle))
+    assert got.mean == pytest.approx(np.mean(corrected) - np.mean(plain))
+    assert got.n == n
+
+
+def test_one_pair_has_no_interval() -> None:
+    got = paired_difference([0.02, np.nan])
+    assert (got.mean, got.n) == (0.02, 1)
+    assert np.isnan(got.low)
+    assert np.isnan(got.high)
+
+
+@given(arrays(float, (3, 7), elements=NUMBERS), st.booleans())
+def test_running_best_is_the_best_so_far(curves: np.ndarray, largest: bool) -> None:
+    best = max if largest else min
+    expected = [[best(curve[: i + 1]) for i in range(len(curve))] for curve in curves]
+    np.testing.assert_array_equal(running_best(curves, largest), expected)
+
+
+def test_running_best_begins_where_epochs_count() -> None:
+    got = running_best([[np.nan, 0.3, np.nan, 0.2]])
+    np.testing.assert_array_equal(got, [[np.nan, 0.3, 0.3, 0.3]])
+    assert np.isnan(mean_running_best([[np.nan, 0.3], [0.1, 0.2]])[0])
+
+
+def test_crossing_is_on_the_mean_of_the_running_bests() -> None:
+    # Running bests .2 .6 .6 .8 and .4 .4 .5 .6; their mean .3 .5 .55 .7.
+    curves = [[0.2, 0.6, 0.1, 0.8], [0.4, 0.0, 0.5, 0.6]]
+    assert epochs_to_target(curves, 0.3) == 1
+    assert epochs_to_target(curves, 0.5) == 2
+    assert epochs_to_target(curves, 0.51) == 3
+    assert epochs_to_target(curves, 0.7) == 4
+    assert epochs_to_target(curves, 0.71) is None
+
+
+def test_crossing_of_a_loss_goes_down() -> None:
+    # Running minima 2 1 1 .5 and 1 1 .8 .8; their mean 1.5 1 .9 .65.
+    curves = [[2.0, 1.0, 3.0, 0.5], [1.0, 9.0, 0.8, 1.0]]
+    assert epochs_to_target(curves, 1.0, largest=False) == 2
+    assert epochs_to_target(curves, 0.7, largest=False) == 4
+    assert epochs_to_target(curves, 0.6, largest=False) is None
+
+
+def test_a_lucky_epoch_of_one_seed_is_no_crossing_of_the_mean() -> None:
+    curves = [[0.9, 0.5, 0.6], [0.1, 0.5, 0.9]]
+    assert epochs_to_target(curves, 0.8) == 3
+
+
+def test_an_undefined_target_is_not_reached() -> None:
+    assert epochs_to_target([[0.1, 0.2]], float("nan")) is None
