@@ -29,9 +29,7 @@ class Classifier(nn.Module):
         return self.net((images - self.mean) / self.std)
 
 
-def build_classifier(
-    name: str, options: dict[str, Any], dataset: Dataset, seed: int
-) -> Classifier:
+def build_classifier(name: str, options: dict[str, Any], dataset: Dataset, seed: int) -> Classifier:
     """Create timm's network ``name`` for a data set, with weights drawn from ``seed``.
 
     Args:
@@ -47,9 +45,7 @@ def build_classifier(
     _, channels, height, width = dataset.train.images.shape
     with rng.isolated(rng.derive(seed, "initial weights")):
         try:
-            net = timm.create_model(
-                name, num_classes=dataset.classes, in_chans=channels, **options
-            )
+            net = timm.create_model(name, num_classes=dataset.classes, in_chans=channels, **options)
         except (TypeError, RuntimeError) as error:
             raise UserError(f"architecture {name!r} with {options}: {error}") from error
         if max(height, width) <= SMALL_IMAGE:

@@ -44,7 +44,6 @@ class ResNetCifar(nn.Module):
         width: int = 16,
         num_classes: int = 10,
         in_chans: int = 3,
-        **_: Any,
     ) -> None:
         super().__init__()
         self.num_classes = num_classes

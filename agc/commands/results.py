@@ -31,7 +31,9 @@ def collect(grid: GridName, results: Results = Path("results")) -> None:
 
 def _logs(folders: list[Path]) -> list[str]:
     logs = ((folder.name, folder / "train.log") for folder in folders)
-    return [f"== {name}\n{path.read_text(encoding='utf-8')}" for name, path in logs if path.exists()]
+    return [
+        f"== {name}\n{path.read_text(encoding='utf-8')}" for name, path in logs if path.exists()
+    ]
 
 
 def compare(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
@@ -15,6 +16,12 @@ from agc.cell import AXIS_NAMES, Cell, make_cell, read_cell
 from agc.commands.common import Device, Results, Threads, cell_folder
 from agc.errors import UserError
 from agc.grid import Recipe, apply_recipe, find_file, merge, read_recipe
+from agc.results.record import write_record
+from agc.training.done import is_evaluated, is_trained
+from agc.training.progress import Progress
+
+if TYPE_CHECKING:
+    from agc.training.device import Machine
 
 Cells = Annotated[
     list[Path] | None,
@@ -80,15 +87,20 @@ def train(
         cell = _cell_from_fields(fields, recipe, epochs, set_ or [])
         work = [(cell, out or cell_folder(results, cell))]
 
-    from agc.training.cell_run import CellRun
-    from agc.training.device import prepare_machine
-    from agc.training.progress import Progress
+    @cache
+    def machine() -> Machine:
+        from agc.training.device import prepare_machine
 
-    machine = prepare_machine(device, threads, fast)
+        return prepare_machine(device, threads, fast)
+
     with Progress([cell for cell, _ in work]) as progress:
 
         def one(cell: Cell, folder: Path) -> str:
-            return CellRun(cell, folder, machine, checkpoint_interval, progress.epoch).train()
+            if is_trained(folder, cell.slug):
+                return "trained already, skipped"
+            from agc.training.cell_run import CellRun
+
+            return CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch).train()
 
         _each(work, one, progress.cell)
 
@@ -101,13 +113,22 @@ def evaluate(
     """Attack trained cells and write their records; what is there already is not done again."""
     work = [(read_cell(folder / "cell.json"), folder) for folder in cells]
 
-    from agc.evaluation.run import evaluate_cell
-    from agc.training.device import prepare_machine
-    from agc.training.progress import Progress
+    @cache
+    def machine() -> Machine:
+        from agc.training.device import prepare_machine
 
-    machine = prepare_machine(device, threads)
+        return prepare_machine(device, threads)
+
+    def one(cell: Cell, folder: Path) -> str:
+        if is_evaluated(folder, cell.slug):
+            write_record(folder)
+            return "evaluated already, skipped"
+        from agc.evaluation.run import evaluate_cell
+
+        return evaluate_cell(folder, machine())
+
     with Progress([cell for cell, _ in work], by_epoch=False) as progress:
-        _each(work, lambda _, folder: evaluate_cell(folder, machine), progress.cell)
+        _each(work, one, progress.cell)
 
 
 def _located(path: Path, results: Path) -> tuple[Cell, Path]:

@@ -128,7 +128,7 @@ class AGC(Correction):
         return {"tau": self.tau, "coefficient": self.coefficient}
 
     @classmethod
-    def cost(cls, **options: Any) -> Cost:  # noqa: ARG003
+    def cost(cls, **options: Any) -> Cost:
         """Pass: gradient (3) and older loss (1); step: older gradient (3)."""
         return Cost(step=3, snapshot=4, prepared_pass=True, tensors=2)
 

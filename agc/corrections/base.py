@@ -63,7 +63,7 @@ class Correction:
         return {}
 
     @classmethod
-    def cost(cls, **options: Any) -> Cost:  # noqa: ARG003
+    def cost(cls, **options: Any) -> Cost:
         """Declared cost with these options; the tests count and compare."""
         return Cost()
 

@@ -23,9 +23,7 @@ def random_crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
     count, channels, height, width = images.shape
     device = images.device
     padded = torch.nn.functional.pad(images, (padding,) * 4)
-    offset = torch.randint(
-        2 * padding + 1, (2, count, 1), generator=generator, device=device
-    )
+    offset = torch.randint(2 * padding + 1, (2, count, 1), generator=generator, device=device)
     rows = (offset[0] + torch.arange(height, device=device))[:, None, :, None]
     columns = (offset[1] + torch.arange(width, device=device))[:, None, None, :]
     image = torch.arange(count, device=device)[:, None, None, None]

@@ -11,7 +11,7 @@ from agc.registry import DATASETS
 
 
 @DATASETS.register("digits", shape=(1, 8, 8), classes=10, train=1437, test=360)
-def digits(root: Path | None = None) -> Dataset:  # noqa: ARG001
+def digits(root: Path | None = None) -> Dataset:
     """1,797 real 8×8 handwritten digits of the UCI collection, shipped with scikit-learn.
 
     They have no official split: 360 images, drawn once for everybody, are the test set.

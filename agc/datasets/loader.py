@@ -1,4 +1,4 @@
-"""Batches from a split in memory: order and augmentation drawn from (seed, purpose, epoch, step)."""
+"""Batches from a split in memory; order and augmentation come from (seed, purpose, epoch, step)."""
 
 from __future__ import annotations
 

@@ -53,4 +53,7 @@ def evaluate_robust(
                 held = model(adversarial).argmax(dim=1) == batch.labels
             clean += right.sum()
             robust += (right & held).sum()
-    return {"clean_accuracy": clean.item() / len(split), "robust_accuracy": robust.item() / len(split)}
+    return {
+        "clean_accuracy": clean.item() / len(split),
+        "robust_accuracy": robust.item() / len(split),
+    }

@@ -18,7 +18,7 @@ from agc.provenance import installed
 from agc.results.record import write_record
 from agc.training.build import build_model, load_dataset
 from agc.training.device import Machine
-from agc.training.result import is_trained
+from agc.training.done import is_evaluated, is_trained
 
 
 def evaluate_cell(folder: Path, machine: Machine) -> str:
@@ -33,16 +33,11 @@ def evaluate_cell(folder: Path, machine: Machine) -> str:
     cell = read_cell(folder / "cell.json")
     if not is_trained(folder, cell.slug):
         raise UserError(f"{folder}: the cell is not trained (no whole training.json)")
-    done = _is_evaluated(folder, cell)
+    done = is_evaluated(folder, cell.slug)
     if not done:
         _attack(cell, folder, machine)
     write_record(folder)
     return "skipped" if done else "evaluated"
-
-
-def _is_evaluated(folder: Path, cell: Cell) -> bool:
-    path = folder / "robustness.json"
-    return path.exists() and read_json(path).get("slug") == cell.slug
 
 
 def _attack(cell: Cell, folder: Path, machine: Machine) -> None:

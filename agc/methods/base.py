@@ -158,9 +158,7 @@ class DropAndGrow(SparseMethod):
         end_fraction: Fraction = 0.75,
         seed: int = 0,
     ) -> None:
-        super().__init__(
-            model, optimizer, sparsity=sparsity, distribution=distribution, seed=seed
-        )
+        super().__init__(model, optimizer, sparsity=sparsity, distribution=distribution, seed=seed)
         self.drop_fraction = drop_fraction
         self.drop_schedule = SCHEDULES[drop_schedule]
         self.update_interval = update_interval

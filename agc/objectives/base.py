@@ -35,7 +35,7 @@ class Objective:
     correction replays ``loss`` at its snapshot with the very batch that was prepared.
     """
 
-    def prepare(self, model: Module, batch: Batch, generator: Generator) -> Batch:  # noqa: ARG002
+    def prepare(self, model: Module, batch: Batch, generator: Generator) -> Batch:
         """The batch that the loss sees; draws from ``generator`` alone."""
         return batch
 
@@ -44,11 +44,11 @@ class Objective:
         return torch.nn.functional.cross_entropy(model(batch.images), batch.labels)
 
     @classmethod
-    def preparation(cls, **options: Any) -> Passes:  # noqa: ARG003
+    def preparation(cls, **options: Any) -> Passes:
         """Declared cost of ``prepare`` per batch."""
         return Passes()
 
     @classmethod
-    def evaluation(cls, **options: Any) -> Passes:  # noqa: ARG003
+    def evaluation(cls, **options: Any) -> Passes:
         """Declared cost of ``loss`` and its backward pass per batch."""
         return Passes(forward=1, backward=1)

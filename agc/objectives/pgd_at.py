@@ -46,9 +46,7 @@ class PGDAdversarialTraining(Objective):
         images = pgd(
             model,
             batch.images,
-            lambda logits: torch.nn.functional.cross_entropy(
-                logits, batch.labels, reduction="sum"
-            ),
+            lambda logits: torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum"),
             epsilon=self.epsilon,
             step_size=self.step_size,
             steps=self.steps,

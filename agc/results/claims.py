@@ -64,7 +64,7 @@ def claims(main: pd.DataFrame) -> pd.DataFrame:
                 rows.append(_head(claim) | key | values | {"diverged": diverged})
     frame = pd.DataFrame(rows, columns=COLUMNS)
     names = [column for column in COLUMNS if column.endswith("_row")]
-    frame = frame.fillna(dict.fromkeys(names, ""))
+    frame[names] = frame[names].astype(object).fillna("")
     return frame.sort_values(["claim", "objective", "correction"], ignore_index=True)
 
 

@@ -23,7 +23,8 @@ def write_page(out: Path) -> Path:
     body = MarkdownIt("commonmark").enable("table").render(text)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>agc: {out.name}</title><style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n"
+        f"<title>agc: {out.name}</title><style>{STYLE}</style></head>\n"
+        f"<body>\n{body}</body></html>\n"
     )
     atomic_write_text(out / "comparison.html", page)
     return out / "comparison.html"

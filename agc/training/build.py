@@ -155,5 +155,7 @@ def make_schedule(settings: LearningRate, optimizer: Optimizer, epochs: int) -> 
         main = ConstantLR(optimizer, factor=1.0)
     if settings.warmup == 0:
         return main
-    warmup = LinearLR(optimizer, start_factor=1 / (settings.warmup + 1), total_iters=settings.warmup)
+    warmup = LinearLR(
+        optimizer, start_factor=1 / (settings.warmup + 1), total_iters=settings.warmup
+    )
     return SequentialLR(optimizer, [warmup, main], milestones=[settings.warmup])

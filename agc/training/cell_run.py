@@ -19,8 +19,9 @@ from agc.provenance import now
 from agc.training import checkpoint
 from agc.training.build import Run, build
 from agc.training.device import Machine
+from agc.training.done import is_trained
 from agc.training.loop import train
-from agc.training.result import is_trained, weights, write_result
+from agc.training.result import weights, write_result
 
 REACHED = 1e-3
 """A "best" epoch counts only once the sparsity is within this of its target."""
@@ -181,9 +182,7 @@ class CellRun:
     def _keep_best(self, run: Run, row: dict[str, Any]) -> None:
         reached = row["sparsity"] >= self.cell.sparsity - REACHED
         best = self.best
-        if reached and (
-            best is None or row["validation_accuracy"] > best["validation_accuracy"]
-        ):
+        if reached and (best is None or row["validation_accuracy"] > best["validation_accuracy"]):
             self.best = row
             self.best_state = {k: v.detach().clone() for k, v in weights(run).items()}
 

@@ -41,7 +41,5 @@ def train(run: Run, first_epoch: int = 1) -> Iterator[tuple[int, Tensor]]:
 def prepared(run: Run, epoch: int, purpose: str) -> Iterator[Batch]:
     """Batches of one pass, each attacked at the weights of the moment if the objective does."""
     for step, batch in enumerate(run.loader.epoch(epoch, purpose)):
-        attack = rng.generator(
-            run.cell.seed, f"{purpose}/attack", epoch, step, run.loader.device
-        )
+        attack = rng.generator(run.cell.seed, f"{purpose}/attack", epoch, step, run.loader.device)
         yield run.objective.prepare(run.model, batch, attack)

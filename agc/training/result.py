@@ -1,4 +1,4 @@
-"""The files that training leaves in a cell's folder; ``training.json``, written last, seals them."""
+"""The files that training leaves in a cell's folder; ``training.json``, the last, seals them."""
 
 from __future__ import annotations
 
@@ -12,30 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from agc.cell import SCHEMA
-from agc.errors import UserError
-from agc.files import atomic_path, atomic_write_text, read_json, write_json
+from agc.files import atomic_path, atomic_write_text, write_json
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.build import Run
 
 Row = dict[str, Any]
-
-
-def is_trained(folder: Path, slug: str) -> bool:
-    """Whether the folder holds the whole result of training the cell ``slug``.
-
-    Raises:
-        UserError: the result is of another cell, or unreadable.
-    """
-    path = folder / "training.json"
-    if not path.exists():
-        return False
-    found = read_json(path)
-    if not isinstance(found, dict) or found.get("slug") != slug:
-        raise UserError(f"{path} is not of cell {slug!r}; move it away to train this cell")
-    names = ["epochs.csv", "timings.csv"]
-    if found.get("status") == "finished":
-        names += ["model.safetensors", *(["best.safetensors"] if found["best"] else [])]
-    return all((folder / name).is_file() for name in names)
 
 
 def weights(run: Run) -> dict[str, Tensor]:

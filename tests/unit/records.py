@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def slug_of(cell: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(cell, sort_keys=True).encode()).hexdigest()[:8]
     names = [cell[axis]["name"] for axis in ("dataset", "architecture", "objective")]
     method = f"{cell['method']['name']}-{cell['sparsity']:g}"
-    return ".".join([*names, method, cell["correction"]["name"], f"s{cell['seed']}", digest])
+    correction = re.sub(r"[^A-Za-z0-9]", "", cell["correction"]["name"])
+    return ".".join([*names, method, correction, f"s{cell['seed']}", digest])
 
 
 def make_epochs(cell: dict[str, Any], **columns: Any) -> pd.DataFrame:

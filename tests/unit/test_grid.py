@@ -37,12 +37,10 @@ CELL = {"dataset": "digits", "architecture": "resnet8"}
 def load(tmp_path: Path):
     """Writes a grid and its recipe with changes, and loads it; a change to None removes a key."""
 
-    def write_and_load(
-        recipe: dict | None = None, recipe_name: str = "small", **changes: object
-    ) -> Grid:
+    def write_and_load(recipe_changes: dict | None = None, /, **changes: object) -> Grid:
         for kind, name, content in (
-            ("grids", "test", {**GRID, "recipe": recipe_name, **changes}),
-            ("recipes", "small", {**RECIPE, **(recipe or {})}),
+            ("grids", "test", {**GRID, **changes}),
+            ("recipes", "small", {**RECIPE, **(recipe_changes or {})}),
         ):
             folder = tmp_path / kind
             folder.mkdir(exist_ok=True)
@@ -196,7 +194,7 @@ def test_a_file_that_is_no_mapping_is_named_and_runs_nothing(tmp_path: Path, tex
 
 def test_an_unknown_recipe_is_answered_with_the_nearest_one(load) -> None:
     with pytest.raises(UserError, match="unknown recipe 'smal'; did you mean 'small'"):
-        load(recipe_name="smal")
+        load(recipe="smal")
 
 
 def test_an_unknown_grid_is_answered_with_those_that_there_are(load, tmp_path: Path) -> None:
