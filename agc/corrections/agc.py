@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from agc import rng
-from agc.corrections.base import Correction, Cost, ReferencePoint, gradient_of
+from agc.corrections.base import Correction, Cost, ReferencePoint, gradient_of, preserved_buffers
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -71,10 +71,9 @@ class AGC(Correction):
         """
         if self.snapshot is None:
             self.snapshot = ReferencePoint(self.model)
-        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
         total = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
         now, before = [], []
-        with rng.preserved():
+        with rng.preserved(), preserved_buffers(self.model):
             for batch in batches:
                 loss = loss_fn(self.model, batch)
                 for name, gradient in gradient_of(loss, self.parameters).items():
@@ -83,9 +82,6 @@ class AGC(Correction):
                 before.append(self.snapshot.loss(batch, loss_fn))
         if not now:
             raise ValueError("the snapshot pass got no batches")
-        with torch.no_grad():
-            for name, buffer in self.model.named_buffers():
-                buffer.copy_(buffers[name])
         # Every training step weighs the same, so the full gradient is the mean over batches,
         # not over samples: a small last batch counts as much as the others.
         self.full_gradient = {name: sum_.div_(len(now)) for name, sum_ in total.items()}

@@ -7,7 +7,8 @@ any random stream: with a coefficient of 0 a run has the same bits as one withou
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,18 @@ class ReferencePoint:
     def gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Gradient of a batch's loss at the older weights, by parameter name."""
         return gradient_of(loss_fn(self.module, batch), self.parameters)
+
+
+@contextmanager
+def preserved_buffers(model: Module) -> Iterator[None]:
+    """Pass batches through ``model``, and leave its buffers (running statistics) as they were."""
+    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(kept[name])
 
 
 def gradient_of(loss: Tensor, parameters: dict[str, Any]) -> dict[str, Tensor]:

@@ -59,7 +59,7 @@ def pgd(
         Images in [0, 1] within ``epsilon`` of the given ones, without a graph.
     """
     lower, upper = (images - epsilon).clamp_(min=0), (images + epsilon).clamp_(max=1)
-    noise = torch.rand(images.shape, generator=generator, device=images.device)
+    noise = torch.rand(images.shape, generator=generator, dtype=images.dtype, device=images.device)
     adversarial = torch.clamp(images + epsilon * (2 * noise - 1), 0, 1)
     with attacked(model), torch.enable_grad():
         for _ in range(steps):

@@ -156,8 +156,8 @@ def _annotate(
     names = [first[key] for key in ("dataset", "architecture", "objective", "recipe")]
     figure.supylabel(MEASURES[measure][1], fontsize=8)
     figure.supxlabel(
-        f"{AGAINST[against]}\nstrong: running best, mean over seeds; band: lowest to highest seed;"
-        " faint: each epoch",
+        f"{AGAINST[against]}\nstrong: running best at the target sparsity, mean over seeds;"
+        "\nband: lowest to highest seed; faint: each epoch",
         fontsize=7.5,
     )
     add_legend(figure, handles, shown, ", ".join(name for name in names if name))
