@@ -76,6 +76,7 @@ class Training(_Strict):
 
     Attributes:
         validation: held out of the training images: a fraction below 1, or a number of images.
+        fixed_batches: the same images share a batch in every epoch.
         clip_norm: largest norm of the corrected gradient, or null.
         precision: ``bfloat16`` is autocast over float32 weights.
     """
@@ -86,6 +87,7 @@ class Training(_Strict):
     optimizer: Optimizer = Optimizer()
     schedule: LearningRate = LearningRate()
     augmentation: Augmentation = Augmentation()
+    fixed_batches: bool = False
     clip_norm: Positive | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
@@ -133,6 +135,17 @@ class Cell(_Strict):
             raise ValueError(f"method {self.method.name!r} needs a sparsity above 0")
         if not sparse and self.sparsity != 0:
             raise ValueError(f"method {self.method.name!r} has no sparsity, got {self.sparsity:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _combination_makes_sense(self) -> Cell:
+        correction = CORRECTIONS[self.correction.name].target
+        if correction.fixed_batches and not self.training.fixed_batches:
+            name = self.correction.name
+            raise ValueError(f"correction {name!r} needs training.fixed_batches: true")
+        reason = correction.refuse(self, **self.correction.options)
+        if reason is not None:
+            raise ValueError(reason)
         return self
 
     @property

@@ -135,6 +135,6 @@ class Registry:
 
 
 METHODS = Registry("method", "agc.methods", ("sparsity", "total_steps", "seed"))
-CORRECTIONS = Registry("correction", "agc.corrections", ("seed",))
+CORRECTIONS = Registry("correction", "agc.corrections", ("seed", "epochs"))
 OBJECTIVES = Registry("objective", "agc.objectives")
 DATASETS = Registry("dataset", "agc.datasets")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from agc import rng
-from agc.corrections.base import Correction, Cost, ReferencePoint, gradient_of, preserved_buffers
+from agc.corrections.base import Cost, ReferencePoint
+from agc.corrections.control_variate import ControlVariate
+from agc.corrections.correlation import LossCorrelation, make_correlation
+from agc.corrections.official import BEHAVIOURS, fresh_weights
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -17,27 +22,41 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from agc.corrections.base import LossFunction
+    from agc.methods.base import SparseMethod
+
+Variant = Literal["corrected", "a-itop", "a-rigl", "a-bsr"]
+Estimator = Literal["loss", "gradient", "layer", "online"]
 
 
 @CORRECTIONS.register("agc", source="arXiv 2301.03573")
-class AGC(Correction):
+class AGC(ControlVariate):
     """Gradient correction (AGC): g + γτ (u - q).
 
     g is the minibatch gradient, q the same batch's gradient at the snapshot (the weights at the
     epoch's start), and u the full gradient there, so the correction has mean zero and the
-    corrected gradient stays unbiased. τ estimates the correlation of present and older gradients
-    from the losses of the snapshot pass at the two points: Cov(l, l') / Var(l'), smoothed over
-    epochs with the forgetting factor α.
+    corrected gradient stays unbiased. τ estimates the correlation of present and older gradients,
+    smoothed over epochs with the forgetting factor α.
 
-    ``variant="corrected"`` departs from the official code where that is biased or leaks: the
-    first snapshot is the masked initial weights, no stale gradient enters u, and the pass leaves
-    the model's buffers alone. An epoch costs 10 units a batch instead of 3.
+    ``variant="corrected"`` departs from the official code where that is biased or leaks: the first
+    snapshot is the masked initial weights, no stale gradient enters u, the pass leaves the model's
+    buffers alone and sees the same kind of images as the steps. ``a-itop``, ``a-rigl`` and
+    ``a-bsr`` are the three published codes as they are (:mod:`agc.corrections.official`). With
+    the official estimator an epoch costs 10 units a batch instead of 3.
 
     Args:
         gamma: scale γ of the coefficient; the official default is 0.1.
         alpha: forgetting factor α, weight of the newest estimate of τ.
-        tau0: τ before the first epoch.
+        tau0: τ before the first estimate.
         variant: which published behaviour to follow.
+        estimator: ``loss`` is the official one, of the losses at two points an epoch apart.
+            ``gradient`` and ``layer`` regress g on q within the training pass, for all tensors
+            together or each by itself, at no extra pass; ``online`` does so with a memory of
+            about ten steps instead of an epoch, so that it follows the snapshot's age.
+        clip: bounds of τ, or null.
+        full_gradient: u from a full ``pass``, from a ``subset`` of it, or as the ``running`` mean
+            of the gradients of the epoch before (no pass; the first epoch is not corrected).
+        subset: fraction of the batches that the subset has.
+        match_objective: whether the pass sees adversarial images if the steps do.
     """
 
     def __init__(
@@ -47,46 +66,93 @@ class AGC(Correction):
         gamma: Annotated[float, Field(ge=0)] = 0.1,
         alpha: Annotated[float, Field(ge=0, le=1)] = 0.3,
         tau0: float = 0.1,
-        variant: Literal["corrected"] = "corrected",
+        variant: Variant = "corrected",
+        estimator: Estimator = "loss",
+        clip: tuple[float, float] | None = None,
+        full_gradient: Literal["pass", "subset", "running"] = "pass",
+        subset: Annotated[float, Field(gt=0, le=1)] = 0.25,
+        match_objective: bool = True,
+        seed: int = 0,
     ) -> None:
         super().__init__(model)
-        if variant != "corrected":
-            raise ValueError(f"unknown variant {variant!r} of agc (known: corrected)")
+        if variant not in BEHAVIOURS:
+            raise ValueError(f"unknown variant {variant!r} of agc (known: {', '.join(BEHAVIOURS)})")
+        reason = _impossible(estimator, full_gradient)
+        if reason is not None:
+            raise ValueError(reason)
+        self.behaviour = BEHAVIOURS[variant]
+        self.keeps_buffers = self.behaviour.keeps_buffers
         self.gamma = gamma
-        self.alpha = alpha
-        self.tau = tau0
-        self.snapshot: ReferencePoint | None = None
-        self.full_gradient: dict[str, Tensor] = {}
+        self.full_gradient = full_gradient
+        self.subset = subset
+        self.pass_images = self.behaviour.images if match_objective else "clean"
+        self.correlation = make_correlation(
+            estimator, alpha, 0.0 if self.behaviour.certain else tau0, clip
+        )
+        self.last_gradient: dict[str, Tensor] = {}
+        self.running: dict[str, Tensor] = {}
+        self.running_steps = 0
+        self.sparse: SparseMethod | None = None
+        if self.behaviour.first_snapshot == "dense":
+            self.reference = ReferencePoint(model)
+        elif self.behaviour.first_snapshot == "independent":
+            self.reference = ReferencePoint(fresh_weights(copy.deepcopy(model), seed))
+
+    @classmethod
+    def refuse(cls, cell: Any, **options: Any) -> str | None:
+        """The official estimator needs a pass."""
+        return _impossible(options["estimator"], options["full_gradient"])
+
+    @property
+    def tau(self) -> float:
+        """τ, the correlation of present and older gradients (a mean if it differs by tensor)."""
+        return self.correlation.mean()
 
     @property
     def coefficient(self) -> float:
         """γτ, the weight of the correction."""
         return self.gamma * self.tau
 
+    def coefficients(self) -> Mapping[str, float | Tensor]:
+        """γτ of each tensor, without waiting for the device."""
+        return {name: self.gamma * self.correlation.of(name) for name in self.parameters}
+
+    def attach(self, sparse: SparseMethod) -> None:
+        """Know the sparse method, whose update steps one published code treats by itself."""
+        self.sparse = sparse
+
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
-        """Pass over the data: full gradient at the present weights, τ, new snapshot.
+        """Full gradient at the present weights, τ, new snapshot.
 
         Raises:
             ValueError: ``batches`` is empty.
         """
-        if self.snapshot is None:
-            self.snapshot = ReferencePoint(self.model)
-        total = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-        now, before = [], []
-        with rng.preserved(), preserved_buffers(self.model):
-            for batch in batches:
-                loss = loss_fn(self.model, batch)
-                for name, gradient in gradient_of(loss, self.parameters).items():
-                    total[name] += gradient
-                now.append(loss.detach())
-                before.append(self.snapshot.loss(batch, loss_fn))
-        if not now:
-            raise ValueError("the snapshot pass got no batches")
-        # Every training step weighs the same, so the full gradient is the mean over batches,
-        # not over samples: a small last batch counts as much as the others.
-        self.full_gradient = {name: sum_.div_(len(now)) for name, sum_ in total.items()}
-        self._update_tau(torch.stack(now), torch.stack(before))
-        self.snapshot.move_to(self.model)
+        if self.full_gradient == "running":
+            if self.running_steps:
+                self.mean = {n: s / self.running_steps for n, s in self.running.items()}
+            self.running, self.running_steps = {}, 0
+        else:
+            if self.reference is None:
+                self.move_reference()
+            if self.full_gradient == "subset":
+                batches = islice(batches, ceil(self.subset * len(batches)))
+            self.mean = self.mean_gradient(batches, loss_fn)
+        self.correlation.end_epoch(certain=self.behaviour.certain)
+        self.move_reference()
+
+    def pass_loss(self, batch: Any, loss_fn: LossFunction) -> Tensor:
+        """Loss at the present weights; the older one is noted beside it."""
+        loss = loss_fn(self.model, batch)
+        if isinstance(self.correlation, LossCorrelation):
+            with self.noise.replayed():
+                self.correlation.observe(loss.detach(), self.reference.loss(batch, loss_fn))
+        return loss
+
+    def start_of_sum(self) -> dict[str, Tensor]:
+        """Zeros, or the stale gradient of the step before that A-ITOP forgets to clear."""
+        if self.behaviour.leaks and self.last_gradient:
+            return {name: g.clone() for name, g in self.last_gradient.items()}
+        return super().start_of_sum()
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Add γτ (u - q) to the gradients.
@@ -94,30 +160,41 @@ class AGC(Correction):
         Raises:
             RuntimeError: no epoch has begun.
         """
-        if self.snapshot is None:
-            raise RuntimeError("AGC.correct was called before AGC.begin_epoch")
-        with rng.preserved():
-            older = self.snapshot.gradient(batch, loss_fn)
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                if parameter.grad is not None:
-                    difference = self.full_gradient[name] - older[name]
-                    parameter.grad.add_(difference, alpha=self.coefficient)
-
-    def _update_tau(self, now: Tensor, before: Tensor) -> None:
-        """τ ← (1 - α) τ + α Cov(l, l') / Var(l'), sample estimates over the pass' batches.
-
-        Losses that do not vary say nothing about a correlation: τ stays.
-        """
-        losses = torch.stack([now, before]).double().cpu()
-        if losses.shape[1] < 2:
+        if self._skips_this_step():
+            for parameter in self.parameters.values():
+                parameter.grad = None
             return
-        # Losses that are all equal have a variance of exactly 0 only once they are shifted to 0.
-        covariance = torch.cov(losses - losses[:, :1])
-        variance = covariance[1, 1].item()
-        if variance > 0:
-            current = covariance[0, 1].item() / variance
-            self.tau = (1 - self.alpha) * self.tau + self.alpha * current
+        raw = {
+            n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in self.parameters.items()
+        }
+        if self.behaviour.leaks:
+            self.last_gradient = {name: g.clone() for name, g in raw.items()}
+        with torch.no_grad():
+            if self.full_gradient == "running":
+                self._add_to_running(raw)
+        if not self.mean:
+            return
+        older = self.reference_gradient(batch, loss_fn)
+        with torch.no_grad():
+            difference = {name: self.mean[name] - older[name] for name in self.parameters}
+            # The coefficient of this step must not know this step's gradient, or bias comes in.
+            coefficients = self.coefficients()
+            self.correlation.regress(raw, difference)
+            self.add(difference, coefficients)
+
+    def _add_to_running(self, gradient: dict[str, Tensor]) -> None:
+        for name, value in gradient.items():
+            if name in self.running:
+                self.running[name] += value
+            else:
+                self.running[name] = value.clone()
+        self.running_steps += 1
+
+    def _skips_this_step(self) -> bool:
+        """A-RigL makes no optimizer step where the topology is updated."""
+        if not self.behaviour.skips_update_steps or self.sparse is None:
+            return False
+        return self.sparse.update_due(self.sparse.steps + 1)
 
     def diagnostics(self) -> dict[str, float]:
         """τ and the coefficient γτ."""
@@ -125,21 +202,36 @@ class AGC(Correction):
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:
-        """Pass: gradient (3) and older loss (1); step: older gradient (3)."""
-        return Cost(step=3, snapshot=4, prepared_pass=True, tensors=2)
+        """Pass: gradient (3) and, for the official estimator, older loss (1); step: 3 more."""
+        running = options.get("full_gradient", "pass") == "running"
+        share = options.get("subset", 1.0) if options.get("full_gradient") == "subset" else 1.0
+        units = 0.0 if running else share * (4 if options.get("estimator", "loss") == "loss" else 3)
+        clean = not options.get("match_objective", True) or options.get("variant") == "a-bsr"
+        passes = 0.0 if running or clean else share
+        return Cost(step=3, snapshot=units, prepared_pass=passes, tensors=3 if running else 2)
 
     def state_dict(self) -> dict[str, Any]:
-        """τ, the snapshot with its buffers, and the full gradient."""
+        """The reference point and mean, the correlation, and what sums are under way."""
         return {
-            "tau": self.tau,
-            "snapshot": None if self.snapshot is None else self.snapshot.module.state_dict(),
-            "full_gradient": self.full_gradient,
+            **super().state_dict(),
+            "correlation": self.correlation.state_dict(),
+            "last_gradient": self.last_gradient,
+            "running": self.running,
+            "running_steps": self.running_steps,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-        self.tau = state["tau"]
-        self.full_gradient = dict(state["full_gradient"])
-        if state["snapshot"] is not None:
-            self.snapshot = ReferencePoint(self.model)
-            self.snapshot.module.load_state_dict(state["snapshot"])
+        super().load_state_dict(state)
+        self.correlation.load_state_dict(state["correlation"])
+        self.last_gradient = dict(state["last_gradient"])
+        self.running = dict(state["running"])
+        self.running_steps = state["running_steps"]
+
+
+def _impossible(estimator: str, full_gradient: str) -> str | None:
+    if estimator == "loss" and full_gradient == "running":
+        return (
+            "agc: estimator 'loss' compares losses in a pass, which full_gradient 'running' lacks"
+        )
+    return None

@@ -10,13 +10,15 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agc.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
+
+    from agc.methods.base import SparseMethod
 
     LossFunction = Callable[[Module, Any], Tensor]
     """``(model, batch) -> mean loss of the batch``, differentiable."""
@@ -28,33 +30,58 @@ class Cost:
 
     Attributes:
         step: units per batch within the steps (forward 1, backward 2).
-        snapshot: units per batch of its own pass over the data.
-        prepared_pass: whether that pass needs prepared (adversarial) batches of its own.
+        snapshot: units per batch of passes of its own over the data.
+        prepared_pass: how many such passes need prepared (adversarial) batches.
         tensors: parameter-sized tensors that it keeps.
     """
 
     step: float = 0.0
     snapshot: float = 0.0
-    prepared_pass: bool = False
+    prepared_pass: float = 0.0
     tensors: float = 0.0
 
 
 class Correction:
     """Changes nothing; base of those that do.
 
+    A step calls, in this order: ``before_forward`` (may move the weights to where the gradient is
+    to be evaluated), forward and backward, ``correct`` (moves them back, edits the gradients), the
+    optimizer, the sparse method, ``after_step``.
+
     Args:
         model: any module; its parameters that require a gradient are corrected.
     """
+
+    pass_images: ClassVar[Literal["prepared", "clean", "raw"]] = "prepared"
+    """What ``begin_epoch`` wants: batches as the objective prepares them, before the attack, or
+    before augmentation too."""
+
+    fixed_batches: ClassVar[bool] = False
+    """Whether the same images must share a batch in every epoch (``Batch.index`` names it)."""
 
     def __init__(self, model: Module) -> None:
         self.model = model
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
 
+    @classmethod
+    def refuse(cls, cell: Any, **options: Any) -> str | None:
+        """Why this correction makes no sense in ``cell``, or None; asked before anything runs."""
+        return None
+
+    def attach(self, sparse: SparseMethod) -> None:
+        """Know the sparse method, and so its masks; called once, before the training."""
+
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
-        """Get ready for an epoch: ``batches`` is a pass over the training data, in any order."""
+        """Get ready for an epoch: each iteration of ``batches`` is a pass over the data."""
+
+    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Move the weights to where the gradient of this batch is to be evaluated."""
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Edit the gradients, which are those of ``loss_fn(model, batch)``, in place."""
+
+    def after_step(self) -> None:
+        """The optimizer and the sparse method have made their step."""
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """The sparse method has changed its masks."""

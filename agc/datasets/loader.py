@@ -25,12 +25,14 @@ class Batch(NamedTuple):
         labels: int64 [N].
         clean: the images before an attack, for objectives whose loss needs both.
         noise: seed of the random layers (dropout) in every pass over this batch.
+        index: which batch it is, if batches are fixed; else -1.
     """
 
     images: Tensor
     labels: Tensor
     clean: Tensor | None = None
     noise: int = 0
+    index: int = -1
 
 
 class Loader:
@@ -42,13 +44,20 @@ class Loader:
             step weighs the same and shapes stay fixed.
         augmentation: what to do to each image.
         seed: the cell's seed.
+        fixed: whether the same images share a batch in every epoch; then the order of the batches
+            is shuffled, and each says which one it is.
 
     Raises:
         UserError: fewer images than one batch.
     """
 
     def __init__(
-        self, split: Split, batch_size: int, augmentation: Augmentation, seed: int
+        self,
+        split: Split,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        fixed: bool = False,
     ) -> None:
         if batch_size > len(split):
             raise UserError(f"batch_size {batch_size} exceeds the {len(split)} training images")
@@ -56,6 +65,7 @@ class Loader:
         self.batch_size = batch_size
         self.augmentation = augmentation
         self.seed = seed
+        self.fixed = fixed
         self.device = str(split.images.device)
 
     def __len__(self) -> int:
@@ -66,18 +76,33 @@ class Loader:
         """Images that one epoch sees."""
         return len(self) * self.batch_size
 
-    def epoch(self, epoch: int, purpose: str = "train") -> Iterator[Batch]:
+    def epoch(self, epoch: int, purpose: str = "train", augmented: bool = True) -> Iterator[Batch]:
         """Batches of one epoch; another ``purpose`` gives another order and augmentation."""
-        shuffle = rng.generator(self.seed, f"{purpose}/order", epoch, device=self.device)
-        order = torch.randperm(len(self.split), generator=shuffle, device=self.device)
-        for step in range(len(self)):
-            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            draw = rng.generator(self.seed, f"{purpose}/augment", epoch, step, self.device)
-            images = random_crop(self.split.images[rows], self.augmentation.crop, draw)
-            if self.augmentation.flip:
-                images = random_flip(images, draw)
+        for step, (index, rows) in enumerate(self._rows(epoch, purpose)):
+            images = self.split.images[rows]
+            if augmented:
+                draw = rng.generator(self.seed, f"{purpose}/augment", epoch, step, self.device)
+                images = random_crop(images, self.augmentation.crop, draw)
+                if self.augmentation.flip:
+                    images = random_flip(images, draw)
             noise = rng.derive(self.seed, f"{purpose}/noise", epoch, step)
-            yield Batch(images.float().div_(255), self.split.labels[rows], noise=noise)
+            yield Batch(images.float().div_(255), self.split.labels[rows], noise=noise, index=index)
+
+    def _rows(self, epoch: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
+        """Index (-1 if batches are not fixed) and image numbers of each batch."""
+        size = self.batch_size
+        if not self.fixed:
+            order = self._shuffled(len(self.split), f"{purpose}/order", epoch)
+            for step in range(len(self)):
+                yield -1, order[step * size : (step + 1) * size]
+            return
+        partition = self._shuffled(len(self.split), "fixed batches", 0)
+        for index in self._shuffled(len(self), f"{purpose}/order", epoch).tolist():
+            yield index, partition[index * size : (index + 1) * size]
+
+    def _shuffled(self, count: int, purpose: str, epoch: int) -> Tensor:
+        generator = rng.generator(self.seed, purpose, epoch, device=self.device)
+        return torch.randperm(count, generator=generator, device=self.device)
 
 
 def in_order(split: Split, batch_size: int) -> Iterator[Batch]:

@@ -77,6 +77,10 @@ class SparseMethod:
     def observe(self) -> None:
         """Look at the raw gradient: call it after ``backward``, before any correction."""
 
+    def update_due(self, step: int) -> bool:
+        """Whether ``step`` (1-based) ends with an update of the topology."""
+        return False
+
     def step(self) -> bool:
         """Mask weights and optimizer state: call it after ``optimizer.step``.
 

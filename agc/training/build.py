@@ -58,10 +58,27 @@ def build(cell: Cell, device: str = "cpu") -> Run:
     training = cell.training
     dataset = load_dataset(cell)
     train, validation = hold_out(dataset.train, training.validation)
-    loader = Loader(train.to(device), training.batch_size, training.augmentation, cell.seed)
+    loader = Loader(
+        train.to(device),
+        training.batch_size,
+        training.augmentation,
+        cell.seed,
+        training.fixed_batches,
+    )
     model = build_model(cell, dataset, device)
     optimizer = make_optimizer(cell, model)
     schedule = make_schedule(training.schedule, optimizer, training.epochs)
+    # Before anything copies the model: the copies' passes are counted too.
+    meter = Meter()
+    meter.watch(model)
+    # Before the method: one published correction looks at the weights before they are masked.
+    correction = CORRECTIONS.create(
+        cell.correction.name,
+        model,
+        options=cell.correction.options,
+        seed=cell.seed,
+        epochs=training.epochs,
+    )
     try:
         method = METHODS.create(
             cell.method.name,
@@ -74,14 +91,11 @@ def build(cell: Cell, device: str = "cpu") -> Run:
         )
     except ValueError as error:
         raise UserError(f"{cell.slug}: {error}") from error
+    correction.attach(method)
     objective = OBJECTIVES.create(cell.objective.name, options=cell.objective.options)
-    correction = CORRECTIONS.create(
-        cell.correction.name, model, options=cell.correction.options, seed=cell.seed
-    )
     image = next(iter(loader.epoch(0))).images[:1]
-    flops = layer_flops(model, image, method.parameters)
-    meter = Meter()
-    meter.watch(model)
+    with meter.pause():
+        flops = layer_flops(model, image, method.parameters)
     return Run(
         cell=cell,
         model=model,

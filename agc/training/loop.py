@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,10 +20,11 @@ def train(run: Run, first_epoch: int = 1) -> Iterator[tuple[int, Tensor]]:
     """
     model, optimizer, sparse, correction = run.model, run.optimizer, run.method, run.correction
     for epoch in range(first_epoch, run.cell.training.epochs + 1):
-        correction.begin_epoch(prepared(run, epoch, "snapshot"), run.loss_fn)
+        correction.begin_epoch(SnapshotPass(run, epoch), run.loss_fn)
         losses = []
         for batch in prepared(run, epoch, "train"):
             optimizer.zero_grad()
+            correction.before_forward(batch, run.loss_fn)
             loss = run.loss_fn(model, batch)
             loss.backward()
             sparse.observe()
@@ -33,6 +35,7 @@ def train(run: Run, first_epoch: int = 1) -> Iterator[tuple[int, Tensor]]:
             if sparse.step():
                 correction.on_topology_update(sparse.masks)
                 run.meter.updates += 1
+            correction.after_step()
             losses.append(loss.detach())
         yield epoch, torch.stack(losses)
         run.schedule.step()
@@ -43,3 +46,23 @@ def prepared(run: Run, epoch: int, purpose: str) -> Iterator[Batch]:
     for step, batch in enumerate(run.loader.epoch(epoch, purpose)):
         attack = rng.generator(run.cell.seed, f"{purpose}/attack", epoch, step, run.loader.device)
         yield run.objective.prepare(run.model, batch, attack)
+
+
+@dataclass
+class SnapshotPass:
+    """The data as a correction asks for them; each iteration is a pass with draws of its own."""
+
+    run: Run
+    epoch: int
+    passes: int = 0
+
+    def __len__(self) -> int:
+        return len(self.run.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.passes += 1
+        purpose = "snapshot" if self.passes == 1 else f"snapshot {self.passes}"
+        images = self.run.correction.pass_images
+        if images == "prepared":
+            return prepared(self.run, self.epoch, purpose)
+        return self.run.loader.epoch(self.epoch, purpose, augmented=images == "clean")

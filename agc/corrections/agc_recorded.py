@@ -1,0 +1,185 @@
+"""Gradient correction (AGC) at the cost of a plain step: the older gradients are recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from agc.corrections.base import Correction, Cost
+from agc.errors import UserError
+from agc.lazy import torch
+from agc.registry import CORRECTIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from agc.corrections.base import LossFunction
+    from agc.methods.base import SparseMethod
+
+
+@CORRECTIONS.register("agc-recorded", source="after arXiv 2301.03573 and SAGA, arXiv 1407.0202")
+class RecordedAGC(Correction):
+    """g + γ c (u - r): r is the gradient that this very batch had at its last visit, u the mean of
+    all recorded gradients, updated as in SAGA, and c regressed by tensor from what is at hand.
+
+    No second network, no extra pass: 3 units a batch. It needs batches of fixed composition, and
+    memory for one gradient a batch, which sparsity makes affordable: only active weights are kept,
+    in half precision. A weight that is grown starts with a record of zero.
+
+    Args:
+        gamma: scale of the coefficient.
+        memory: of the estimate of c: weight of the past at each step.
+        limit: gigabytes that the records may take.
+    """
+
+    fixed_batches = True
+
+    def __init__(
+        self,
+        model: Module,
+        *,
+        gamma: Annotated[float, Field(ge=0)] = 1.0,
+        memory: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+        limit: Annotated[float, Field(gt=0)] = 4.0,
+    ) -> None:
+        super().__init__(model)
+        self.gamma = gamma
+        self.memory = memory
+        self.limit = limit
+        self.masks: dict[str, Tensor] = {}
+        self.places: dict[str, Tensor] = {}
+        self.records: dict[str, Tensor] = {}
+        self.mean: dict[str, Tensor] = {}
+        self.seen: list[int] = []
+        self.products: dict[str, Tensor] = {}
+        self.squares: dict[str, Tensor] = {}
+
+    def attach(self, sparse: SparseMethod) -> None:
+        """Keep the method's masks, which it changes in place."""
+        self.masks = sparse.masks
+
+    def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Make room for the records, once.
+
+        Raises:
+            UserError: they would not fit.
+        """
+        if self.records:
+            return
+        self.places = self._active_places()
+        count = len(batches)
+        values = sum(len(place) for place in self.places.values())
+        gigabytes = 2e-9 * count * values
+        if gigabytes > self.limit:
+            raise UserError(
+                f"agc-recorded: {count} gradients of {values} active weights take "
+                f"{gigabytes:.1f} GB, more than limit = {self.limit:g}"
+            )
+        for name, place in self.places.items():
+            parameter = self.parameters[name]
+            self.records[name] = parameter.new_zeros(count, len(place), dtype=torch.float16)
+            self.mean[name] = parameter.new_zeros(len(place), dtype=torch.float32)
+            self.products[name] = parameter.new_zeros((), dtype=torch.float64)
+            self.squares[name] = parameter.new_zeros((), dtype=torch.float64)
+
+    def _active_places(self) -> dict[str, Tensor]:
+        """Flat indices of the active weights of each tensor."""
+        return {
+            name: self.masks[name].reshape(-1).nonzero().flatten()
+            if name in self.masks
+            else torch.arange(parameter.numel(), device=parameter.device)
+            for name, parameter in self.parameters.items()
+        }
+
+    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Correct by the batch's record, then record the present gradient.
+
+        Raises:
+            UserError: the batch does not say which one it is.
+        """
+        index = getattr(batch, "index", -1)
+        if index < 0:
+            raise UserError("agc-recorded needs batches with an index: fixed batches")
+        known = index in self.seen
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                if parameter.grad is not None:
+                    self._correct(name, parameter.grad, index, known)
+        if not known:
+            self.seen.append(index)
+
+    def _correct(self, name: str, gradient: Tensor, index: int, known: bool) -> None:
+        place, record = self.places[name], self.records[name][index]
+        flat = gradient.reshape(-1)
+        raw = flat[place].float()
+        old = record.float()
+        if known:
+            difference = self.mean[name] - old
+            ratio = self.products[name] / self.squares[name]
+            usable = torch.where(self.squares[name] > 0, ratio, torch.zeros_like(ratio))
+            self._regress(name, raw, difference)
+            corrected = raw + self.gamma * usable.float() * difference
+            flat[place] = corrected.to(flat.dtype)
+            if flat.data_ptr() != gradient.data_ptr():
+                gradient.copy_(flat.reshape(gradient.shape))
+        visited = len(self.seen) if known else len(self.seen) + 1
+        kept = raw.half()
+        new = kept.float()
+        if known:
+            self.mean[name] += (new - old) / visited
+        else:
+            self.mean[name] += (new - self.mean[name]) / visited
+        record.copy_(kept)
+
+    def _regress(self, name: str, raw: Tensor, difference: Tensor) -> None:
+        """Add one step to Σ <g, r - u> and Σ |r - u|², the past fading."""
+        product = -(raw * difference).sum(dtype=torch.float64)
+        square = difference.square().sum(dtype=torch.float64)
+        self.products[name].mul_(self.memory).add_(product)
+        self.squares[name].mul_(self.memory).add_(square)
+
+    def on_topology_update(self, masks: dict[str, Tensor]) -> None:
+        """Move the records to the new places; those of dropped weights go."""
+        if not self.records:
+            return
+        for name, mask in masks.items():
+            old, size = self.places[name], mask.numel()
+            new = mask.reshape(-1).nonzero().flatten()
+            where = torch.full((size,), -1, dtype=torch.long, device=mask.device)
+            where[old] = torch.arange(len(old), device=mask.device)
+            source = where[new]
+            survived = source >= 0
+            for table in (self.records, self.mean):
+                before = table[name]
+                after = before.new_zeros(*before.shape[:-1], len(new))
+                after[..., survived] = before[..., source[survived]]
+                table[name] = after
+            self.places[name] = new
+
+    def diagnostics(self) -> dict[str, float]:
+        """Mean coefficient over tensors."""
+        known = [
+            (p / s).item()
+            for p, s in zip(self.products.values(), self.squares.values(), strict=True)
+            if s > 0
+        ]
+        mean = sum(known) / len(known) if known else 0.0
+        return {"tau": mean, "coefficient": self.gamma * mean}
+
+    @classmethod
+    def cost(cls, **options: Any) -> Cost:
+        """No pass. The records are not of a parameter's size: see the docstring."""
+        return Cost(tensors=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Records, their places, the mean, and the sums of the estimate."""
+        keys = ("places", "records", "mean", "seen", "products", "squares")
+        return {key: getattr(self, key) for key in keys}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        for key, value in state.items():
+            setattr(self, key, type(value)(value))

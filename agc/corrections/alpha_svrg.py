@@ -1,0 +1,66 @@
+"""α-SVRG (Yin, Xu et al., ICLR 2025): a control variate whose weight is scheduled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from agc.corrections.control_variate import ControlVariate
+from agc.registry import CORRECTIONS
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from agc.corrections.base import LossFunction
+
+
+@CORRECTIONS.register("alpha-svrg", source="ICLR 2025, Yin et al.")
+class AlphaSVRG(ControlVariate):
+    """g + α (u - q) with α falling from ``alpha`` to 0 over the epochs, one value a snapshot.
+
+    Args:
+        alpha: first coefficient; the source takes 0.5 on small data sets and 0.75 on large ones.
+        schedule: ``linear``, or ``constant``.
+        epochs: epochs of the whole training.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        *,
+        epochs: int,
+        alpha: Annotated[float, Field(ge=0)] = 0.5,
+        schedule: Literal["linear", "constant"] = "linear",
+    ) -> None:
+        super().__init__(model)
+        self.alpha = alpha
+        self.linear = schedule == "linear"
+        self.epochs = epochs
+        self.epoch = -1
+
+    @property
+    def coefficient(self) -> float:
+        """The schedule's value in this epoch."""
+        if not self.linear or self.epochs == 1:
+            return self.alpha
+        return self.alpha * (1 - max(self.epoch, 0) / (self.epochs - 1))
+
+    def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Next value of the schedule, new snapshot."""
+        self.epoch += 1
+        super().begin_epoch(batches, loss_fn)
+
+    def diagnostics(self) -> dict[str, float]:
+        """The coefficient."""
+        return {"coefficient": self.coefficient}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Snapshot, mean and place in the schedule."""
+        return {**super().state_dict(), "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        super().load_state_dict(state)
+        self.epoch = state["epoch"]

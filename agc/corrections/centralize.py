@@ -1,0 +1,45 @@
+"""Gradient centralisation (Yong et al., arXiv 2004.01461) over active weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agc.corrections.base import Correction
+from agc.lazy import torch
+from agc.registry import CORRECTIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from agc.corrections.base import LossFunction
+    from agc.methods.base import SparseMethod
+
+
+@CORRECTIONS.register("centralize", source="arXiv 2004.01461")
+class Centralize(Correction):
+    """Subtracts from each filter's gradient its mean, taken over the filter's active weights.
+
+    A mean over all weights followed by the mask, as a dense implementation gives in sparse
+    training, is no projection; this one is. Gradients of pruned weights are left alone.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.masks: dict[str, Tensor] = {}
+
+    def attach(self, sparse: SparseMethod) -> None:
+        """Keep the method's masks, which it changes in place."""
+        self.masks = sparse.masks
+
+    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Centralise the gradients of all weights with more than one dimension in place."""
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                if parameter.dim() < 2 or parameter.grad is None:
+                    continue
+                gradient = parameter.grad
+                mask = self.masks.get(name, torch.ones_like(gradient, dtype=torch.bool))
+                dims = tuple(range(1, gradient.dim()))
+                count = mask.sum(dims, keepdim=True).clamp(min=1)
+                mean = (gradient * mask).sum(dims, keepdim=True) / count
+                gradient.sub_(mean * mask)

@@ -1,0 +1,98 @@
+"""MARS (Yuan et al., arXiv 2411.10438): a scaled difference to the step before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from agc.corrections.base import Correction, Cost, ReferencePoint
+from agc.corrections.control_variate import NoiseReplay
+from agc.lazy import torch
+from agc.registry import CORRECTIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from agc.corrections.base import LossFunction
+
+
+@CORRECTIONS.register("mars", source="arXiv 2411.10438")
+class MARS(Correction):
+    """g + γ β / (1 - β) (g - g'), where g' is the gradient at the weights before on the present
+    batch (``exact``) or simply the step before's gradient; then clipped by tensor.
+
+    The optimizer's moving average is part of the method: its momentum should be β. All tensors are
+    corrected; the official code leaves convolutions out, as they have four dimensions.
+
+    Args:
+        gamma: γ.
+        beta: β, the optimizer's first momentum.
+        exact: evaluate g' on the present batch, at the cost of a second gradient.
+        clip: largest norm of a corrected tensor, or null.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        *,
+        gamma: Annotated[float, Field(ge=0)] = 0.025,
+        beta: Annotated[float, Field(ge=0, lt=1)] = 0.95,
+        exact: bool = True,
+        clip: Annotated[float, Field(gt=0)] | None = 1.0,
+    ) -> None:
+        super().__init__(model)
+        self.scale = gamma * beta / (1 - beta)
+        self.exact = exact
+        self.clip = clip
+        self.noise = NoiseReplay(model)
+        self.reference: ReferencePoint | None = None
+        self.before: dict[str, Tensor] = {}
+
+    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Add the scaled difference, clip, and become the step before the next one."""
+        present = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+        raw = {} if self.exact else {name: g.clone() for name, g in present.items()}
+        older = self._older(batch, loss_fn)
+        with torch.no_grad():
+            for name, gradient in present.items():
+                if name in older:
+                    gradient.add_(gradient - older[name], alpha=self.scale)
+                if self.clip is not None:
+                    norm = torch.linalg.vector_norm(gradient)
+                    gradient.mul_(torch.clamp(self.clip / (norm + 1e-12), max=1.0))
+        self.before = raw
+        if self.exact:
+            self.reference = self.reference or ReferencePoint(self.model)
+            self.reference.move_to(self.model)
+
+    def _older(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
+        """g', or nothing in the first step."""
+        if not self.exact:
+            return self.before
+        if self.reference is None:
+            return {}
+        with self.noise.replayed():
+            return self.reference.gradient(batch, loss_fn)
+
+    def diagnostics(self) -> dict[str, float]:
+        """The coefficient γ β / (1 - β)."""
+        return {"coefficient": self.scale}
+
+    @classmethod
+    def cost(cls, **options: Any) -> Cost:
+        """A second gradient in each step if exact; one tensor either way."""
+        return Cost(step=3 if options["exact"] else 0, tensors=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step before."""
+        reference = None if self.reference is None else self.reference.module.state_dict()
+        return {"reference": reference, "before": self.before}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.before = dict(state["before"])
+        if state["reference"] is not None:
+            self.reference = ReferencePoint(self.model)
+            self.reference.module.load_state_dict(state["reference"])

@@ -1,0 +1,42 @@
+"""SAM: sharpness-aware minimisation (Foret et al., arXiv 2010.01412)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from agc.corrections.base import Cost, gradient_of, preserved_buffers
+from agc.corrections.control_variate import NoiseReplay
+from agc.corrections.evaluation_point import EvaluationPoint
+from agc.registry import CORRECTIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from agc.corrections.base import LossFunction
+
+
+@CORRECTIONS.register("sam", source="arXiv 2010.01412")
+class SAM(EvaluationPoint):
+    """The gradient at θ + ρ g / |g|, where the loss rises fastest within ρ; applied at θ.
+
+    Args:
+        rho: radius ρ over all active weights together.
+    """
+
+    def __init__(self, model: Any, *, rho: Annotated[float, Field(ge=0)] = 0.05) -> None:
+        super().__init__(model)
+        self.rho = rho
+        self.noise = NoiseReplay(model)
+
+    def direction(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
+        """Along the batch's own gradient; running statistics do not see this pass."""
+        with self.noise.preserved(), preserved_buffers(self.model):
+            gradient = gradient_of(loss_fn(self.model, batch), self.parameters)
+        return self.to_length(gradient, self.rho)
+
+    @classmethod
+    def cost(cls, **options: Any) -> Cost:
+        """A second gradient in each step."""
+        return Cost(step=3, tensors=2)

@@ -1,0 +1,63 @@
+"""SCSG, or streaming SVRG: the mean comes from a mega-batch (Lei and Jordan, AISTATS 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from agc.corrections.base import Cost
+from agc.corrections.control_variate import ControlVariate
+from agc.registry import CORRECTIONS
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+    from agc.corrections.base import LossFunction
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@CORRECTIONS.register("scsg", source="AISTATS 2017, Lei and Jordan")
+class SCSG(ControlVariate):
+    """g + u - q, where every ``interval`` steps the snapshot is renewed and u is the mean gradient
+    of ``batches`` fresh minibatches.
+
+    Args:
+        batches: minibatches in a mega-batch.
+        interval: steps between snapshots; fixed, where the source draws it.
+    """
+
+    def __init__(self, model: Module, *, batches: Count = 5, interval: Count = 10) -> None:
+        super().__init__(model)
+        self.count = batches
+        self.interval = interval
+        self.steps = 0
+        self.batches: Iterable[Any] = ()
+
+    def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Know where minibatches come from."""
+        self.batches = batches
+
+    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Renew the snapshot when it is time."""
+        if self.steps % self.interval == 0:
+            self.refresh(islice(self.batches, self.count), loss_fn)
+        self.steps += 1
+
+    @classmethod
+    def cost(cls, **options: Any) -> Cost:
+        """A share of a pass, and a second gradient in each step."""
+        share = options["batches"] / options["interval"]
+        return Cost(step=3, snapshot=3 * share, prepared_pass=share, tensors=2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Snapshot, mean and steps."""
+        return {**super().state_dict(), "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        super().load_state_dict(state)
+        self.steps = state["steps"]

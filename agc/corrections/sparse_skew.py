@@ -1,0 +1,56 @@
+"""SparseOpt's correction of the gradient's skew between neurons (arXiv 2605.27541)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agc.corrections.base import Correction
+from agc.lazy import torch
+from agc.registry import CORRECTIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from agc.corrections.base import LossFunction
+    from agc.methods.base import SparseMethod
+
+
+@CORRECTIONS.register("sparse-skew", source="arXiv 2605.27541, abstract")
+class SparseSkew(Correction):
+    """Scales each neuron's gradient by √(1 - s_i) / √(1 - s), where s_i is the sparsity of its
+    incoming weights and s that of the layer: neurons with few weights take smaller steps.
+
+    Re-implemented from the abstract. Where all neurons of a layer have as many weights, or nothing
+    is sparse, it is plain training.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.factors: dict[str, Tensor] = {}
+
+    def attach(self, sparse: SparseMethod) -> None:
+        """Take the factors from the first masks."""
+        self.on_topology_update(sparse.masks)
+
+    def on_topology_update(self, masks: dict[str, Tensor]) -> None:
+        """Factors by output neuron, from the masks."""
+        for name, mask in masks.items():
+            fan_in = mask.flatten(1).float().mean(dim=1)
+            factor = torch.sqrt(fan_in / fan_in.mean())
+            self.factors[name] = factor.reshape(-1, *[1] * (mask.dim() - 1))
+
+    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Scale the gradients of masked weights in place."""
+        with torch.no_grad():
+            for name, factor in self.factors.items():
+                parameter = self.parameters.get(name)
+                if parameter is not None and parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The factors; the masks of the last update make them."""
+        return {"factors": self.factors}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.factors = dict(state["factors"])

@@ -1,0 +1,86 @@
+"""STORM (Cutkosky and Orabona, arXiv 1905.10018): recursive momentum without full passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from agc.corrections.base import Cost
+from agc.corrections.recursive import Recursive
+from agc.lazy import torch
+from agc.registry import CORRECTIONS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from agc.corrections.base import LossFunction
+
+
+@CORRECTIONS.register("storm", source="arXiv 1905.10018")
+class STORM(Recursive):
+    """d = g(θ) + (1 - a) (d' - g(θ')), both gradients on the present batch.
+
+    It is a momentum itself: the optimizer's is best 0.
+
+    Args:
+        a: weight of the fresh gradient; 1 is SGD, 0 is SARAH without restarts. Null adapts it as in
+            the source: a = min(1, c η²) with η = k / (w + Σ |g|²)^(1/3).
+        k: of the adaptive a.
+        w: of the adaptive a.
+        c: of the adaptive a.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        *,
+        a: Annotated[float, Field(ge=0, le=1)] | None = 0.1,
+        k: Annotated[float, Field(gt=0)] = 0.1,
+        w: Annotated[float, Field(gt=0)] = 0.1,
+        c: Annotated[float, Field(gt=0)] = 10.0,
+    ) -> None:
+        super().__init__(model)
+        self.a, self.k, self.w, self.c = a, k, w, c
+        self.squares: Tensor | float = 0.0
+        self.present_a: Tensor | float = 1.0 if a is None else a
+
+    @property
+    def coefficient(self) -> float | Tensor:
+        """1 - a."""
+        return 1.0 - self.present_a
+
+    def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Nothing begins anew."""
+
+    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Recursive momentum; the adaptive a of the next step comes from this one's gradient."""
+        squares = self.squares
+        if self.a is None:
+            present = [p.grad for p in self.parameters.values() if p.grad is not None]
+            squares = squares + sum(gradient.square().sum() for gradient in present)
+        super().correct(batch, loss_fn)
+        if self.a is None:
+            self.squares = squares
+            rate = self.k / (self.w + squares) ** (1 / 3)
+            self.present_a = torch.clamp(self.c * rate**2, max=1.0)
+
+    def diagnostics(self) -> dict[str, float]:
+        """The coefficient 1 - a."""
+        return {"coefficient": float(self.coefficient)}
+
+    @classmethod
+    def cost(cls, **options: Any) -> Cost:
+        """A second gradient in each step."""
+        return Cost(step=3, tensors=2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step before, and the adaptive a."""
+        return {**super().state_dict(), "squares": self.squares, "present_a": self.present_a}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        super().load_state_dict(state)
+        self.squares, self.present_a = state["squares"], state["present_a"]
