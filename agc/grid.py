@@ -50,21 +50,24 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
     """
     path = find_file("grids", name, workflows)
     file = _read(path, GridFile)
-    recipe_path = find_file("recipes", file.recipe, path.parent.parent)
-    recipe = read_recipe(recipe_path)
-    source = f"{path} with {recipe_path.name}"
+    names = [file.recipe] if isinstance(file.recipe, str) else file.recipe
+    folder = path.parent.parent
+    recipes = {name: read_recipe(find_file("recipes", name, folder)) for name in names}
     for key in (key for exclusion in file.exclude for key in exclusion.where):
         if key not in FIELDS:
             raise UserError(f"{path}: exclude: {unknown('field', key, FIELDS)}")
     cells: dict[str, Cell] = {}
     skips: dict[tuple[str, str], int] = {}
-    for fields in [*_product(file), *file.include]:
+    for fields in [*_product(file, names), *_included(file, names)]:
+        name = fields.pop("recipe")
+        if name not in recipes:
+            recipes[name] = read_recipe(find_file("recipes", name, folder))
         try:
             fields, collapsed = _collapse(fields)
-            data = apply_recipe(fields, recipe)
+            data = apply_recipe(fields, recipes[name])
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        cell = make_cell(data, source)
+        cell = make_cell(data, f"{path} with recipe {name}")
         excluded = next((e for e in file.exclude if _matches(cell, e)), None)
         if excluded is not None:
             key = (", ".join(f"{k} {v}" for k, v in excluded.where.items()), excluded.reason)
@@ -170,18 +173,34 @@ def _read(path: Path, model: type[Any]) -> Any:
         raise UserError(f"{path}: {describe(error)}") from error
 
 
-def _product(file: GridFile) -> list[dict[str, Any]]:
+def _product(file: GridFile, recipes: list[str]) -> list[dict[str, Any]]:
     """All combinations; the seed varies fastest, so that a grid's runs finish row by row."""
     seeds = list(range(file.seeds)) if isinstance(file.seeds, int) else file.seeds
-    axes = {
-        "dataset": file.datasets,
-        "architecture": file.architectures,
-        "method": file.methods,
-        "sparsity": file.sparsities or [0.0],
-        "objective": file.objectives,
-        "correction": file.corrections,
-        "seed": seeds,
-    }
+    return _combinations(
+        {
+            "recipe": recipes,
+            "dataset": file.datasets,
+            "architecture": file.architectures,
+            "method": file.methods,
+            "sparsity": file.sparsities or [0.0],
+            "objective": file.objectives,
+            "correction": file.corrections,
+            "seed": seeds,
+        }
+    )
+
+
+def _included(file: GridFile, recipes: list[str]) -> list[dict[str, Any]]:
+    """The cells that are given by themselves, under the first recipe unless they name one."""
+    listed = []
+    for fields in file.include:
+        given = {"recipe": recipes[0], **fields}
+        axes = {key: v if isinstance(v, list) else [v] for key, v in given.items()}
+        listed += _combinations(axes)
+    return listed
+
+
+def _combinations(axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 

@@ -44,10 +44,18 @@ class Reference(_Strict):
 
 
 class GridFile(_Strict):
-    """A grid file as it stands on the disk."""
+    """A grid file as it stands on the disk.
+
+    Attributes:
+        recipe: one recipe, or several as an axis of their own.
+        include: further cells, given by their fields; a field with a list stands for all of its
+            values, and several such fields for their product. ``recipe`` may be given too.
+        exclude: combinations to leave out, with the reason.
+        reference: what a run of the grid has measured.
+    """
 
     description: str
-    recipe: str
+    recipe: str | list[str]
     datasets: list[Entry] = Field(min_length=1)
     architectures: list[Entry] = Field(min_length=1)
     objectives: list[Entry] = Field(min_length=1)
