@@ -12,6 +12,9 @@ import agc
 from agc.commands import axes, doctor, plan, results, track, train
 from agc.errors import UserError
 
+INTERRUPTED = 130
+"""Exit code that typer gives an interrupt (Ctrl-C)."""
+
 app = typer.Typer(
     name="agc",
     help="Benchmark of adaptive gradient correction (AGC) in sparse training.",
@@ -54,6 +57,7 @@ def main() -> None:
     except UserError as error:
         Console(stderr=True, soft_wrap=True).print(f"agc: error: {error}", markup=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("agc: interrupted; run the same command again to go on")
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            Console(stderr=True).print("agc: interrupted; run the same command again to go on")
+        raise

@@ -15,7 +15,7 @@ from agc.grid import Grid
 from agc.registry import CORRECTIONS, OBJECTIVES
 
 
-def units_per_epoch(cell: Cell) -> int:
+def units_per_epoch(cell: Cell) -> float:
     """Declared cost of an epoch, in forward passes over the training images."""
     objective = OBJECTIVES[cell.objective.name].target
     correction = CORRECTIONS[cell.correction.name].target
@@ -25,7 +25,7 @@ def units_per_epoch(cell: Cell) -> int:
     return prepare + evaluate + extra.step + extra.snapshot + extra.prepared_pass * prepare
 
 
-def units(cell: Cell) -> int:
+def units(cell: Cell) -> float:
     """Declared cost of the whole training."""
     return cell.training.epochs * units_per_epoch(cell)
 
@@ -33,13 +33,13 @@ def units(cell: Cell) -> int:
 def bundle(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
     """Split cells into processes of about ``size`` cells and about equal cost.
 
-    The most expensive cell goes to the cheapest bundle so far, and so on; the outcome depends on
-    the cells' order and costs alone, so that every process of a workflow sees the same bundles.
+    The most expensive cell goes to the cheapest bundle so far, and so on. The outcome depends on
+    which cells there are alone, so that every process of a workflow sees the same bundles.
     """
     count = math.ceil(len(cells) / size)
     bundles: list[list[Cell]] = [[] for _ in range(count)]
     loads = [0.0] * count
-    for cell in sorted(cells, key=units, reverse=True):
+    for cell in sorted(cells, key=lambda cell: (-units(cell), cell.slug)):
         lightest = loads.index(min(loads))
         bundles[lightest].append(cell)
         loads[lightest] += units(cell)
@@ -50,7 +50,7 @@ def bundle(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
 class Estimate:
     """Predicted cost of a grid, and where the prediction comes from."""
 
-    units: int
+    units: float
     cpu_seconds: float | None
     megabytes: float | None
     source: str

@@ -69,7 +69,7 @@ def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
             f"{predicted.megabytes:.0f} MB in all (from: {predicted.source})"
         )
     console.print(
-        f"{len(grid.cells)} cells, {done} finished; {predicted.units} units; {cost}",
+        f"{len(grid.cells)} cells, {done} finished; {predicted.units:.0f} units; {cost}",
         highlight=False,
     )
 

@@ -190,7 +190,10 @@ def _parse_setting(setting: str, fields: dict[str, Any]) -> dict[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals:
         raise UserError(f"--set {setting!r}: expected KEY=VALUE")
-    value: Any = yaml.safe_load(text)
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"--set {setting!r}: the value is not YAML") from error
     first, *rest = key.split(".")
     for part in reversed(rest):
         value = {part: value}

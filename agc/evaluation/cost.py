@@ -101,11 +101,12 @@ def layer_flops(model: nn.Module, image: Tensor, parameters: Mapping[str, Tensor
         image: one image on the model's device.
         parameters: prunable weights by name, as the method has them.
     """
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image)
-    model.train(training)
+    for module, training in modes:
+        module.training = training
     counts = {name: float(sum(ops.values())) for name, ops in counter.get_flop_counts().items()}
     root = type(model).__name__
     layers = {

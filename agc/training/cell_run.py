@@ -74,13 +74,13 @@ class CellRun:
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock", timeout=0)
-            with lock:
-                return self._train()
+            held = FileLock(self.folder / ".lock", timeout=0).acquire()
         except Timeout as error:
             raise UserError(f"{self.cell.slug} is being trained by another process") from error
-        except (PermissionError, FileExistsError, NotADirectoryError) as error:
-            raise UserError(f"cannot write {self.folder}: {error.strerror}") from error
+        except OSError as error:
+            raise UserError(f"cannot write {self.folder}: {error.strerror or error}") from error
+        with held:
+            return self._train()
 
     def _train(self) -> str:
         described = self.folder / "cell.json"
@@ -90,6 +90,7 @@ class CellRun:
             raise UserError(f"{described} is not cell {self.cell.slug!r}")
         if is_trained(self.folder, self.cell.slug):
             return "skipped"
+        self._sweep()
         started, begin = now(), time.perf_counter()
         run = build(self.cell, self.machine.device)
         first = self._resume(run, started)
@@ -102,6 +103,14 @@ class CellRun:
             status = "diverged"
         self._finish(run, status)
         return status
+
+    def _sweep(self) -> None:
+        """Remove what a killed run was writing, and what was made of an earlier result."""
+        for unfinished in self.folder.glob(".*.tmp"):
+            if not unfinished.name.startswith(".cell.json."):  # `agc plan` may be writing it
+                unfinished.unlink(missing_ok=True)
+        for name in ("robustness.json", "record.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def _resume(self, run: Run, started: str) -> int:
         self.started = started

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,11 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
     """
     device = run.loader.device
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
+            if (broken := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"bad checksum of {broken}")
         tree = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever junk makes the reader stumble over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"checkpoint {path} cannot be read ({reason}); remove it to train this cell anew"
@@ -57,8 +60,8 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
     found = tree.get("format") if isinstance(tree, dict) else None
     if found != FORMAT:
         raise UserError(f"checkpoint {path} has format {found!r}, this version reads {FORMAT}")
-    if tree["slug"] != run.cell.slug:
-        raise UserError(f"checkpoint {path} is of cell {tree['slug']!r}, not {run.cell.slug!r}")
+    if tree.get("slug") != run.cell.slug:
+        raise UserError(f"checkpoint {path} is of cell {tree.get('slug')!r}, not {run.cell.slug!r}")
     _replay_schedule(run, tree)
     run.model.load_state_dict(tree["model"])
     run.method.load_state_dict(tree["method"])
@@ -69,8 +72,8 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
 
 def _replay_schedule(run: Run, tree: dict[str, Any]) -> None:
     """Step the schedule as the first process did: its last step came after the checkpoint."""
+    run.optimizer.step()  # does nothing without gradients; the schedule asks for the order
     for _ in range(tree["epoch"] - 1):
-        run.optimizer.step()  # does nothing without gradients; the schedule asks for the order
         run.schedule.step()
     run.optimizer.load_state_dict(tree["optimizer"])
     run.schedule.step()

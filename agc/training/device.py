@@ -50,6 +50,7 @@ def prepare_machine(device: str = "auto", threads: int = 1, fast: bool = False) 
         kind = torch.device(device).type
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {device!r} is not there: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise UserError(f"device {device!r} is not there: {reason}") from error
     name = torch.cuda.get_device_name(device) if kind == "cuda" else "cpu"
     return Machine(device, name, threads, not fast)

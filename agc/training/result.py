@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from agc.cell import SCHEMA
 from agc.files import atomic_path, atomic_write_text, write_json
 from agc.registry import CORRECTIONS, OBJECTIVES
+from agc.results.read import EPOCH_COLUMNS, TIMING_COLUMNS
 from agc.training.build import Run
 
 Row = dict[str, Any]
@@ -43,8 +45,8 @@ def write_result(
         save_weights(folder / "model.safetensors", weights(run), slug)
         if best is not None:
             save_weights(folder / "best.safetensors", best_state, slug)
-    write_csv(folder / "epochs.csv", rows)
-    write_csv(folder / "timings.csv", timings)
+    write_csv(folder / "epochs.csv", EPOCH_COLUMNS, rows)
+    write_csv(folder / "timings.csv", TIMING_COLUMNS, timings)
     content = {
         "schema": SCHEMA,
         "slug": slug,
@@ -113,11 +115,10 @@ def save_weights(path: Path, tensors: dict[str, Tensor], slug: str) -> None:
         save_file(contiguous, temporary, metadata={"slug": slug})
 
 
-def write_csv(path: Path, rows: list[Row]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
     """Write rows with full float precision; the same rows give the same bytes."""
     text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     atomic_write_text(path, text.getvalue())

@@ -116,9 +116,7 @@ def test_every_step_of_the_official_code_is_reproduced(path: Path) -> None:
         nesterov=True,
     )
     correction = AGC(model, gamma=meta["gamma"], alpha=meta["alpha"], tau0=meta["tau0"])
-    schedule = torch.optim.lr_scheduler.MultiStepLR(
-        optimizer, meta["milestones"], meta["lr_gamma"]
-    )
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, meta["milestones"], meta["lr_gamma"])
     step = 0
     for epoch in range(meta["epochs"]):
         if corrected:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -178,17 +179,11 @@ def test_the_exploration_rate_counts_each_weight_that_was_ever_active(method_cla
     gradients = [torch.randn(4, 4, generator=generator) for _ in range(6)]
     options = {"sparsity": 0.75, "total_steps": 100, "update_interval": 2, "drop_fraction": 0.5}
     *masks, rate = learn(method_class, gradients, **options)
-    ever = {
-        (row, column)
-        for mask in masks
-        for row in range(4)
-        for column in range(4)
-        if mask[row, column]
-    }
+    ever = {place for mask in masks for place in range(16) if mask.reshape(-1)[place]}
     assert len(ever) > 4
     assert rate.item() == pytest.approx(len(ever) / 16)
     # Steps 2, 4 and 6 replace up to two of four weights; the others change nothing.
-    changed = [int((new & ~old).sum()) for old, new in zip(masks, masks[1:], strict=False)]
+    changed = [int((new & ~old).sum()) for old, new in pairwise(masks)]
     assert changed[0] == changed[2] == changed[4] == 0
     assert max(changed) <= 2
 
@@ -201,9 +196,7 @@ def test_the_controls_explore_what_they_start_with() -> None:
 
 def test_rigl_grows_where_the_raw_gradient_is_largest() -> None:
     layer = nn.Linear(4, 4, bias=False)
-    method = RigL(
-        layer, None, sparsity=0.75, total_steps=100, update_interval=1, drop_fraction=0.5
-    )
+    method = RigL(layer, None, sparsity=0.75, total_steps=100, update_interval=1, drop_fraction=0.5)
     vacant = (~method.masks["weight"]).nonzero()
     row, column = vacant[5].tolist()
     layer.weight.grad = torch.zeros(4, 4)
@@ -223,7 +216,7 @@ def test_no_update_comes_at_or_after_the_end_fraction() -> None:
     *masks, _ = learn(RigL, gradients, drop_schedule="constant", drop_fraction=0.5, **options)
     steps = [
         step
-        for step, (old, new) in enumerate(zip(masks, masks[1:], strict=False), start=1)
+        for step, (old, new) in enumerate(pairwise(masks), start=1)
         if not torch.equal(old, new)
     ]
     # Multiples of 3 below 12 = 0.6 · 20.

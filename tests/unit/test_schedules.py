@@ -17,7 +17,11 @@ PROGRESS = st.floats(0, 1)
 
 @pytest.mark.parametrize(
     ("schedule", "values"),
-    [(cosine, (0.4, 0.3414213562, 0.2, 0.0)), (linear, (0.4, 0.3, 0.2, 0.0)), (constant, [0.4] * 4)],
+    [
+        (cosine, (0.4, 0.3414213562, 0.2, 0.0)),
+        (linear, (0.4, 0.3, 0.2, 0.0)),
+        (constant, [0.4] * 4),
+    ],
 )
 def test_drop_fractions_at_their_start_quarter_half_and_end(schedule, values) -> None:
     found = [schedule(0.4, progress) for progress in (0, 0.25, 0.5, 1)]

@@ -1,0 +1,69 @@
+"""Real processes without the seconds of their imports: forked from a server that has done them.
+
+A forked process runs ``agc`` as a fresh one does, with memory, locks and files of its own, and
+can be killed like one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+
+# What a training process imports; some of it only when the first optimizer is made.
+PRELOAD = [
+    "torch",
+    "torch._dynamo",
+    "timm.optim",
+    "timm.models",
+    "sklearn.datasets",
+    "torchattacks",
+    "agc.cli",
+    "agc.training.cell_run",
+    "agc.evaluation.run",
+]
+
+
+def server() -> ForkServerContext:
+    """The context whose processes start with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+def start(
+    context: ForkServerContext, log: Path, *arguments: object, die_at: int | None = None
+) -> ForkServerProcess:
+    """Start ``agc`` with these arguments; what it prints goes into ``log``.
+
+    With ``die_at`` it kills itself just before it puts its n-th file into place.
+    """
+    process = context.Process(target=_run, args=(log, [str(a) for a in arguments], die_at))
+    process.start()
+    return process
+
+
+def _run(log: Path, arguments: list[str], die_at: int | None) -> None:
+    from agc.cli import main
+
+    with log.open("a", encoding="utf-8", buffering=1) as stream:
+        sys.stdout = sys.stderr = stream
+        sys.argv = ["agc", *arguments]
+        if die_at is not None:
+            _die_at(die_at)
+        main()
+
+
+def _die_at(count: int) -> None:
+    rename, calls = Path.replace, []
+
+    def counted(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(self, target)
+
+    Path.replace = counted

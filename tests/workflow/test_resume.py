@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from itertools import count, product
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+
+import pytest
+
+from agc.cell import Cell
+from tests.conftest import CellMaker
+from tests.workflow.forked import server, start
+
+METHODS = ("dense", "static", "set", "rigl")
+CORRECTIONS = ("none", "agc")
+OBJECTIVES = ("standard", "pgd-at")
+COMBINATIONS = list(product(METHODS, CORRECTIONS, OBJECTIVES))
+EPOCHS = 4
+SAME = ("epochs.csv", "model.safetensors", "best.safetensors")
+KILLED = -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def context() -> ForkServerContext:
+    return server()
+
+
+@pytest.fixture
+def moments() -> random.Random:
+    """When to kill: other moments in each run, and the seed to repeat them."""
+    seed = int(os.environ.get("KILL_SEED", time.time_ns() % 2**32))
+    print(f"KILL_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture(scope="module")
+def cell(tiny_cell: CellMaker) -> Callable[..., Cell]:
+    """A cell of the default grid, small, whose topology changes in every epoch."""
+
+    def make(method: str, correction: str, objective: str) -> Cell:
+        grows = {"update_interval": 2} if method in ("set", "rigl") else {}
+        attack = {"steps": 2} if objective == "pgd-at" else {}
+        return tiny_cell(
+            {"epochs": EPOCHS},
+            method={"name": method, "options": grows},
+            sparsity=0.0 if method == "dense" else 0.9,
+            correction=correction,
+            objective={"name": objective, "options": attack},
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    context: ForkServerContext,
+    cell: Callable[..., Cell],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """All cells, trained one after another by one process that wrote no checkpoint."""
+    root = tmp_path_factory.mktemp("undisturbed")
+    cells = [cell(*combination) for combination in COMBINATIONS]
+    for made in cells:
+        made.write(root / made.slug)
+    process = start(context, root / "log", "train", *(root / made.slug for made in cells))
+    process.join(300)
+    assert process.exitcode == 0, (root / "log").read_text()
+    return root
+
+
+@pytest.fixture
+def agc(context: ForkServerContext, tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
+    """Starts ``agc`` and sees to it that nothing outlives the test."""
+    started: list[ForkServerProcess] = []
+
+    def run(*arguments: object, die_at: int | None = None) -> ForkServerProcess:
+        started.append(start(context, tmp_path / "log", *arguments, die_at=die_at))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.join()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in SAME}
+
+
+def wait_for_epoch(folder: Path, epoch: int, process: ForkServerProcess) -> None:
+    """Return as soon as the log tells of this epoch."""
+    log = folder / "train.log"
+    deadline = time.monotonic() + 60
+    while not log.exists() or f" epoch {epoch}:" not in log.read_text():
+        assert time.monotonic() < deadline
+        assert process.is_alive()
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize(("method", "correction", "objective"), COMBINATIONS)
+def test_killed_and_run_again_gives_the_same_bytes(
+    method: str,
+    correction: str,
+    objective: str,
+    cell: Callable[..., Cell],
+    undisturbed: Path,
+    agc: Callable[..., ForkServerProcess],
+    moments: random.Random,
+    tmp_path: Path,
+) -> None:
+    made = cell(method, correction, objective)
+    for attempt in count():
+        folder = tmp_path / str(attempt) / made.slug
+        made.write(folder)
+        process = agc("train", folder, "--checkpoint-interval", 0)
+        wait_for_epoch(folder, moments.randint(1, EPOCHS - 1), process)
+        time.sleep(moments.uniform(0, 0.05))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        if not (folder / "training.json").exists():
+            break
+        assert attempt < 10, "it always finishes before it is killed"
+    assert process.exitcode == KILLED
+    again = agc("train", folder, "--checkpoint-interval", 0)
+    again.join(120)
+    assert again.exitcode == 0, (tmp_path / "log").read_text()
+    assert content(folder) == content(undisturbed / made.slug)
+    log = (folder / "train.log").read_text()
+    # A kill between the first epoch's line and its checkpoint leaves nothing to resume from.
+    assert log.count("resumed after epoch") + log.count("start on") == 2
+
+
+def test_a_kill_before_any_file_is_in_place_leaves_a_cell_that_can_be_run_again(
+    cell: Callable[..., Cell],
+    undisturbed: Path,
+    agc: Callable[..., ForkServerProcess],
+    tmp_path: Path,
+) -> None:
+    made = cell("rigl", "agc", "standard")
+    expected = content(undisturbed / made.slug)
+    for files in count(1):
+        folder = tmp_path / str(files) / made.slug
+        made.write(folder)
+        process = agc("train", folder, "--checkpoint-interval", 0, die_at=files)
+        process.join(120)
+        if process.exitcode == 0:
+            break
+        assert process.exitcode == KILLED
+        assert not (folder / "training.json").exists()
+        assert list(folder.glob(".*.tmp"))
+        for path in (path for path in map(folder.joinpath, SAME) if path.exists()):
+            assert path.read_bytes() == expected[path.name]
+        agc("train", folder).join(120)
+        assert content(folder) == expected
+        left = {path.name for path in folder.iterdir()}
+        assert left == {path.name for path in (undisturbed / made.slug).iterdir()}
+    # Three checkpoints, two files of weights, two tables, and training.json at the end.
+    assert files == 9
+
+
+def test_a_kill_before_the_first_checkpoint_starts_the_cell_anew(
+    cell: Callable[..., Cell],
+    undisturbed: Path,
+    agc: Callable[..., ForkServerProcess],
+    tmp_path: Path,
+) -> None:
+    made = cell("set", "agc", "pgd-at")
+    folder = tmp_path / made.slug
+    made.write(folder)
+    process = agc("train", folder)
+    wait_for_epoch(folder, 2, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not (folder / "checkpoint.pt").exists()
+    agc("train", folder).join(120)
+    assert content(folder) == content(undisturbed / made.slug)
+    assert (folder / "train.log").read_text().count("start on") == 2
+
+
+def test_an_interrupt_says_how_to_go_on(
+    cell: Callable[..., Cell],
+    undisturbed: Path,
+    agc: Callable[..., ForkServerProcess],
+    tmp_path: Path,
+) -> None:
+    made = cell("rigl", "none", "pgd-at")
+    folder = tmp_path / made.slug
+    made.write(folder)
+    process = agc("train", folder, "--checkpoint-interval", 0)
+    wait_for_epoch(folder, 2, process)
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    assert process.exitcode == 130
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert line == "agc: interrupted; run the same command again to go on"
+    agc("train", folder).join(120)
+    assert content(folder) == content(undisturbed / made.slug)
+    assert "resumed after epoch" in (folder / "train.log").read_text()
+
+
+def test_two_processes_never_train_the_same_cell(
+    cell: Callable[..., Cell],
+    undisturbed: Path,
+    agc: Callable[..., ForkServerProcess],
+    tmp_path: Path,
+) -> None:
+    made = cell("static", "agc", "pgd-at")
+    folder = tmp_path / made.slug
+    made.write(folder)
+    first = agc("train", folder)
+    wait_for_epoch(folder, 1, first)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = agc("train", folder)
+    second.join(60)
+    assert second.exitcode == 2
+    assert not (folder / "training.json").exists()
+    os.kill(first.pid, signal.SIGCONT)
+    first.join(60)
+    assert first.exitcode == 0
+    log = (tmp_path / "log").read_text()
+    assert f"agc: error: {made.slug} is being trained by another process\n" in log
+    assert content(folder) == content(undisturbed / made.slug)
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b"half"])
+def test_a_checkpoint_that_is_not_whole_or_not_the_cells_is_refused(
+    junk: bytes,
+    cell: Callable[..., Cell],
+    agc: Callable[..., ForkServerProcess],
+    tmp_path: Path,
+) -> None:
+    made, other = cell("rigl", "agc", "standard"), cell("rigl", "none", "standard")
+    path = tmp_path / made.slug / "checkpoint.pt"
+    made.write(path.parent)
+    if junk == b"half":
+        other.write(tmp_path / other.slug)
+        process = agc("train", tmp_path / other.slug, "--checkpoint-interval", 0, die_at=2)
+        process.join(60)
+        whole = (tmp_path / other.slug / "checkpoint.pt").read_bytes()
+        path.write_bytes(whole)
+        refused = agc("train", path.parent)
+        refused.join(60)
+        assert refused.exitcode == 2
+        message = f"agc: error: checkpoint {path} is of cell {other.slug!r}, not {made.slug!r}\n"
+        assert message in (tmp_path / "log").read_text()
+        junk = whole[: len(whole) // 2]
+    path.write_bytes(junk)
+    refused = agc("train", path.parent)
+    refused.join(60)
+    assert refused.exitcode == 2
+    last = (tmp_path / "log").read_text().splitlines()[-1]
+    assert last.startswith(f"agc: error: checkpoint {path} cannot be read (")
+    assert last.endswith("remove it to train this cell anew")
+    assert path.read_bytes() == junk
+    assert {p.name for p in path.parent.iterdir()} == {".lock", "cell.json", "checkpoint.pt"}
