@@ -17,6 +17,11 @@ CUT_OFF = (
     " run pay for, its best-on-validation test accuracy minus the plain run's. Its learning-rate"
     " schedule was made for more epochs, so this is a lower bound for the correction."
 )
+PLANNED = (
+    " At equal units, planned: minus plain runs that had the correction's units as more epochs,"
+    " with a learning-rate schedule made for them."
+)
+NAMES = {"planned": "units, planned"}
 
 
 def claim_tables(claims: pd.DataFrame) -> list[TextTable]:
@@ -31,6 +36,8 @@ def claim_tables(claims: pd.DataFrame) -> list[TextTable]:
 
 def _accuracy(claim: str, rows: pd.DataFrame) -> TextTable:
     budgets = ["epochs"] if claim == "A robust" else ["epochs", "units"]
+    if rows["planned_mean"].notna().any():
+        budgets.append("planned")
     measure = "robust" if claim == "A robust" else "test"
     caption = (
         f"Correction − none in percentage points of final {measure} accuracy at equal epochs,"
@@ -38,6 +45,8 @@ def _accuracy(claim: str, rows: pd.DataFrame) -> TextTable:
     )
     if claim == "A":
         caption += f" The paper claims up to {PAPER['A'][1]:+.1f} ({SOURCE}). {CUT_OFF}"
+    if "planned" in budgets:
+        caption += PLANNED
     title = f"Claim A: {measure} accuracy at equal epochs"
     return _table(title, caption, rows, budgets, points, ("wins", "losses"))
 
@@ -71,7 +80,7 @@ def _table(
                 [
                     row["objective"],
                     row["correction"],
-                    budget,
+                    NAMES.get(budget, budget),
                     str(row["rows"]),
                     show(row[f"{budget}_mean"]),
                     *_extreme(row, budget, "best", show),

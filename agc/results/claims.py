@@ -33,7 +33,7 @@ COLUMNS = [
     "not_reached",
     *(
         f"{budget}_{key}"
-        for budget in ("epochs", "units", "seconds")
+        for budget in ("epochs", "units", "planned", "seconds")
         for key in ("mean", "best", "best_row", "worst", "worst_row", "wins", "losses")
     ),
 ]
@@ -43,7 +43,8 @@ def claims(main: pd.DataFrame) -> pd.DataFrame:
     """What the grid says to each claim, for each objective × correction.
 
     Columns ``epochs_*`` are the claim's own terms, ``units_*`` and ``seconds_*`` the same for
-    equal computation and equal training time. ``mean`` is over rows; ``best`` and ``worst`` are
+    equal computation and equal training time, ``planned_*`` against plain runs that were given the
+    correction's units as more epochs. ``mean`` is over rows; ``best`` and ``worst`` are
     from the correction's side, with the rows' names. For claim A a win or a loss is a row whose
     95 % interval excludes 0, in percentage points. For claim B the numbers are changes in
     percent over the rows that reach the target, a win is a row with less than the plain run, and
@@ -73,7 +74,10 @@ def _row_names(main: pd.DataFrame) -> list[str]:
     varying = [key for key in ("dataset", "architecture") if main[key].nunique() > 1]
     names = []
     for row in main.to_dict("records"):
-        parts = [row[key] for key in varying] + [row["method"], f"{100 * row['sparsity']:g} %"]
+        parts = [row[key] for key in varying] + [
+            row["method"],
+            *([f"{100 * row['sparsity']:g} %"] if row["sparsity"] else []),
+        ]
         names.append(" ".join(parts) + (f" ({row['recipe']})" if row["recipe"] else ""))
     return names
 
@@ -89,10 +93,12 @@ def _claim(claim: str, group: pd.DataFrame) -> dict[str, Any]:
         pairs = group[group["accuracy_difference_n"] > 0]
         own = _differences("epochs", "accuracy_difference", pairs)
         matched = _differences("units", "matched_accuracy_difference", pairs)
-        return {"rows": len(pairs)} | own | matched
+        planned = _differences("planned", "planned_accuracy_difference", pairs)
+        return {"rows": len(pairs)} | own | matched | planned
     if claim == "A robust":
         pairs = group[group["robust_difference_n"] > 0]
-        return {"rows": len(pairs)} | _differences("epochs", "robust_difference", pairs)
+        planned = _differences("planned", "planned_robust_difference", pairs)
+        return {"rows": len(pairs)} | _differences("epochs", "robust_difference", pairs) | planned
     pairs = group[group["accuracy_crossing"] != ""]
     missed = int((pairs["accuracy_crossing"] == "not reached").sum())
     values: dict[str, Any] = {"rows": len(pairs), "not_reached": missed}

@@ -15,6 +15,9 @@ from agc.results.statistics import paired_difference, summarize
 if TYPE_CHECKING:
     import pandas as pd
 
+CELL = ["dataset", "architecture", "objective", "method", "sparsity", "family"]
+TOLERANCE = 0.05
+"""Plain runs with more epochs stand for equal computation if their units are within this."""
 ROW = ["dataset", "architecture", "objective", "method", "sparsity", "recipe"]
 PLAIN = "none"
 # Name in the comparison, column of the records.
@@ -60,7 +63,8 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
         for name in sorted(set(group["correction"]) - {PLAIN}) or [""]:
             corrected = group[group["correction"] == name]
             row = dict(zip(ROW, key, strict=True)) | {"correction": name}
-            rows.append(row | compare_arms(plain, corrected, curves))
+            row |= compare_arms(plain, corrected, curves)
+            rows.append(row | _at_equal_units_planned(records, corrected))
     main = pd.DataFrame(rows)
     return Comparison(main=main, claims=claims(main))
 
@@ -120,6 +124,34 @@ def _at_equal_units(plain: pd.DataFrame, pairs: list[tuple[Curve, Curve]]) -> di
     differences = accuracies - plain["best_test_accuracy"].to_numpy(float)
     row: dict[str, Any] = {"matched_epochs": summarize([paid for paid, _ in affordable]).mean}
     return row | _prefixed("matched_accuracy_difference", paired_difference(differences))
+
+
+def _at_equal_units_planned(records: pd.DataFrame, corrected: pd.DataFrame) -> dict[str, Any]:
+    """Accuracy of the correction minus that of plain runs of the grid that were given its units
+    as more epochs, with a schedule of their own; empty if the grid has none.
+    """
+    mine = _finished(corrected)
+    row: dict[str, Any] = {"planned_epochs": float("nan")}
+    planned = records.iloc[:0]
+    if len(mine):
+        same = (records[CELL] == mine.iloc[0][CELL]).all(axis=1) & (records["correction"] == PLAIN)
+        ratio = records["units"] / mine["units"].mean()
+        planned = records[same & ((ratio - 1).abs() <= TOLERANCE)]
+        if planned["epochs"].nunique() > 1:
+            closest = (ratio[planned.index] - 1).abs().idxmin()
+            planned = planned[planned["epochs"] == planned.loc[closest, "epochs"]]
+    other = _finished(planned)
+    seeds = sorted(set(mine.index) & set(other.index))
+    if seeds:
+        row["planned_epochs"] = float(other["epochs"].mean())
+    for name in ("accuracy", "robust"):
+        column = ACCURACIES[f"final_{name}"]
+        differences = mine.loc[seeds, column].to_numpy(float) - other.loc[seeds, column].to_numpy(
+            float
+        )
+        row |= _prefixed(f"planned_{name}_difference", paired_difference(differences))
+        row |= _prefixed(f"planned_{name}", summarize(other.loc[seeds, column].to_numpy(float)))
+    return row
 
 
 def _prefixed(prefix: str, values: Any) -> dict[str, float]:

@@ -33,8 +33,8 @@ def number(value: float, digits: int = 1) -> str:
 
 
 def sparsity(value: float) -> str:
-    """Sparsity in percent."""
-    return f"{100 * value:g} %"
+    """Sparsity in percent, or a dash for a dense network."""
+    return f"{100 * value:g} %" if value else MISSING
 
 
 def accuracy(row: Any, arm: str, measure: str, count: bool = True) -> str:

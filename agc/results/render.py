@@ -72,7 +72,7 @@ def _cells(row: Any) -> list[str]:
     robust = (row.plain_final_robust_mean, row.corrected_final_robust_mean)
     costs = (row.plain_units_per_epoch, row.corrected_units_per_epoch)
     return [
-        f"{row.method} {sparsity(row.sparsity)}",
+        row.method if not row.sparsity else f"{row.method} {sparsity(row.sparsity)}",
         row.correction or MISSING,
         accuracy(row, "plain", "final_accuracy", count=False),
         accuracy(row, "corrected", "final_accuracy", count=False),

@@ -37,6 +37,10 @@ ACCELERATION_CAPTION = (
     " Seconds: change of training time alone. Negative: the correction gets there sooner. Not"
     " reached: not within its run."
 )
+PLANNED_CAPTION = (
+    " Equal units: the difference to plain runs that had the correction's units as more epochs, and"
+    " how many those were."
+)
 COST_CAPTION = (
     "Means over finished runs. Units: forward passes over the training set, per epoch. FLOPs:"
     " training, density-weighted, relative to a plain dense run of the same objective and epochs."
@@ -63,7 +67,14 @@ def accuracy_tables(main: pd.DataFrame) -> list[TextTable]:
                 ("none, best", lambda row, m=best: accuracy(row, "plain", m)),
                 ("corrected, best", lambda row, m=best: accuracy(row, "corrected", m)),
             ]
-            tables.append(_table(f"{title}: {word}", ACCURACY_CAPTION, group, columns))
+            caption = ACCURACY_CAPTION
+            if group[f"planned_{paired}_difference_n"].sum():
+                caption += PLANNED_CAPTION
+                columns += [
+                    ("equal units", lambda row, m=paired: difference(row, f"planned_{m}")),
+                    ("plain epochs", lambda row: number(row.planned_epochs)),
+                ]
+            tables.append(_table(f"{title}: {word}", caption, group, columns))
     return tables
 
 

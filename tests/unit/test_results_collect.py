@@ -93,7 +93,7 @@ def test_labels_tell_only_what_differs(tmp_path: Path) -> None:
     records, _ = collected(folders, tmp_path / "out")
     rows = records.set_index("slug")
     labels = [rows.loc[folder.name, "correction"] for folder in folders]
-    assert labels == ["none", "agc(gamma=0.1)", "agc(gamma=1.0)", "svrg", "none"]
+    assert labels == ["none", "agc", "agc(gamma=1.0)", "svrg", "none"]
     recipes = [rows.loc[folder.name, "recipe"] for folder in folders]
     assert recipes == ["optimizer.lr=0.1"] * 4 + ["optimizer.lr=0.2"]
     assert set(records["method"]) == {"rigl"}

@@ -241,3 +241,28 @@ def test_runs_of_different_lengths_are_refused(tmp_path: Path) -> None:
     folders = [run(tmp_path, PLAIN, 0, [0.5, 0.6]), run(tmp_path, PLAIN, 1, [0.5, 0.6, 0.7])]
     with pytest.raises(UserError, match="2 and 3 epochs"):
         comparison(folders, tmp_path / "out")
+
+
+def test_plain_runs_with_more_epochs_stand_for_equal_units(tmp_path: Path) -> None:
+    def training(epochs: int, lr: float = 0.1) -> dict[str, Any]:
+        return {"epochs": epochs, "batch_size": 128, "optimizer": {"name": "sgd", "lr": lr}}
+
+    short, long = [0.5, 0.6, 0.7], [0.5] * 9
+    folders = [
+        *(run(tmp_path, PLAIN, seed, short, training=training(3)) for seed in (0, 1)),
+        *(run(tmp_path, AGC, seed, short, training=training(3)) for seed in (0, 1)),
+        run(tmp_path, PLAIN, 0, [*long, 0.8], training=training(10)),
+        run(tmp_path, PLAIN, 1, [*long, 0.9], training=training(10)),
+        # Neither other settings nor other costs may stand in.
+        run(tmp_path, PLAIN, 0, [*long, 0.1], training=training(10, lr=0.5)),
+        run(tmp_path, PLAIN, 0, [*long, 0.2, 0.2], training=training(11)),
+    ]
+    main = comparison(folders, tmp_path / "out").main
+    row = main[main["correction"] == "agc"].iloc[0]
+    assert row.planned_epochs == 10
+    assert row.planned_accuracy_mean == pytest.approx(0.85)
+    assert row.planned_accuracy_difference_mean == pytest.approx(-0.15)
+    oracle = stats.ttest_rel([0.7, 0.7], [0.8, 0.9]).confidence_interval(0.95)
+    assert row.planned_accuracy_difference_low == pytest.approx(oracle.low)
+    others = main[main["correction"] != "agc"]
+    assert others["planned_accuracy_difference_n"].eq(0).all()

@@ -57,7 +57,7 @@ def test_numbers_are_printed_as_announced(tmp_path: Path, grid: tuple[Comparison
     row = grid[0].main.iloc[0]
     printed = table_rows(text, "digits, resnet8, pgd-at: test accuracy")[0]
     mean, sd = 100 * row.plain_final_accuracy_mean, 100 * row.plain_final_accuracy_sd
-    assert printed[:4] == ["dense", "0 %", "agc", f"{mean:.2f} ± {sd:.2f} (3)"]
+    assert printed[:4] == ["dense", "–", "agc", f"{mean:.2f} ± {sd:.2f} (3)"]
     low, high = 100 * row.accuracy_difference_low, 100 * row.accuracy_difference_high
     assert printed[5].replace("\\", "") == (
         f"{100 * row.accuracy_difference_mean:+.2f} [{low:+.2f}, {high:+.2f}]"

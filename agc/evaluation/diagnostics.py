@@ -1,0 +1,184 @@
+"""Why a gradient correction helps or not: variance with and without it, measured in training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, count, islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agc import rng
+from agc.cell import Cell
+from agc.corrections.base import LossFunction, ReferencePoint, gradient_of, preserved_buffers
+from agc.corrections.control_variate import ControlVariate
+from agc.datasets.loader import Batch
+from agc.evaluation.gradient_moments import Moments
+from agc.training.build import Run, build
+from agc.training.loop import prepared, train
+
+PERCENTS = (2, 11, 33, 100)
+"""Where in an epoch to measure, after Defazio and Bottou (arXiv 1812.04529)."""
+
+Masks = Mapping[str, Tensor]
+Row = dict[str, Any]
+
+
+def diagnose(
+    cell: Cell, epochs: Iterable[int], batches: int = 24, device: str = "cpu"
+) -> tuple[list[Row], int | None]:
+    """Train a cell in memory, and measure its gradients in some epochs.
+
+    Args:
+        cell: trained with its own method, correction and objective, up to the last of ``epochs``.
+        epochs: 1-based.
+        batches: how many fresh batches a variance is estimated from; at least 2.
+        device: where to train.
+
+    Returns:
+        A row for each epoch and each of :data:`PERCENTS` (:meth:`Watched.measure` says what is in
+        it), and the epoch in which the training diverged, if it did.
+    """
+    run = build(cell, device)
+    wanted = set(epochs)
+    watched = Watched(run, wanted, batches)
+    run.correction = watched
+    for epoch, losses in train(run):
+        if not torch.isfinite(losses).all():
+            return watched.rows, epoch
+        if epoch >= max(wanted):
+            break
+    return watched.rows, None
+
+
+class Watched:
+    """Stands in for a run's correction: forwards every call, and measures between the steps.
+
+    What it measures leaves no trace in the run: neither in weights, gradients, buffers and modes,
+    nor in random streams and counted costs.
+
+    Args:
+        run: put the new object into its ``correction`` before the training starts.
+        epochs: in which to measure, 1-based.
+        batches: how many for each measurement.
+    """
+
+    def __init__(self, run: Run, epochs: Iterable[int], batches: int) -> None:
+        self.run = run
+        self.inner = run.correction
+        self.epochs = frozenset(epochs)
+        self.batches = batches
+        self.epoch = self.step = 0
+        self.own: ReferencePoint | None = None
+        self.masks_then: dict[str, Tensor] = {}
+        self.rows: list[Row] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Keep a snapshot where the correction has none itself."""
+        self.epoch, self.step = self.epoch + 1, 0
+        if not isinstance(self.inner, ControlVariate) and self.epoch in self.epochs:
+            self.own = self.own or ReferencePoint(self.run.model)
+            self.own.move_to(self.run.model)
+        self.inner.begin_epoch(batches, loss_fn)
+        self._note_masks()
+
+    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Forward the call; some corrections renew their snapshot here."""
+        self.inner.before_forward(batch, loss_fn)
+        self._note_masks()
+
+    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Forward the call; some corrections renew their snapshot here."""
+        self.inner.correct(batch, loss_fn)
+        self._note_masks()
+
+    def after_step(self) -> None:
+        """Measure if it is time; several percentages can fall on one step of a short epoch."""
+        self.inner.after_step()
+        self.step += 1
+        steps = len(self.run.loader)
+        due = [p for p in PERCENTS if max(1, round(p * steps / 100)) == self.step]
+        if self.epoch in self.epochs and due:
+            measured = self.measure()
+            place = {"step": self.step, "steps": steps}
+            for percent in due:
+                self.rows.append({"epoch": self.epoch, "percent": percent, **place, **measured})
+
+    @property
+    def reference(self) -> ReferencePoint | None:
+        """The correction's own reference point, else the weights at the epoch's start."""
+        return self.inner.reference if isinstance(self.inner, ControlVariate) else self.own
+
+    def measure(self) -> Row:
+        """Gradients g here and q at the reference point, of the same fresh batches.
+
+        All batches are attacked at the present weights if the objective does. Variances are summed
+        over active weights, and over all in the columns that end in ``_all``.
+
+        Returns:
+            ``coefficient``: c that the correction uses now (mean over tensors), if it has one.
+            ``ratio_used``, ``ratio_one``, ``ratio_best``, ``ratio_layer``: Var(g - c q) / Var(g)
+            for that c, for 1 (SVRG), for the best c, and for the best c of each tensor.
+            ``best_coefficient``, ``correlation``, ``scale``: best c, ρ of g and q, and
+            s = sd(q) / sd(g); c = ρ / s is best. ``distance``: of weights and reference point,
+            relative to the weights. ``pruned_share``, ``grown_share``: of the squared norm of u - q
+            on weights that are pruned now, and on those grown since. ``mask_distance``: number of
+            weights whose mask differs (Hamming), of ``active_weights`` active ones.
+        """
+        run, reference = self.run, self.reference
+        masks = run.method.masks
+        moments = Moments(self.inner.parameters, masks, self.masks_then)
+        with (
+            run.meter.pause(),
+            rng.preserved(),
+            preserved_buffers(run.model),
+            preserved_buffers(reference.module),
+        ):
+            for batch in islice(self._fresh(), self.batches):
+                now = gradient_of(run.loss_fn(run.model, batch), self.inner.parameters)
+                moments.add(now, reference.gradient(batch, run.loss_fn))
+        used = self._coefficients()
+        row: Row = {"coefficient": None if used is None else sum(used.values()) / len(used)}
+        row |= moments.ratios("active", used)
+        row |= {f"{key}_all": value for key, value in moments.ratios("all", used).items()}
+        row["distance"] = relative_distance(run.model, reference.module)
+        row |= moments.shares(getattr(self.inner, "mean", None))
+        differing = (int((mask ^ self.masks_then[name]).sum()) for name, mask in masks.items())
+        row["mask_distance"] = sum(differing)
+        row["active_weights"] = sum(run.method.active().values())
+        return row
+
+    def _fresh(self) -> Iterator[Batch]:
+        """Batches of streams that no training uses; the same ones throughout an epoch, so that
+        its measurements differ by the weights alone.
+        """
+        purposes = ("diagnostics" if n == 1 else f"diagnostics {n}" for n in count(1))
+        return chain.from_iterable(prepared(self.run, self.epoch, name) for name in purposes)
+
+    def _coefficients(self) -> dict[str, float] | None:
+        if not isinstance(self.inner, ControlVariate):
+            return None
+        # Without a mean there is nothing to correct by yet.
+        scale = 1.0 if self.inner.mean else 0.0
+        return {name: scale * float(c) for name, c in self.inner.coefficients().items()}
+
+    def _note_masks(self) -> None:
+        """Keep the masks of the moment if the reference point has just come here."""
+        if self.reference is None:
+            return
+        there = self.reference.parameters
+        if all(torch.equal(there[name], p) for name, p in self.inner.parameters.items()):
+            self.masks_then = {name: mask.clone() for name, mask in self.run.method.masks.items()}
+
+
+def relative_distance(model: nn.Module, other: nn.Module) -> float:
+    """Euclidean distance of two networks' parameters, relative to the norm of the first's."""
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
+    with torch.no_grad():
+        squares = [torch.stack([(p - q).square().sum(), p.square().sum()]) for p, q in pairs]
+        distance, norm = torch.stack(squares).double().sum(dim=0)
+        return (distance / norm).sqrt().item()
