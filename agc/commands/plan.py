@@ -11,11 +11,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agc.cell import Cell
+from agc.cell import AXIS_NAMES, Cell
 from agc.commands.common import Results, cell_folder
 from agc.errors import UserError
 from agc.grid import Grid, load_grid
 from agc.planning import estimate, units_per_epoch
+from agc.results.labels import label_cells
 
 
 def plan(
@@ -75,16 +76,17 @@ def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
 
 
 def _rows(grid: Grid) -> Table:
-    """Cells that differ in their seed alone, in one row."""
+    """Cells that differ in their seed alone, in one row; options are named where they differ."""
+    labels = label_cells([cell.model_dump(mode="json") for cell in grid.cells])
+    names = [*AXIS_NAMES, "recipe"] if any(label["recipe"] for label in labels) else AXIS_NAMES
     table = Table(show_edge=False)
-    names = ("dataset", "architecture", "method", "sparsity", "objective", "correction")
-    for name in (*names, "epochs", "units/epoch", "seeds"):
+    for name in (*names, "sparsity", "epochs", "units/epoch", "seeds"):
         table.add_column(name)
     rows: dict[tuple[str, ...], list[int]] = {}
-    for cell in grid.cells:
-        fields = [getattr(cell, name) for name in names]
-        shown = [f"{f:g}" if isinstance(f, float) else f.name for f in fields]
-        key = (*shown, str(cell.training.epochs), f"{units_per_epoch(cell):g}")
+    for cell, label in zip(grid.cells, labels, strict=True):
+        cost = f"{units_per_epoch(cell):g}"
+        shown = [label[name] for name in names]
+        key = (*shown, f"{cell.sparsity:g}", str(cell.training.epochs), cost)
         rows.setdefault(key, []).append(cell.seed)
     for key, seeds in rows.items():
         table.add_row(*key, ", ".join(map(str, seeds)))

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.cell import Cell
-from agc.corrections.base import LossFunction, ReferencePoint, gradient_of, preserved_buffers
+from agc.corrections.base import ReferencePoint, gradient_of, preserved_buffers
 from agc.corrections.control_variate import ControlVariate
 from agc.datasets.loader import Batch
 from agc.evaluation.gradient_moments import Moments
 from agc.training.build import Run, build
 from agc.training.loop import prepared, train
+from agc.training.step import LossFunction
 
 PERCENTS = (2, 11, 33, 100)
 """Where in an epoch to measure, after Defazio and Bottou (arXiv 1812.04529)."""
@@ -146,7 +147,7 @@ class Watched:
         row |= moments.ratios("active", used)
         row |= {f"{key}_all": value for key, value in moments.ratios("all", used).items()}
         row["distance"] = relative_distance(run.model, reference.module)
-        row |= moments.shares(getattr(self.inner, "mean", None))
+        row |= moments.shares(self.inner.mean if isinstance(self.inner, ControlVariate) else None)
         differing = (int((mask ^ self.masks_then[name]).sum()) for name, mask in masks.items())
         row["mask_distance"] = sum(differing)
         row["active_weights"] = sum(run.method.active().values())

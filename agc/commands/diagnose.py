@@ -1,0 +1,140 @@
+"""``agc diagnose``: why a cell's correction helps or not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from agc.cell import Cell, read_cell
+from agc.commands.common import Device, Threads
+from agc.errors import UserError
+from agc.files import atomic_write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DIGITS = 3
+COLUMNS = {
+    "epoch": "epoch",
+    "percent": "%",
+    "step": "step",
+    "coefficient": "c",
+    "ratio_used": "r(c)",
+    "ratio_one": "r(1)",
+    "best_coefficient": "c*",
+    "ratio_best": "r(c*)",
+    "ratio_layer": "r(tensor)",
+    "correlation": "ρ",
+    "scale": "s",
+    "distance": "distance",
+    "pruned_share": "pruned",
+    "grown_share": "grown",
+    "mask_distance": "masks",
+}
+LEGEND = (
+    "c: in use; r(c) = Var(g - c q) / Var(g), where g is a batch's gradient and q the same batch's"
+    " at the snapshot, over active weights; r(1): SVRG; c*: best for all tensors; r(tensor): best"
+    " for each; ρ: correlation of g and q; s = sd(q) / sd(g); distance: of the snapshot, relative;"
+    " pruned, grown: share of |u - q|² on weights pruned now, or grown since; masks: Hamming"
+    " distance."
+)
+
+
+def diagnose(
+    cell: Annotated[Path, typer.Argument(metavar="CELL", help="A cell's folder, or cell.json.")],
+    epochs: Annotated[
+        str | None,
+        typer.Option(metavar="1,4,8", help="Epochs to measure in; first, middle and last."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the outcome; `diagnostics` in the cell's.")
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = 1,
+    batches: Annotated[
+        int, typer.Option(min=2, help="Batches that each variance is estimated from.")
+    ] = 24,
+) -> None:
+    """Train a cell again, in memory, and measure what its gradient correction does.
+
+    Writes diagnostics.csv, .png and .svg, and touches no file of the cell.
+    """
+    described = cell / "cell.json" if cell.is_dir() else cell
+    found = read_cell(described)
+    wanted = _epochs(epochs, found)
+
+    from agc.evaluation.diagnostics import diagnose as measure
+    from agc.training.device import prepare_machine
+
+    machine = prepare_machine(device, threads)
+    rows, diverged = measure(found, wanted, batches, machine.device)
+    out = out or described.parent / "diagnostics"
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    if rows:
+        frame = _write(found, rows, out)
+        console.print(_table(found, frame))
+        console.print(LEGEND, highlight=False, style="dim")
+        console.print(f"{out}/diagnostics.csv, .png, .svg", highlight=False, soft_wrap=True)
+    if diverged is not None:
+        console.print(f"{found.slug} diverged in epoch {diverged}: nothing after it was measured")
+
+
+def _epochs(text: str | None, cell: Cell) -> list[int]:
+    """The epochs named, or first, middle and last.
+
+    Raises:
+        UserError: not numbers of epochs of the cell.
+    """
+    last = cell.training.epochs
+    if text is None:
+        return sorted({1, (last + 1) // 2, last})
+    try:
+        wanted = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        wanted = []
+    if not wanted or wanted[0] < 1 or wanted[-1] > last:
+        raise UserError(f"--epochs {text!r}: expected numbers from 1 to {last}, with commas")
+    return wanted
+
+
+def _write(cell: Cell, rows: list[dict[str, Any]], out: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from agc.results.diagnostic_figure import write_diagnostic_figure
+
+    frame = pd.DataFrame([{"slug": cell.slug, **row} for row in rows])
+    text = frame.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+    atomic_write_text(out / "diagnostics.csv", text)
+    write_diagnostic_figure(frame, _title(cell), out)
+    return frame
+
+
+def _title(cell: Cell) -> str:
+    method = cell.method.name + (f" {100 * cell.sparsity:g} %" if cell.sparsity else "")
+    axes = (cell.dataset, cell.architecture, cell.objective)
+    names = [axis.name for axis in axes]
+    return ", ".join([*names, method, cell.correction.name, f"seed {cell.seed}"])
+
+
+def _table(cell: Cell, frame: pd.DataFrame) -> Table:
+    table = Table(title=_title(cell), title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for heading in COLUMNS.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    before = None
+    for row in frame.itertuples():
+        if before not in (None, row.epoch):
+            table.add_section()
+        before = row.epoch
+        table.add_row(*(_text(getattr(row, name)) for name in COLUMNS))
+    return table
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "–" if value is None or value != value else f"{value:.{DIGITS}f}"
