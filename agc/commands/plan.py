@@ -78,9 +78,10 @@ def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
 def _rows(grid: Grid) -> Table:
     """Cells that differ in their seed alone, in one row; options are named where they differ."""
     labels = label_cells([cell.model_dump(mode="json") for cell in grid.cells])
-    names = [*AXIS_NAMES, "recipe"] if any(label["recipe"] for label in labels) else AXIS_NAMES
+    names = [*AXIS_NAMES, "family"] if any(label["family"] for label in labels) else AXIS_NAMES
     table = Table(show_edge=False)
-    for name in (*names, "sparsity", "epochs", "units/epoch", "seeds"):
+    titles = ["settings" if name == "family" else name for name in names]
+    for name in (*titles, "sparsity", "epochs", "units/epoch", "seeds"):
         table.add_column(name)
     rows: dict[tuple[str, ...], list[int]] = {}
     for cell, label in zip(grid.cells, labels, strict=True):

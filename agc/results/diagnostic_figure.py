@@ -55,7 +55,7 @@ def draw_diagnostics(rows: pd.DataFrame, title: str) -> Figure:
     for axis, epoch in zip(axes, epochs, strict=False):
         _draw_panel(axis, rows[rows["epoch"] == epoch], shown)
         axis.set_title(f"epoch {epoch}")
-        axis.set_ylim(0, 1.08 * top)
+        axis.set_ylim(-0.03 * top, 1.08 * top)
     for index, axis in enumerate(axes):
         if index >= len(epochs):
             axis.set_axis_off()
