@@ -13,20 +13,82 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AGC": "agc.corrections.agc",
+    "AlphaSVRG": "agc.corrections.alpha_svrg",
+    "Centralize": "agc.corrections.centralize",
+    "Constant": "agc.corrections.constant",
     "Dense": "agc.methods.dense",
+    "Extragradient": "agc.corrections.extragradient",
+    "GroupedBatches": "agc.passes.micro_batches",
+    "Lookahead": "agc.corrections.lookahead",
+    "LooplessSVRG": "agc.corrections.l_svrg",
+    "MARS": "agc.corrections.mars",
+    "MicroBatches": "agc.passes.micro_batches",
+    "NoCorrection": "agc.corrections.none",
+    "RecordedAGC": "agc.corrections.agc_recorded",
     "RigL": "agc.methods.rigl",
+    "RunningAGC": "agc.corrections.agc_running",
+    "S2SAM": "agc.corrections.s2_sam",
+    "SAM": "agc.corrections.sam",
+    "SARAH": "agc.corrections.sarah",
+    "SCSG": "agc.corrections.scsg",
     "SET": "agc.methods.set",
+    "STORM": "agc.corrections.storm",
+    "SVRG": "agc.corrections.svrg",
+    "SparseSkew": "agc.corrections.sparse_skew",
     "Static": "agc.methods.static",
 }
 
 if TYPE_CHECKING:
     from agc.corrections.agc import AGC
+    from agc.corrections.agc_recorded import RecordedAGC
+    from agc.corrections.agc_running import RunningAGC
+    from agc.corrections.alpha_svrg import AlphaSVRG
+    from agc.corrections.centralize import Centralize
+    from agc.corrections.constant import Constant
+    from agc.corrections.extragradient import Extragradient
+    from agc.corrections.l_svrg import LooplessSVRG
+    from agc.corrections.lookahead import Lookahead
+    from agc.corrections.mars import MARS
+    from agc.corrections.none import NoCorrection
+    from agc.corrections.s2_sam import S2SAM
+    from agc.corrections.sam import SAM
+    from agc.corrections.sarah import SARAH
+    from agc.corrections.scsg import SCSG
+    from agc.corrections.sparse_skew import SparseSkew
+    from agc.corrections.storm import STORM
+    from agc.corrections.svrg import SVRG
     from agc.methods.dense import Dense
     from agc.methods.rigl import RigL
     from agc.methods.set import SET
     from agc.methods.static import Static
+    from agc.passes.micro_batches import GroupedBatches, MicroBatches
 
-__all__ = ["AGC", "SET", "Dense", "RigL", "Static"]
+__all__ = [
+    "AGC",
+    "MARS",
+    "S2SAM",
+    "SAM",
+    "SARAH",
+    "SCSG",
+    "SET",
+    "STORM",
+    "SVRG",
+    "AlphaSVRG",
+    "Centralize",
+    "Constant",
+    "Dense",
+    "Extragradient",
+    "GroupedBatches",
+    "Lookahead",
+    "LooplessSVRG",
+    "MicroBatches",
+    "NoCorrection",
+    "RecordedAGC",
+    "RigL",
+    "RunningAGC",
+    "SparseSkew",
+    "Static",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIGITS = 3
+PLACE = ("epoch", "%", "step")
 COLUMNS = {
-    "epoch": "epoch",
-    "percent": "%",
-    "step": "step",
     "coefficient": "c",
     "ratio_used": "r(c)",
     "ratio_one": "r(1)",
@@ -123,14 +121,11 @@ def _title(cell: Cell) -> str:
 
 def _table(cell: Cell, frame: pd.DataFrame) -> Table:
     table = Table(title=_title(cell), title_justify="left", box=None, padding=(0, 1, 0, 0))
-    for heading in COLUMNS.values():
+    for heading in (*PLACE, *COLUMNS.values()):
         table.add_column(heading, justify="right", no_wrap=True)
-    before = None
     for row in frame.itertuples():
-        if before not in (None, row.epoch):
-            table.add_section()
-        before = row.epoch
-        table.add_row(*(_text(getattr(row, name)) for name in COLUMNS))
+        place = (str(row.epoch), str(row.percent), f"{row.step}/{row.steps}")
+        table.add_row(*place, *(_text(getattr(row, name)) for name in COLUMNS))
     return table
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from agc.corrections.base import Cost, ReferencePoint
+from agc.corrections.base import Cost, ReferencePoint, loss_and_gradient
 from agc.corrections.control_variate import ControlVariate
 from agc.corrections.correlation import LossCorrelation, make_correlation
 from agc.corrections.official import BEHAVIOURS, fresh_weights
 from agc.lazy import torch
+from agc.passes.micro_batches import parts
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
@@ -94,9 +95,9 @@ class AGC(ControlVariate):
         self.running_steps = 0
         self.sparse: SparseMethod | None = None
         if self.behaviour.first_snapshot == "dense":
-            self.reference = ReferencePoint(model)
+            self.reference = ReferencePoint(self.model)
         elif self.behaviour.first_snapshot == "independent":
-            self.reference = ReferencePoint(fresh_weights(copy.deepcopy(model), seed))
+            self.reference = ReferencePoint(fresh_weights(copy.deepcopy(self.model), seed))
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
@@ -137,16 +138,19 @@ class AGC(ControlVariate):
             if self.full_gradient == "subset":
                 batches = islice(batches, ceil(self.subset * len(batches)))
             self.mean = self.mean_gradient(batches, loss_fn)
-        self.correlation.end_epoch(certain=self.behaviour.certain)
+        self.correlation.end_epoch(
+            certain=self.behaviour.certain,
+            average=lambda losses: self.replicas.mean({"losses": losses})["losses"],
+        )
         self.move_reference()
 
-    def pass_loss(self, batch: Any, loss_fn: LossFunction) -> Tensor:
-        """Loss at the present weights; the older one is noted beside it."""
-        loss = loss_fn(self.model, batch)
+    def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
+        """Gradient at the present weights; the losses there and at the older ones are noted."""
+        loss, gradient = loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)
         if isinstance(self.correlation, LossCorrelation):
-            with self.noise.replayed():
-                self.correlation.observe(loss.detach(), self.reference.loss(batch, loss_fn))
-        return loss
+            with self.noise.replayed(len(parts(batch))):
+                self.correlation.observe(loss, self.reference.loss(batch, loss_fn))
+        return gradient
 
     def start_of_sum(self) -> dict[str, Tensor]:
         """Zeros, or the stale gradient of the step before that A-ITOP forgets to clear."""
@@ -164,6 +168,8 @@ class AGC(ControlVariate):
             for parameter in self.parameters.values():
                 parameter.grad = None
             return
+        if self.scale.overflowed(self.gradients().values()):
+            return
         raw = {
             n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in self.parameters.items()
         }
@@ -172,11 +178,10 @@ class AGC(ControlVariate):
         with torch.no_grad():
             if self.full_gradient == "running":
                 self._add_to_running(raw)
-        if not self.mean:
+        if self.full_gradient == "running" and not self.mean:
             return
-        older = self.reference_gradient(batch, loss_fn)
+        difference = self.difference(batch, loss_fn)
         with torch.no_grad():
-            difference = {name: self.mean[name] - older[name] for name in self.parameters}
             # The coefficient of this step must not know this step's gradient, or bias comes in.
             coefficients = self.coefficients()
             self.correlation.regress(raw, difference)
@@ -224,8 +229,8 @@ class AGC(ControlVariate):
         """Restore what :meth:`state_dict` gave."""
         super().load_state_dict(state)
         self.correlation.load_state_dict(state["correlation"])
-        self.last_gradient = dict(state["last_gradient"])
-        self.running = dict(state["running"])
+        self.last_gradient = copy.deepcopy(dict(state["last_gradient"]))
+        self.running = copy.deepcopy(dict(state["running"]))
         self.running_steps = state["running_steps"]
 
 

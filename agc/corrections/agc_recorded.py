@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ from pydantic import Field
 from agc.corrections.base import Correction, Cost
 from agc.errors import UserError
 from agc.lazy import torch
+from agc.passes.precision import LossScale
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from agc.corrections.base import LossFunction
     from agc.methods.base import SparseMethod
 
+LARGEST = 65504.0
+"""Largest number of half precision."""
+
 
 @CORRECTIONS.register("agc-recorded", source="after arXiv 2301.03573 and SAGA, arXiv 1407.0202")
 class RecordedAGC(Correction):
@@ -27,7 +32,8 @@ class RecordedAGC(Correction):
 
     No second network, no extra pass: 3 units a batch. It needs batches of fixed composition, and
     memory for one gradient a batch, which sparsity makes affordable: only active weights are kept,
-    in half precision. A weight that is grown starts with a record of zero.
+    in half precision. A weight that is grown starts with a record of zero. A batch says which one
+    it is by its attribute ``index``, from 0 on; on several processes it is the global batch's.
 
     Args:
         gamma: scale of the coefficient.
@@ -46,6 +52,7 @@ class RecordedAGC(Correction):
         limit: Annotated[float, Field(gt=0)] = 4.0,
     ) -> None:
         super().__init__(model)
+        self.scale = LossScale(self.model)
         self.gamma = gamma
         self.memory = memory
         self.limit = limit
@@ -62,14 +69,16 @@ class RecordedAGC(Correction):
         self.masks = sparse.masks
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
-        """Make room for the records, once.
+        """Make room for the records, once; those of a tensor unfrozen later start at zero.
 
         Raises:
             UserError: they would not fit.
         """
-        if self.records:
+        parameters = self.parameters
+        added = [name for name in parameters if name not in self.records]
+        if not added:
             return
-        self.places = self._active_places()
+        self.places |= {name: self._active_places(name) for name in added}
         count = len(batches)
         values = sum(len(place) for place in self.places.values())
         gigabytes = 2e-9 * count * values
@@ -78,21 +87,19 @@ class RecordedAGC(Correction):
                 f"agc-recorded: {count} gradients of {values} active weights take "
                 f"{gigabytes:.1f} GB, more than limit = {self.limit:g}"
             )
-        for name, place in self.places.items():
-            parameter = self.parameters[name]
+        for name in added:
+            parameter, place = parameters[name], self.places[name]
             self.records[name] = parameter.new_zeros(count, len(place), dtype=torch.float16)
             self.mean[name] = parameter.new_zeros(len(place), dtype=torch.float32)
             self.products[name] = parameter.new_zeros((), dtype=torch.float64)
             self.squares[name] = parameter.new_zeros((), dtype=torch.float64)
 
-    def _active_places(self) -> dict[str, Tensor]:
-        """Flat indices of the active weights of each tensor."""
-        return {
-            name: self.masks[name].reshape(-1).nonzero().flatten()
-            if name in self.masks
-            else torch.arange(parameter.numel(), device=parameter.device)
-            for name, parameter in self.parameters.items()
-        }
+    def _active_places(self, name: str) -> Tensor:
+        """Flat indices of the active weights of a tensor."""
+        if name in self.masks:
+            return self.masks[name].reshape(-1).nonzero().flatten()
+        parameter = self.parameters[name]
+        return torch.arange(parameter.numel(), device=parameter.device)
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Correct by the batch's record, then record the present gradient.
@@ -101,13 +108,17 @@ class RecordedAGC(Correction):
             UserError: the batch does not say which one it is.
         """
         index = getattr(batch, "index", -1)
-        if index < 0:
+        # A plain tuple or list has a method of that name.
+        if not isinstance(index, int) or index < 0:
             raise UserError("agc-recorded needs batches with an index: fixed batches")
+        present = self.gradients()
+        if self.scale.overflowed(present.values()):
+            return
         known = index in self.seen
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                if parameter.grad is not None:
-                    self._correct(name, parameter.grad, index, known)
+            for name, gradient in present.items():
+                if name in self.records:
+                    self._correct(name, gradient, index, known)
         if not known:
             self.seen.append(index)
 
@@ -121,12 +132,14 @@ class RecordedAGC(Correction):
             ratio = self.products[name] / self.squares[name]
             usable = torch.where(self.squares[name] > 0, ratio, torch.zeros_like(ratio))
             self._regress(name, raw, difference)
-            corrected = raw + self.gamma * usable.float() * difference
+            # In the gradient's own precision, so that a scale of 0 changes no bit.
+            corrected = flat[place] + self.gamma * usable.float() * difference
             flat[place] = corrected.to(flat.dtype)
             if flat.data_ptr() != gradient.data_ptr():
                 gradient.copy_(flat.reshape(gradient.shape))
         visited = len(self.seen) if known else len(self.seen) + 1
-        kept = raw.half()
+        # An infinite record would make the mean infinite for good.
+        kept = raw.clamp(-LARGEST, LARGEST).half()
         new = kept.float()
         if known:
             self.mean[name] += (new - old) / visited
@@ -146,6 +159,8 @@ class RecordedAGC(Correction):
         if not self.records:
             return
         for name, mask in masks.items():
+            if name not in self.places:
+                continue
             old, size = self.places[name], mask.numel()
             new = mask.reshape(-1).nonzero().flatten()
             where = torch.full((size,), -1, dtype=torch.long, device=mask.device)
@@ -182,4 +197,4 @@ class RecordedAGC(Correction):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
         for key, value in state.items():
-            setattr(self, key, type(value)(value))
+            setattr(self, key, copy.deepcopy(value))

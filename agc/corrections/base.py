@@ -2,6 +2,19 @@
 
 It is neither an optimizer nor a loss. It never touches the model's buffers, modes or weights, nor
 any random stream: with a coefficient of 0 a run has the same bits as one without correction.
+
+In a loop of one's own:
+
+- ``loss_fn(model, batch)`` uses the model that it is given, calls it as a whole, and returns the
+  batch's mean loss. It holds the autocast, if there is one. ``model.train()`` comes before
+  ``begin_epoch``.
+- Gradient accumulation: give :class:`~agc.passes.micro_batches.MicroBatches` wherever a batch is
+  asked for; ``GroupedBatches(loader, k)`` makes them.
+- float16 with a GradScaler: ``scaler.unscale_(optimizer)`` comes between ``backward`` and
+  ``correct``. Steps that the scaler leaves out for an overflow leave no trace here either.
+- DistributedDataParallel: give the wrapped model. ``correct`` and ``begin_epoch`` are called on all
+  processes, with as many batches on each.
+- Any optimizer whose ``step`` takes no closure: LBFGS evaluates gradients that no correction sees.
 """
 
 from __future__ import annotations
@@ -13,15 +26,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agc.lazy import torch
+from agc.passes.micro_batches import parts
+from agc.passes.precision import LossScale, gradient_of
+from agc.passes.replicas import Replicas
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
+    from torch.nn import Module, Parameter
 
     from agc.methods.base import SparseMethod
 
     LossFunction = Callable[[Module, Any], Tensor]
     """``(model, batch) -> mean loss of the batch``, differentiable."""
+
+__all__ = ["Correction", "Cost", "ReferencePoint", "gradient_of", "preserved_buffers"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +66,11 @@ class Correction:
     to be evaluated), forward and backward, ``correct`` (moves them back, edits the gradients), the
     optimizer, the sparse method, ``after_step``.
 
+    A parameter that a batch does not reach has no gradient and keeps none in that step.
+
     Args:
-        model: any module; its parameters that require a gradient are corrected.
+        model: any module, or one wrapped in DistributedDataParallel; its parameters that require a
+            gradient at the moment are corrected.
     """
 
     pass_images: ClassVar[Literal["prepared", "clean", "raw"]] = "prepared"
@@ -60,8 +81,18 @@ class Correction:
     """Whether the same images must share a batch in every epoch (``Batch.index`` names it)."""
 
     def __init__(self, model: Module) -> None:
-        self.model = model
-        self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.replicas = Replicas(model)
+        self.model = self.replicas.module
+        self._named = dict(self.model.named_parameters())
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What is trained now, by name; a tied parameter appears once."""
+        return {n: p for n, p in self._named.items() if p.requires_grad}
+
+    def gradients(self) -> dict[str, Tensor]:
+        """The present ``.grad`` of each parameter that has one."""
+        return {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
@@ -113,26 +144,67 @@ class ReferencePoint:
     def __init__(self, model: Module) -> None:
         self.module = copy.deepcopy(model)
         self.module.zero_grad(set_to_none=True)
-        self.parameters = {n: p for n, p in self.module.named_parameters() if p.requires_grad}
+        self._named = dict(self.module.named_parameters())
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """What was trained when the point was taken, by name."""
+        return {n: p for n, p in self._named.items() if p.requires_grad}
 
     def move_to(self, model: Module) -> None:
         """Take over the present weights, buffers and modes of ``model``."""
         with torch.no_grad():
             here = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-            there = {**dict(self.module.named_parameters()), **dict(self.module.named_buffers())}
+            there = {**self._named, **dict(self.module.named_buffers())}
             for name, tensor in there.items():
                 tensor.copy_(here[name])
+        for name, parameter in self._named.items():
+            parameter.requires_grad_(here[name].requires_grad)
+        self.follow_modes(model)
+        # An autocast around the whole step keeps casts of the weights, which are old now.
+        torch.clear_autocast_cache()
+
+    def follow_modes(self, model: Module) -> None:
+        """Train or evaluate module by module as ``model`` does now."""
         for mine, theirs in zip(self.module.modules(), model.modules(), strict=True):
             mine.training = theirs.training
 
     def loss(self, batch: Any, loss_fn: LossFunction) -> Tensor:
         """Loss of a batch at the older weights, without a graph."""
         with torch.no_grad():
-            return loss_fn(self.module, batch)
+            losses = [loss_fn(self.module, part) for part in parts(batch)]
+            return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
-    def gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
+    def gradient(
+        self, batch: Any, loss_fn: LossFunction, scale: LossScale | None = None
+    ) -> dict[str, Tensor]:
         """Gradient of a batch's loss at the older weights, by parameter name."""
-        return gradient_of(loss_fn(self.module, batch), self.parameters)
+        return loss_and_gradient(self.module, self.parameters, batch, loss_fn, scale)[1]
+
+
+def loss_and_gradient(
+    module: Module,
+    parameters: dict[str, Any],
+    batch: Any,
+    loss_fn: LossFunction,
+    scale: LossScale | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of a batch, detached, and its gradient by parameter name; ``.grad`` is left.
+
+    Of micro-batches it is the mean, with one graph at a time.
+    """
+    gradient = gradient_of if scale is None else scale.gradient
+    batches = parts(batch)
+    losses: list[Tensor] = []
+    total: dict[str, Tensor] = {}
+    for part in batches:
+        loss = loss_fn(module, part)
+        losses.append(loss.detach())
+        found = gradient(loss, parameters)
+        total = {n: total[n] + g for n, g in found.items()} if total else found
+    if len(batches) == 1:
+        return losses[0], total
+    return torch.stack(losses).mean(), {n: g / len(batches) for n, g in total.items()}
 
 
 @contextmanager
@@ -145,9 +217,3 @@ def preserved_buffers(model: Module) -> Iterator[None]:
         with torch.no_grad():
             for name, buffer in model.named_buffers():
                 buffer.copy_(kept[name])
-
-
-def gradient_of(loss: Tensor, parameters: dict[str, Any]) -> dict[str, Tensor]:
-    """Gradient of ``loss`` by parameter name, zero where it does not reach; ``.grad`` is left."""
-    gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
-    return dict(zip(parameters, gradients, strict=True))

@@ -7,19 +7,22 @@ where the reference point is, how the mean is made, and what the coefficient is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+import copy
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from agc import rng
 from agc.corrections.base import (
     Correction,
     Cost,
     ReferencePoint,
-    gradient_of,
+    loss_and_gradient,
     preserved_buffers,
 )
 from agc.lazy import torch
+from agc.passes.micro_batches import parts
+from agc.passes.noise import NoiseReplay
+from agc.passes.precision import LossScale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +47,8 @@ class ControlVariate(Correction):
         super().__init__(model)
         self.reference: ReferencePoint | None = None
         self.mean: Gradient = {}
-        self.noise = NoiseReplay(model)
+        self.noise = NoiseReplay(self.model)
+        self.scale = LossScale(self.model)
 
     @property
     def coefficient(self) -> float | Tensor:
@@ -77,28 +81,34 @@ class ControlVariate(Correction):
         much as the others. Buffers and random streams come back as they were.
 
         Raises:
-            ValueError: there are no batches.
+            ValueError: there are no batches, or not as many on each process.
         """
         total = self.start_of_sum()
         count = 0
         kept = preserved_buffers(self.model) if self.keeps_buffers else nullcontext()
-        with rng.preserved(), kept:
+        with self.noise.preserved(), kept:
             for batch in batches:
-                loss = self.pass_loss(batch, loss_fn)
-                for name, gradient in gradient_of(loss, self.parameters).items():
+                for name, gradient in self.pass_gradient(batch, loss_fn).items():
                     total[name] += gradient
                 count += 1
+        self.replicas.same_count(count)
         if count == 0:
             raise ValueError("the pass for the mean gradient got no batches")
-        return {name: gradient.div_(count) for name, gradient in total.items()}
+        return self.replicas.mean({name: gradient.div_(count) for name, gradient in total.items()})
 
     def start_of_sum(self) -> Gradient:
-        """What the sum of the pass' gradients starts from: zeros, unless a published code leaks."""
-        return {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        """What the sum of the pass' gradients starts from: zeros, unless a published code leaks.
 
-    def pass_loss(self, batch: Any, loss_fn: LossFunction) -> Tensor:
-        """Loss of a batch within :meth:`mean_gradient`."""
-        return loss_fn(self.model, batch)
+        Half precision would lose what many batches add.
+        """
+        return {
+            name: torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32))
+            for name, p in self.parameters.items()
+        }
+
+    def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> Gradient:
+        """Gradient of a batch within :meth:`mean_gradient`, on this process alone."""
+        return loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)[1]
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Add c (u - q) to the gradients.
@@ -106,10 +116,25 @@ class ControlVariate(Correction):
         Raises:
             RuntimeError: no epoch has begun.
         """
-        older = self.reference_gradient(batch, loss_fn)
+        if self.scale.overflowed(self.gradients().values()):
+            return
+        difference = self.difference(batch, loss_fn)
         with torch.no_grad():
-            difference = {name: self.mean[name] - older[name] for name in self.parameters}
             self.add(difference, self.coefficients())
+
+    def difference(self, batch: Any, loss_fn: LossFunction) -> Gradient:
+        """u - q of each tensor that has been trained since the snapshot; nothing if float16
+        overflows there.
+        """
+        older = self.reference_gradient(batch, loss_fn)
+        if self.scale.overflowed(older.values()):
+            return {}
+        with torch.no_grad():
+            return {
+                name: self.mean[name] - older[name]
+                for name in self.parameters
+                if name in self.mean and name in older
+            }
 
     def reference_gradient(self, batch: Any, loss_fn: LossFunction) -> Gradient:
         """q, with the same random noise as the batch's forward pass had.
@@ -117,16 +142,18 @@ class ControlVariate(Correction):
         Raises:
             RuntimeError: no epoch has begun.
         """
-        if self.reference is None:
-            raise RuntimeError("correct was called before begin_epoch")
-        with self.noise.replayed():
-            return self.reference.gradient(batch, loss_fn)
+        if self.reference is None or not self.mean:
+            raise RuntimeError(f"{type(self).__name__}.correct was called before begin_epoch")
+        self.reference.follow_modes(self.model)
+        with self.noise.replayed(len(parts(batch))):
+            older = self.reference.gradient(batch, loss_fn, self.scale)
+        return self.replicas.mean(older)
 
     def add(self, difference: Gradient, coefficients: Mapping[str, float | Tensor]) -> None:
         """Add c times ``difference`` to the gradients."""
-        for name, parameter in self.parameters.items():
-            if parameter.grad is not None:
-                parameter.grad.add_(difference[name] * coefficients[name])
+        for name, gradient in self.gradients().items():
+            if name in difference:
+                gradient.add_(difference[name] * coefficients[name])
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:
@@ -140,48 +167,7 @@ class ControlVariate(Correction):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-        self.mean = dict(state["mean"])
+        self.mean = copy.deepcopy(dict(state["mean"]))
         if state["reference"] is not None:
             self.reference = ReferencePoint(self.model)
             self.reference.module.load_state_dict(state["reference"])
-
-
-class NoiseReplay:
-    """Lets a network with dropout draw the same noise again at another point.
-
-    In the suite a batch carries the seed of its noise; in a loop of one's own the noise comes from
-    torch's global generators, whose states are noted here before each forward pass.
-    """
-
-    def __init__(self, model: Module) -> None:
-        self.state: Tensor | None = None
-        self.device_states: list[Tensor] = []
-        if any("Drop" in type(module).__name__ for module in model.modules()):
-            model.register_forward_pre_hook(self._note)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> NoiseReplay:
-        """Copies of the model share the notes, and make none of their own."""
-        return self
-
-    def _note(self, module: Module, args: tuple[Any, ...]) -> None:
-        self.state = torch.get_rng_state()
-        if torch.cuda.is_initialized():
-            self.device_states = torch.cuda.get_rng_state_all()
-
-    @contextmanager
-    def preserved(self) -> Iterator[None]:
-        """Draw what comes next, and leave both the streams and the notes as they were."""
-        noted = self.state, self.device_states
-        with rng.preserved():
-            yield
-        self.state, self.device_states = noted
-
-    @contextmanager
-    def replayed(self) -> Iterator[None]:
-        """Draw as in the last forward pass; the global streams come back as they were."""
-        with rng.preserved():
-            if self.state is not None:
-                torch.set_rng_state(self.state)
-                if self.device_states:
-                    torch.cuda.set_rng_state_all(self.device_states)
-            yield

@@ -20,6 +20,13 @@ Bounds = tuple[float, float] | None
 MEMORY = 0.9
 """Weight of the past in the online estimate: about ten steps."""
 
+Average = Callable[["Tensor"], "Tensor"]
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """The mean over one process."""
+    return tensor
+
 
 class LossCorrelation:
     """τ ← (1 - α) τ + α Cov(l, l') / Var(l'): losses of a pass at two points, an epoch apart."""
@@ -38,13 +45,14 @@ class LossCorrelation:
     def regress(self, gradient: dict[str, Tensor], difference: dict[str, Tensor]) -> None:
         """Gradients are not looked at."""
 
-    def end_epoch(self, certain: bool = False) -> None:
+    def end_epoch(self, certain: bool = False, average: Average = _alone) -> None:
         """Take over what the pass has measured.
 
         Losses that do not vary say nothing about a correlation: τ stays.
 
         Args:
             certain: the two points are the same, so the estimate is 1 from the second epoch on.
+            average: mean of a tensor over the processes that share a global batch.
         """
         losses, self.losses = self.losses, []
         self.epochs += 1
@@ -55,7 +63,7 @@ class LossCorrelation:
         if len(losses) < 2:
             return
         table = torch.stack([torch.stack(column) for column in zip(*losses, strict=True)])
-        table = table.double().cpu()
+        table = average(table.double()).cpu()
         # Losses that are all equal have a variance of exactly 0 only once they are shifted to 0.
         covariance = torch.cov(table - table[:, :1])
         variance = covariance[1, 1].item()
@@ -115,8 +123,10 @@ class GradientCorrelation:
             self.products[key] = memory * self.products.get(key, 0.0) + product
             self.squares[key] = memory * self.squares.get(key, 0.0) + square
 
-    def end_epoch(self, certain: bool = False) -> None:
-        """Take over the epoch's sums and start new ones; ``certain`` is the loss estimate's."""
+    def end_epoch(self, certain: bool = False, average: Average = _alone) -> None:
+        """Take over the epoch's sums, of gradients that are averaged already, and start new ones;
+        the arguments are the loss estimate's.
+        """
         for key in self.products:
             self.tau[key] = self._smoothed(key)
         self.products, self.squares = {}, {}
@@ -134,7 +144,7 @@ class GradientCorrelation:
     def of(self, name: str) -> Tensor | float:
         """τ of a tensor, on its device."""
         tau = self.tau.get(name if self.by_layer else "")
-        return self.tau0 if tau is None else tau.float()
+        return self.tau0 if tau is None else tau
 
     def mean(self) -> float:
         """Mean of τ over tensors, for the log; waits for the device."""
@@ -164,7 +174,7 @@ class OnlineCorrelation(GradientCorrelation):
         for key in self.products:
             self.tau[key] = self._smoothed(key)
 
-    def end_epoch(self, certain: bool = False) -> None:
+    def end_epoch(self, certain: bool = False, average: Average = _alone) -> None:
         """The memory goes on over epochs."""
 
 

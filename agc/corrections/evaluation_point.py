@@ -4,10 +4,12 @@ and come back, bit by bit, before the optimizer's step.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from agc.corrections.base import Correction
 from agc.lazy import torch
+from agc.passes.precision import LossScale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,18 +41,22 @@ class EvaluationPoint(Correction):
 
     def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
         """Remember the weights, and move."""
-        shift = self.direction(batch, loss_fn)
+        shift, parameters = self.direction(batch, loss_fn), self.parameters
         with torch.no_grad():
-            self.home = {name: self.parameters[name].clone() for name in shift}
-            for name, step in shift.items():
-                self.parameters[name].add_(step)
+            self.home = {name: parameters[name].clone() for name in shift if name in parameters}
+            for name in self.home:
+                parameters[name].add_(shift[name])
+        # An autocast around the whole step would go on with casts of the weights before.
+        torch.clear_autocast_cache()
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Go back; the gradient stays that of the point shifted to."""
+        parameters = self.parameters
         with torch.no_grad():
             for name, weight in self.home.items():
-                self.parameters[name].copy_(weight)
+                parameters[name].copy_(weight)
         self.home = {}
+        torch.clear_autocast_cache()
 
     def masked(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """Zero at pruned weights."""
@@ -71,12 +77,15 @@ class PastGradient(EvaluationPoint):
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
+        self.scale = LossScale(self.model)
         self.before: dict[str, Tensor] = {}
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Go back, and keep this step's gradient for the next one."""
         super().correct(batch, loss_fn)
-        self.before = {n: p.grad.clone() for n, p in self.parameters.items() if p.grad is not None}
+        present = self.gradients()
+        if not self.scale.overflowed(present.values()):
+            self.before = {name: gradient.clone() for name, gradient in present.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The gradient of the step before."""
@@ -84,4 +93,4 @@ class PastGradient(EvaluationPoint):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-        self.before = dict(state["before"])
+        self.before = copy.deepcopy(dict(state["before"]))

@@ -26,7 +26,7 @@ class LooplessSVRG(ControlVariate):
 
     Args:
         refreshes: expected renewals an epoch; one for each step makes every step a full gradient.
-        seed: of the coin.
+        seed: of the coin, the same on all processes.
     """
 
     def __init__(
@@ -43,7 +43,9 @@ class LooplessSVRG(ControlVariate):
         self.batches: Any = ()
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
-        """Know where full passes come from; ``batches`` needs a length."""
+        """Know where full passes come from; ``batches`` needs a length. They begin while the epoch
+        is under way, so a torch loader with persistent workers must not be the training's.
+        """
         self.batches = batches
 
     def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -38,9 +39,10 @@ class Lookahead(Correction):
         self.slow: dict[str, Tensor] = {}
 
     def begin_epoch(self, batches: Any, loss_fn: Any) -> None:
-        """The slow weights start at the first, masked, weights."""
-        if not self.slow:
-            self.slow = {name: p.detach().clone() for name, p in self.parameters.items()}
+        """The slow weights start at the first, masked, weights, or where a tensor is unfrozen."""
+        for name, parameter in self.parameters.items():
+            if name not in self.slow:
+                self.slow[name] = parameter.detach().clone()
 
     def after_step(self) -> None:
         """The slow step, when due."""
@@ -49,8 +51,9 @@ class Lookahead(Correction):
             return
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                self.slow[name].lerp_(parameter, self.alpha)
-                parameter.copy_(self.slow[name])
+                if name in self.slow:
+                    self.slow[name].lerp_(parameter, self.alpha)
+                    parameter.copy_(self.slow[name])
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """Weights that were pruned must not come back with the slow ones."""
@@ -69,5 +72,5 @@ class Lookahead(Correction):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-        self.slow = dict(state["slow"])
+        self.slow = copy.deepcopy(dict(state["slow"]))
         self.steps = state["steps"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from agc.corrections.base import Correction, Cost, ReferencePoint
-from agc.corrections.control_variate import NoiseReplay
 from agc.lazy import torch
+from agc.passes.micro_batches import parts
+from agc.passes.noise import NoiseReplay
+from agc.passes.precision import LossScale
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
@@ -46,13 +49,16 @@ class MARS(Correction):
         self.scale = gamma * beta / (1 - beta)
         self.exact = exact
         self.clip = clip
-        self.noise = NoiseReplay(model)
+        self.noise = NoiseReplay(self.model)
+        self.scaling = LossScale(self.model)
         self.reference: ReferencePoint | None = None
         self.before: dict[str, Tensor] = {}
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Add the scaled difference, clip, and become the step before the next one."""
-        present = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+        present = self.gradients()
+        if self.scaling.overflowed(present.values()):
+            return
         raw = {} if self.exact else {name: g.clone() for name, g in present.items()}
         older = self._older(batch, loss_fn)
         with torch.no_grad():
@@ -73,8 +79,11 @@ class MARS(Correction):
             return self.before
         if self.reference is None:
             return {}
-        with self.noise.replayed():
-            return self.reference.gradient(batch, loss_fn)
+        self.reference.follow_modes(self.model)
+        with self.noise.replayed(len(parts(batch))):
+            older = self.reference.gradient(batch, loss_fn, self.scaling)
+        older = self.replicas.mean(older)
+        return {} if self.scaling.overflowed(older.values()) else older
 
     def diagnostics(self) -> dict[str, float]:
         """The coefficient γ β / (1 - β)."""
@@ -92,7 +101,7 @@ class MARS(Correction):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-        self.before = dict(state["before"])
+        self.before = copy.deepcopy(dict(state["before"]))
         if state["reference"] is not None:
             self.reference = ReferencePoint(self.model)
             self.reference.module.load_state_dict(state["reference"])

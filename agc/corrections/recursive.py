@@ -18,6 +18,8 @@ class Recursive(ControlVariate):
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Correct by the step before, and become the step before the next one."""
+        if self.scale.overflowed(self.gradients().values()):
+            return
         if self.reference is not None:
             super().correct(batch, loss_fn)
         with torch.no_grad():
@@ -35,6 +37,8 @@ class Recursive(ControlVariate):
             return
         with torch.no_grad():
             for name, mask in masks.items():
+                if name not in self.mean:
+                    continue
                 older = self.reference.parameters[name]
                 self.mean[name].mul_(mask & (older != 0))
                 older.mul_(mask)

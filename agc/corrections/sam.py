@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from agc.corrections.base import Cost, gradient_of, preserved_buffers
-from agc.corrections.control_variate import NoiseReplay
+from agc.corrections.base import Cost, loss_and_gradient, preserved_buffers
 from agc.corrections.evaluation_point import EvaluationPoint
+from agc.passes.noise import NoiseReplay
+from agc.passes.precision import LossScale
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
@@ -28,13 +29,17 @@ class SAM(EvaluationPoint):
     def __init__(self, model: Any, *, rho: Annotated[float, Field(ge=0)] = 0.05) -> None:
         super().__init__(model)
         self.rho = rho
-        self.noise = NoiseReplay(model)
+        self.noise = NoiseReplay(self.model)
+        self.scale = LossScale(self.model)
 
     def direction(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Along the batch's own gradient; running statistics do not see this pass."""
         with self.noise.preserved(), preserved_buffers(self.model):
-            gradient = gradient_of(loss_fn(self.model, batch), self.parameters)
-        return self.to_length(gradient, self.rho)
+            _, gradient = loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)
+        gradient = self.replicas.mean(gradient)
+        return (
+            {} if self.scale.overflowed(gradient.values()) else self.to_length(gradient, self.rho)
+        )
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:

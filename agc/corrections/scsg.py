@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from agc import rng
 from agc.corrections.base import Cost
 from agc.corrections.control_variate import ControlVariate
 from agc.registry import CORRECTIONS
@@ -28,23 +29,31 @@ class SCSG(ControlVariate):
     Args:
         batches: minibatches in a mega-batch.
         interval: steps between snapshots; fixed, where the source draws it.
+        seed: of the order in which a data loader gives a mega-batch; the global stream, which a
+            loader draws from, does not move within an epoch.
     """
 
-    def __init__(self, model: Module, *, batches: Count = 5, interval: Count = 10) -> None:
+    def __init__(
+        self, model: Module, *, batches: Count = 5, interval: Count = 10, seed: int = 0
+    ) -> None:
         super().__init__(model)
+        self.seed = seed
         self.count = batches
         self.interval = interval
         self.steps = 0
         self.batches: Iterable[Any] = ()
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
-        """Know where minibatches come from."""
+        """Know where minibatches come from: they are asked for while the epoch is under way, so a
+        torch loader with persistent workers, which has one iterator, must not be the training's.
+        """
         self.batches = batches
 
     def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
         """Renew the snapshot when it is time."""
         if self.steps % self.interval == 0:
-            self.refresh(islice(self.batches, self.count), loss_fn)
+            with rng.isolated(rng.derive(self.seed, "scsg", step=self.steps)):
+                self.refresh(islice(self.batches, self.count), loss_fn)
         self.steps += 1
 
     @classmethod

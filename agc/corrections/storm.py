@@ -57,9 +57,10 @@ class STORM(Recursive):
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Recursive momentum; the adaptive a of the next step comes from this one's gradient."""
-        squares = self.squares
+        squares, present = self.squares, self.gradients().values()
+        if self.scale.overflowed(present):
+            return
         if self.a is None:
-            present = [p.grad for p in self.parameters.values() if p.grad is not None]
             squares = squares + sum(gradient.square().sum() for gradient in present)
         super().correct(batch, loss_fn)
         if self.a is None:

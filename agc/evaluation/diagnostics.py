@@ -87,13 +87,8 @@ class Watched:
         self.inner.begin_epoch(batches, loss_fn)
         self._note_masks()
 
-    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Forward the call; some corrections renew their snapshot here."""
-        self.inner.before_forward(batch, loss_fn)
-        self._note_masks()
-
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Forward the call; some corrections renew their snapshot here."""
+        """Forward the call, up to which some corrections renew their snapshot within an epoch."""
         self.inner.correct(batch, loss_fn)
         self._note_masks()
 
@@ -135,13 +130,18 @@ class Watched:
         moments = Moments(self.inner.parameters, masks, self.masks_then)
         with (
             run.meter.pause(),
-            rng.preserved(),
+            # With the notes of a correction that replays dropout, if there are any.
+            getattr(self.inner, "noise", rng).preserved(),
             preserved_buffers(run.model),
             preserved_buffers(reference.module),
         ):
             for batch in islice(self._fresh(), self.batches):
-                now = gradient_of(run.loss_fn(run.model, batch), self.inner.parameters)
-                moments.add(now, reference.gradient(batch, run.loss_fn))
+                # The same noise at both points, however the network draws it.
+                with rng.isolated(batch.noise):
+                    now = gradient_of(run.loss_fn(run.model, batch), self.inner.parameters)
+                with rng.isolated(batch.noise):
+                    then = reference.gradient(batch, run.loss_fn)
+                moments.add(now, then)
         used = self._coefficients()
         row: Row = {"coefficient": None if used is None else sum(used.values()) / len(used)}
         row |= moments.ratios("active", used)

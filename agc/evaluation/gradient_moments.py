@@ -89,10 +89,13 @@ class Moments:
         """Which part of Σ |u - q|² falls on pruned and on grown weights.
 
         Args:
-            mean: u by tensor; the mean of q over the batches if None or empty.
+            mean: u by tensor, without those that are not corrected; the mean of q over the
+                batches if None or empty.
         """
         squares = torch.zeros(len(REGIONS), dtype=torch.float64)
         for name, sums in self.sums.items():
+            if mean and name not in mean:
+                continue
             squares += sums[:, 2].cpu()
             if mean:
                 offset = (mean[name].flatten().double() - self.q[name]).square()

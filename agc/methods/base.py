@@ -13,6 +13,7 @@ from pydantic import Field
 
 from agc import rng
 from agc.lazy import torch
+from agc.passes.replicas import unwrapped
 from agc.sparsity.distributions import active_counts
 from agc.sparsity.masks import apply_masks, prunable_parameters, random_mask
 from agc.sparsity.schedules import SCHEDULES
@@ -33,7 +34,8 @@ class SparseMethod:
     """Exact random masks, kept on the weights and on the optimizer's state.
 
     Args:
-        model: its convolution and linear weights are masked, at once.
+        model: its convolution and linear weights are masked, at once. It may be wrapped in
+            DistributedDataParallel.
         optimizer: its per-weight tensors (momentum) are masked with the weights.
         sparsity: fraction of zeros among the prunable weights, in [0, 1).
         distribution: how the sparsity is spread over layers.
@@ -60,7 +62,7 @@ class SparseMethod:
         self.steps = 0
         self.dense_gradients = 0
         """Number of steps whose gradient was needed at pruned weights too (a cost)."""
-        self.parameters = prunable_parameters(model)
+        self.parameters = prunable_parameters(unwrapped(model))
         shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
         self.masks = self.initial_masks(active_counts(shapes, sparsity, distribution))
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}

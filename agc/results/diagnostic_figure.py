@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,8 @@ def draw_diagnostics(rows: pd.DataFrame, title: str) -> Figure:
     from matplotlib.figure import Figure
 
     epochs = sorted(set(rows["epoch"]))
-    columns = min(MOST_COLUMNS, len(epochs))
-    lines = -(-len(epochs) // columns)
+    lines = math.ceil(len(epochs) / MOST_COLUMNS)
+    columns = math.ceil(len(epochs) / lines)
     # The legend and the line of explanation need this much room, however few the panels.
     size = (max(WIDTH * columns, 5.6) + 0.5, HEIGHT * lines + MARGINS)
     figure = Figure(figsize=size, layout="constrained")
@@ -84,12 +85,13 @@ def _point_beyond(axis: Axes, x: float, value: float, colour: str) -> None:
     axis.annotate(
         f"{value:.1f}",
         (x, 1.07 * HIGHEST),
-        xytext=(-4, 0),
+        xytext=(3, 0),
         textcoords="offset points",
         ha="right",
         va="top",
         fontsize=6.5,
         color=colour,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
     )
 
 

@@ -17,15 +17,15 @@ def prunable_parameters(model: Module) -> dict[str, Parameter]:
     """Weights of convolutions and linear layers, by name.
 
     Biases, normalisation and embeddings stay dense, as in SET, RigL and ITOP. A weight that two
-    layers share appears once.
+    layers share appears once, under the name that ``named_parameters`` gives it.
     """
     kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     found: dict[str, Parameter] = {}
-    seen: set[int] = set()
     for prefix, module in model.named_modules():
-        if isinstance(module, kinds) and id(module.weight) not in seen:
-            seen.add(id(module.weight))
-            found[f"{prefix}.weight" if prefix else "weight"] = module.weight
+        if isinstance(module, kinds):
+            name = names.get(id(module.weight), f"{prefix}.weight" if prefix else "weight")
+            found.setdefault(name, module.weight)
     return found
 
 

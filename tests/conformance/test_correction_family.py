@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +12,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from agc import rng
-from agc.cell import Cell
-from agc.planning import units_per_epoch
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
+from agc.registry import CORRECTIONS
 from agc.training import checkpoint
 from agc.training.build import Run, build
 from agc.training.loop import train
+from tests.conformance.correction_cells import (
+    OPTIONS,
+    STEPS,
+    objective_named,
+    result,
+    tiny,
+    trained,
+)
 from tests.unit.correction_problems import Problem, classify, same, through_a_file
 
 NAMES = CORRECTIONS.names()
-STEPS = 4  # batches in an epoch of a tiny cell
 
 OFF: dict[str, dict[str, Any]] = {
     "agc": {"gamma": 0.0},
@@ -48,40 +51,6 @@ NO_STRENGTH = {
     "centralize": "a projection has no strength; its identities are tested by themselves",
     "sparse-skew": "its factors follow from the masks; all are 1 in dense training, tested below",
 }
-
-OPTIONS = {"scsg": {"batches": 2, "interval": 4}}
-"""Where the defaults ask for more batches than a tiny epoch has."""
-
-
-def tiny(make: Callable, name: str, options: dict[str, Any] | None = None, **fields: Any) -> Cell:
-    """A cell of two epochs of four steps, in which RigL updates twice."""
-    method = fields.pop("method", "rigl")
-    training = {"batch_size": 16, "validation": 1437 - 16 * STEPS, **fields.pop("training", {})}
-    often = "update_interval" in METHODS.options(method).model_fields
-    return make(
-        method={"name": method, "options": {"update_interval": 2} if often else {}},
-        sparsity=0.9 if METHODS[method].target.sparse else 0.0,
-        correction={"name": name, "options": OPTIONS.get(name, {}) if options is None else options},
-        training={"fixed_batches": CORRECTIONS[name].target.fixed_batches, **training},
-        **fields,
-    )
-
-
-def objective_named(name: str, steps: int = 1) -> dict[str, Any]:
-    return {"name": name, "options": {"steps": steps} if name == "pgd-at" else {}}
-
-
-def result(run: Run) -> list[Tensor]:
-    momentum = [s["momentum_buffer"] for s in run.optimizer.state.values()]
-    return [*run.model.state_dict().values(), *run.method.masks.values(), *momentum]
-
-
-def trained(cell: Cell) -> tuple[Run, list[Tensor]]:
-    """The run at its end, and what it left: tensors first, then each epoch's losses."""
-    run = build(cell)
-    losses = [loss for _, loss in train(run)]
-    assert all(torch.isfinite(loss).all() for loss in losses)
-    return run, [*result(run), *losses]
 
 
 @pytest.fixture(scope="module")
@@ -265,66 +234,3 @@ def test_a_state_taken_within_an_epoch_goes_on_with_the_same_bits(name: str, wit
         problem.epoch()
     assert same(whole.result(), other.result())
     assert whole.correction.diagnostics() == other.correction.diagnostics()
-
-
-def first_steps_missing(cell: Cell) -> float:
-    """Units by which a whole run differs from the declared ones, and where they are."""
-    name, epochs = cell.correction.name, cell.training.epochs
-    if name == "agc-running":
-        return -3.0  # the first epoch has no mean yet: it is plain
-    if name == "storm" or (name == "mars" and cell.correction.options["exact"]):
-        return -3.0 / STEPS  # the first step has no step before
-    if name == "l-svrg":  # declared in expectation; the first step renews in any case
-        expected = cell.correction.options["refreshes"]
-        coins = [
-            torch.rand((), generator=rng.generator(cell.seed, name, step=step)).item()
-            for step in range(STEPS * epochs)
-        ]
-        renewed = [s for s, coin in enumerate(coins) if s == 0 or coin < expected / STEPS]
-        prepare = OBJECTIVES[cell.objective.name].target.preparation(**cell.objective.options)
-        return (len(renewed) - epochs * expected) * (3 + prepare.units)
-    return 0.0
-
-
-@pytest.mark.parametrize("objective", ["standard", "pgd-at"])
-@pytest.mark.parametrize("name", NAMES)
-def test_counted_units_are_the_declared_ones(
-    tiny_cell: Callable, name: str, objective: str
-) -> None:
-    cell = tiny(tiny_cell, name, objective=objective_named(objective, steps=2), seed=2)
-    run = build(cell)
-    images = run.loader.images_per_epoch
-    counted = [run.meter.units(images) for _ in train(run)]
-    declared = units_per_epoch(cell)
-    assert len(run.loader) == STEPS
-    assert counted[-1] == 2 * declared + first_steps_missing(cell)
-    if name != "l-svrg":  # what is missing is missing in the first epoch
-        assert counted[1] - counted[0] == declared
-
-
-def test_declared_costs_are_finite_and_not_negative() -> None:
-    for name in NAMES:
-        cost = CORRECTIONS[name].target.cost(**CORRECTIONS.resolve(name, {}))
-        for value in (cost.step, cost.snapshot, cost.prepared_pass, cost.tensors):
-            assert math.isfinite(value)
-            assert value >= 0
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("method", "precision"),
-    [("dense", "float32"), ("static", "float32"), ("rigl", "bfloat16"), ("set", "bfloat16")],
-)
-def test_it_works_with_every_method_and_precision(
-    tiny_cell: Callable, name: str, method: str, precision: str
-) -> None:
-    cell = tiny(tiny_cell, name, method=method, training={"precision": precision})
-    run, _ = trained(cell)
-    assert all(p.dtype == torch.float32 for p in run.model.parameters())
-    assert run.meter.updates == (2 if method in ("rigl", "set") else 0)
-    expected = 2 * units_per_epoch(cell) + first_steps_missing(cell)
-    assert run.meter.units(run.loader.images_per_epoch) == expected
-    assert run.method.sparsity() == pytest.approx(cell.sparsity, abs=1e-3)
-    for key, value in run.correction.diagnostics().items():
-        assert isinstance(value, float), key
-        assert math.isfinite(value), key

@@ -119,6 +119,25 @@ def follow(
     return torch.stack(path)
 
 
+def convolutions() -> nn.Module:
+    with rng.isolated(4):
+        return nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3, bias=True)
+        ).double()
+
+
+def image_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def images() -> tuple[Tensor, Tensor]:
+    generator = rng.generator(1, "images")
+    return (
+        torch.randn(5, 2, 4, 4, generator=generator, dtype=torch.float64),
+        torch.randint(3, (5,), generator=generator),
+    )
+
+
 def classify(model: nn.Module, batch: Batch) -> Tensor:
     """Mean cross-entropy of a batch."""
     return cross_entropy(model(batch.images), batch.labels)
