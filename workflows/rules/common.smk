@@ -62,5 +62,8 @@ def jobs(size):
 
 
 # The device is a resource, not a parameter: a change of it changes no cell and reruns none.
-TRAIN = "agc train {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
+TRAIN = (
+    "agc train {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
+    " && touch {output:q}"
+)
 EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
