@@ -27,7 +27,7 @@ from agc.evaluation.cost import LayerFlops, Meter, layer_flops
 from agc.methods.base import SparseMethod
 from agc.objectives.base import Objective
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
-from agc.training.step import LossFunction, loss_function
+from agc.training.step import LossFunction, draws_noise, loss_function
 
 
 @dataclass
@@ -78,8 +78,9 @@ def build(cell: Cell, device: str = "cpu") -> Run:
     correction = CORRECTIONS.create(
         cell.correction.name, model, options=cell.correction.options, seed=cell.seed
     )
-    image = next(iter(loader.epoch(0))).images[:1]
-    flops = layer_flops(model, image, method.parameters)
+    images = next(iter(loader.epoch(0))).images[:2]
+    flops = layer_flops(model, images[:1], method.parameters)
+    noisy = draws_noise(model, images)
     meter = Meter()
     meter.watch(model)
     return Run(
@@ -89,7 +90,7 @@ def build(cell: Cell, device: str = "cpu") -> Run:
         validation=validation.to(device),
         test=dataset.test.to(device),
         objective=objective,
-        loss_fn=loss_function(objective, model, training.precision),
+        loss_fn=loss_function(objective, training.precision, noisy),
         optimizer=optimizer,
         schedule=schedule,
         method=method,
