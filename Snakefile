@@ -4,6 +4,9 @@
 #   snakemake --cores 2 --config grid=NAME,OTHER  other grids of workflows/grids
 #   snakemake --cores 2 --workflow-profile workflows/profiles/local   with sensible flags
 #   snakemake --cores 1 --report report.html      one self-contained page, afterwards
+import sys
+
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version, validate
 
 min_version("9.20")
@@ -12,7 +15,14 @@ min_version("9.20")
 configfile: "workflows/config.yaml"
 
 
-validate(config, "workflows/schemas/config.schema.yaml")
+try:
+    validate(config, "workflows/schemas/config.schema.yaml")
+except WorkflowError as error:
+    # What Snakemake would print is the whole schema; the one line that matters is below it.
+    invalid = error.__context__
+    sys.exit(
+        f"agc: error: workflows/config.yaml, --config: {invalid.json_path}: {invalid.message}"
+    )
 
 
 report: "workflows/report/workflow.rst"

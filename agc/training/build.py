@@ -27,7 +27,7 @@ from agc.evaluation.cost import LayerFlops, Meter, layer_flops
 from agc.methods.base import SparseMethod
 from agc.objectives.base import Objective
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
-from agc.training.step import LossFunction, loss_function
+from agc.training.step import LossFunction, draws_noise, loss_function
 
 
 @dataclass
@@ -93,9 +93,10 @@ def build(cell: Cell, device: str = "cpu") -> Run:
         raise UserError(f"{cell.slug}: {error}") from error
     correction.attach(method)
     objective = OBJECTIVES.create(cell.objective.name, options=cell.objective.options)
-    image = next(iter(loader.epoch(0))).images[:1]
+    images = next(iter(loader.epoch(0))).images[:2]
     with meter.pause():
-        flops = layer_flops(model, image, method.parameters)
+        flops = layer_flops(model, images[:1], method.parameters)
+        noisy = draws_noise(model, images)
     return Run(
         cell=cell,
         model=model,
@@ -103,7 +104,7 @@ def build(cell: Cell, device: str = "cpu") -> Run:
         validation=validation.to(device),
         test=dataset.test.to(device),
         objective=objective,
-        loss_fn=loss_function(objective, model, training.precision),
+        loss_fn=loss_function(objective, training.precision, noisy),
         optimizer=optimizer,
         schedule=schedule,
         method=method,

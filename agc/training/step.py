@@ -9,19 +9,40 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
+from agc.corrections.base import preserved_buffers
 from agc.datasets.loader import Batch
 from agc.objectives.base import Objective
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
 
-def loss_function(objective: Objective, model: nn.Module, precision: str) -> LossFunction:
+def draws_noise(model: nn.Module, images: Tensor) -> bool:
+    """Whether a forward pass in training mode draws random numbers (dropout of any kind).
+
+    Asked of the network itself, as many call the functional dropout and have no module for it.
+    Buffers and random streams are left as they were.
+    """
+
+    def streams() -> list[Tensor]:
+        devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        return [torch.get_rng_state(), *devices]
+
+    with rng.preserved(), preserved_buffers(model), torch.no_grad():
+        before = streams()
+        model(images)
+        return any(not torch.equal(a, b) for a, b in zip(before, streams(), strict=True))
+
+
+def loss_function(objective: Objective, precision: str, noisy: bool) -> LossFunction:
     """``(model, batch) -> mean loss`` that a correction can replay at other weights.
 
-    A network with dropout draws its noise from the batch's own seed, so that the same batch
-    drops the same units in every pass over it and no global random stream moves.
+    Args:
+        objective: what is minimised.
+        precision: ``bfloat16`` runs the network under autocast.
+        noisy: whether the network draws random numbers. They come from the batch's own seed then,
+            so that the same batch drops the same units in every pass over it, and no global
+            random stream moves.
     """
-    noisy = any("Drop" in type(module).__name__ for module in model.modules())
 
     def loss_fn(network: nn.Module, batch: Batch) -> Tensor:
         half = torch.autocast(

@@ -11,9 +11,13 @@ RESULTS = config["results"]
 REPORTS = config["reports"]
 
 try:
-    GRIDS = {grid.name: grid for grid in map(load_grid, config["grid"].split(","))}
+    LOADED = [load_grid(name) for name in config["grid"].split(",")]
 except UserError as error:
     sys.exit(f"agc: error: {error}")
+
+GRIDS = {grid.name: grid for grid in LOADED}
+if len(GRIDS) < len({grid.path.resolve() for grid in LOADED}):
+    sys.exit(f"agc: error: two grids of {config['grid']} have the same name")
 
 # Jobs use the environment that runs Snakemake, whatever PATH they find.
 shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
@@ -24,7 +28,7 @@ CELLS = {cell.slug: cell for grid in GRIDS.values() for cell in grid.cells}
 
 wildcard_constraints:
     cell=r"[\w+.-]+",
-    grid=r"[\w+-]+",
+    grid=r"[^/]+",
 
 
 def folder(cell):
@@ -58,5 +62,8 @@ def jobs(size):
 
 
 # The device is a resource, not a parameter: a change of it changes no cell and reruns none.
-TRAIN = "agc train {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
+TRAIN = (
+    "agc train {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
+    " && touch {output:q}"
+)
 EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"

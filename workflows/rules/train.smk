@@ -5,7 +5,7 @@ if config["cells_per_job"] == 1:
         input:
             spec("{cell}"),
         output:
-            touch(stamp("{cell}")),
+            stamp("{cell}"),
         log:
             f"{RESULTS}/logs/train/{{cell}}.log",
         benchmark:
@@ -30,7 +30,7 @@ else:
             input:
                 [spec(cell) for cell in cells],
             output:
-                touch([stamp(cell) for cell in cells]),
+                [stamp(cell) for cell in cells],
             log:
                 f"{RESULTS}/logs/train/{number}.log",
             benchmark:
