@@ -121,7 +121,7 @@ def test_tau_of_a_bsr_is_one_but_for_the_forgetting() -> None:
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-@pytest.mark.parametrize("within", [0, 2])
+@pytest.mark.parametrize("within", [0, 2, 4])
 def test_a_published_behaviour_goes_on_after_a_file(variant: str, within: int) -> None:
     whole, other = Problem("agc", variant=variant), Problem("agc", variant=variant)
     if within:
