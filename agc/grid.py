@@ -52,7 +52,7 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
     file = _read(path, GridFile)
     names = [file.recipe] if isinstance(file.recipe, str) else file.recipe
     folder = path.parent.parent
-    recipes = {name: read_recipe(find_file("recipes", name, folder)) for name in names}
+    recipes: dict[str, tuple[Path, Recipe]] = {}
     for key in (key for exclusion in file.exclude for key in exclusion.where):
         if key not in FIELDS:
             raise UserError(f"{path}: exclude: {unknown('field', key, FIELDS)}")
@@ -61,13 +61,15 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
     for fields in [*_product(file, names), *_included(file, names)]:
         name = fields.pop("recipe")
         if name not in recipes:
-            recipes[name] = read_recipe(find_file("recipes", name, folder))
+            found = find_file("recipes", name, folder)
+            recipes[name] = found, read_recipe(found)
+        recipe_path, recipe = recipes[name]
         try:
             fields, collapsed = _collapse(fields)
-            data = apply_recipe(fields, recipes[name])
+            data = apply_recipe(fields, recipe)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        cell = make_cell(data, f"{path} with recipe {name}")
+        cell = make_cell(data, f"{path} with {recipe_path.name}")
         excluded = next((e for e in file.exclude if _matches(cell, e)), None)
         if excluded is not None:
             key = (", ".join(f"{k} {v}" for k, v in excluded.where.items()), excluded.reason)

@@ -122,7 +122,7 @@ def test_every_step_of_the_official_code_is_reproduced(path: Path) -> None:
         if corrected:
             correction.begin_epoch(batches(file, 2 * epoch), mean_loss)
             assert correction.tau == pytest.approx(file["tau"][epoch], abs=TAU)
-            full = flat(correction.full_gradient.values())
+            full = flat(correction.mean.values())
             official = [file[f"u_sum{epoch + 1}/{name}"] for name in file["param_names"]]
             count = len(file[f"loss_curr{epoch + 1}"])
             official = np.concatenate([part.reshape(-1) for part in official]) / count

@@ -102,13 +102,13 @@ def test_a_state_from_before_the_first_epoch_can_be_restored() -> None:
     other = AGC(smooth_network())
     other.load_state_dict(correction.state_dict())
     assert other.tau == 0.4
-    with pytest.raises(RuntimeError, match=r"before AGC\.begin_epoch"):
+    with pytest.raises(RuntimeError, match=r"before begin_epoch"):
         other.correct(partition()[0], mean_loss)
 
 
 def test_mistakes_are_told() -> None:
     correction = AGC(smooth_network())
-    with pytest.raises(RuntimeError, match=r"AGC\.correct was called before AGC\.begin_epoch"):
+    with pytest.raises(RuntimeError, match=r"AGC\.correct was called before begin_epoch"):
         correction.correct(partition()[0], mean_loss)
     with pytest.raises(ValueError, match="got no batches"):
         correction.begin_epoch([], mean_loss)

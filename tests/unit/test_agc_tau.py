@@ -28,7 +28,7 @@ def tau_of(before: np.ndarray, now: np.ndarray, tau0: float = 0.1, alpha: float 
     correction = AGC(model, alpha=alpha, tau0=tau0)
     batches = list(zip(before.tolist(), (now - before).tolist(), strict=True))
     correction.begin_epoch(batches, line_loss)
-    correction.tau = tau0
+    correction.correlation.tau = tau0
     with torch.no_grad():
         model.weight.fill_(1.0)
     correction.begin_epoch(batches, line_loss)

@@ -42,13 +42,14 @@ def cell(tiny_cell: Callable) -> Callable:
         training: dict[str, Any] | None = None,
         **fields: Any,
     ) -> Cell:
+        fixed = CORRECTIONS[correction].target.fixed_batches
         often = "update_interval" in METHODS.options(method).model_fields
         return tiny_cell(
             method={"name": method, "options": {"update_interval": 2} if often else {}},
             sparsity=0.9 if METHODS[method].target.sparse else 0.0,
             correction=correction,
             objective={"name": objective, "options": FEW_STEPS.get(objective, {})},
-            training={"epochs": EPOCHS, **(training or {})},
+            training={"epochs": EPOCHS, "fixed_batches": fixed, **(training or {})},
             **fields,
         )
 

@@ -85,7 +85,7 @@ def test_the_program_and_the_module_are_the_same_command(tmp_path: Path) -> None
             [*command, "plan", "nowhere"], capture_output=True, text=True, cwd=tmp_path
         )
         assert bad.returncode == 2
-        assert bad.stderr == "agc: error: unknown grid 'nowhere' (known: digits)\n"
+        assert bad.stderr == "agc: error: unknown grid 'nowhere' (known: corrections, digits)\n"
         assert not bad.stdout
 
 
@@ -96,7 +96,7 @@ def test_lists_name_every_entry_with_its_options() -> None:
     assert {"dense", "static", "set", "rigl"} <= first
     assert "drop_fraction=0.3" in shown.out
     corrections = agc("list", "corrections").out
-    (row,) = (line for line in corrections.splitlines() if line.strip().startswith("agc"))
+    (row,) = (line for line in corrections.splitlines() if line.split("│")[0].strip() == "agc")
     assert [cell.strip() for cell in row.split("│")][3:5] == ["10", "2"]
     everything = agc("list").out
     for axis in ("datasets", "architectures", "methods", "corrections", "objectives", "grids"):

@@ -35,7 +35,7 @@ def declared_units(objective: str, correction: str) -> float:
     return passes * prepare.units + evaluate.units + cost.step + cost.snapshot
 
 
-@pytest.mark.parametrize("correction", CORRECTIONS.names())
+@pytest.mark.parametrize("correction", ["none", "agc"])
 @pytest.mark.parametrize("objective", OBJECTIVES.names())
 def test_counted_units_are_the_declared_ones(
     tiny_cell: Callable, objective: str, correction: str

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -140,7 +141,7 @@ def test_included_cells_come_on_top_and_duplicates_are_told(load) -> None:
         ({"include": [{"dataset": "digits"}]}, "architecture is missing"),
         ({"include": [{"method": 3}]}, "method: 3 is neither a name nor"),
         ({"include": [{**CELL, "training": 5}]}, "training = 5"),
-        ({"recipe": 5}, "recipe = 5"),
+        ({"recipe": 5}, "recipe.str = 5"),
         ({"reference": {"machine": "x"}}, "reference.seconds_per_unit is missing"),
     ],
 )
@@ -220,7 +221,10 @@ def test_every_committed_grid_holds_each_combination_of_its_axes_once(repository
         for axis in ("datasets", "architectures", "objectives", "methods", "corrections"):
             product *= len(getattr(grid.file, axis))
         product *= max(1, len(grid.file.sparsities))
-        assert combinations == product + len(grid.file.include)
+        product *= 1 if isinstance(grid.file.recipe, str) else len(grid.file.recipe)
+        for fields in grid.file.include:
+            product += math.prod(len(v) for v in fields.values() if isinstance(v, list))
+        assert combinations == product
 
 
 def test_planning_the_default_grid_imports_neither_torch_nor_timm(repository: Path) -> None:
