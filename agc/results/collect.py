@@ -10,16 +10,8 @@ from agc.errors import UserError
 from agc.files import atomic_path
 from agc.results.labels import label_cells
 from agc.results.read import read_epochs, read_record
+from agc.results.record import RESULT_KEYS
 
-RESULT_KEYS = (
-    "epoch",
-    "train_loss",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "robust_accuracy",
-)
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 PROVENANCE_KEYS = (
     "agc",

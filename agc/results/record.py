@@ -8,7 +8,7 @@ from typing import Any
 from agc.cell import SCHEMA
 from agc.files import read_json, write_json
 
-RESULT_KEYS = (
+TRAINED_KEYS = (
     "epoch",
     "train_loss",
     "validation_loss",
@@ -16,6 +16,7 @@ RESULT_KEYS = (
     "test_loss",
     "test_accuracy",
 )
+RESULT_KEYS = (*TRAINED_KEYS, "robust_accuracy")
 
 
 def write_record(folder: Path) -> None:
@@ -46,5 +47,5 @@ def _result(
     row = training[name]
     if row is None:
         return None
-    result = {key: row[key] for key in RESULT_KEYS}
+    result = {key: row[key] for key in TRAINED_KEYS}
     return {**result, "robust_accuracy": robustness[name]["robust_accuracy"]}
