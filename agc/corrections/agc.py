@@ -52,7 +52,8 @@ class AGC(ControlVariate):
         estimator: ``loss`` is the official one, of the losses at two points an epoch apart.
             ``gradient`` and ``layer`` regress g on q within the training pass, for all tensors
             together or each by itself, at no extra pass; ``online`` does so with a memory of
-            about ten steps instead of an epoch, so that it follows the snapshot's age.
+            about five steps instead of an epoch, and starts at 1 with each snapshot, so that it
+            follows the snapshot's age.
         clip: bounds of τ, or null.
         full_gradient: u from a full ``pass``, from a ``subset`` of it, or as the ``running`` mean
             of the gradients of the epoch before (no pass; the first epoch is not corrected).
@@ -143,6 +144,8 @@ class AGC(ControlVariate):
             average=lambda losses: self.replicas.mean({"losses": losses})["losses"],
         )
         self.move_reference()
+        if self.full_gradient != "running":
+            self.correlation.renew()
 
     def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Gradient at the present weights; the losses there and at the older ones are noted."""
@@ -184,8 +187,14 @@ class AGC(ControlVariate):
         with torch.no_grad():
             # The coefficient of this step must not know this step's gradient, or bias comes in.
             coefficients = self.coefficients()
-            self.correlation.regress(raw, difference)
+            self.correlation.regress(self._centred(raw), difference)
             self.add(difference, coefficients)
+
+    def _centred(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
+        """g - u. A running mean is biased, and regressed on it would hide its own bias."""
+        if self.full_gradient == "running":
+            return raw
+        return {name: raw[name] - mean for name, mean in self.mean.items() if name in raw}
 
     def _add_to_running(self, gradient: dict[str, Tensor]) -> None:
         for name, value in gradient.items():

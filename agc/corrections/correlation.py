@@ -3,7 +3,8 @@
 For one coefficient c the variance of g + c (u - q) is least at c* = Cov(g, q) / Var(q). The
 official estimate regresses losses in place of gradients; the others regress the gradients
 themselves, which a training pass has at hand anyway: as u is the mean of q, c* is about
-Σ <g, q - u> / Σ |q - u|².
+Σ <g - m, q - u> / Σ |q - u|² for any fixed m. With m = u the noise of the estimate falls with that
+of g - q, to nothing where the two points are the same.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Bounds = tuple[float, float] | None
-MEMORY = 0.9
-"""Weight of the past in the online estimate: about ten steps."""
+MEMORY = 0.8
+"""Weight of the past in the online estimate: about five steps."""
 
 Average = Callable[["Tensor"], "Tensor"]
 
@@ -44,6 +45,9 @@ class LossCorrelation:
 
     def regress(self, gradient: dict[str, Tensor], difference: dict[str, Tensor]) -> None:
         """Gradients are not looked at."""
+
+    def renew(self) -> None:
+        """Losses say nothing about the age of a snapshot."""
 
     def end_epoch(self, certain: bool = False, average: Average = _alone) -> None:
         """Take over what the pass has measured.
@@ -110,7 +114,7 @@ class GradientCorrelation:
         self.squares: dict[str, Tensor] = {}
 
     def regress(self, gradient: dict[str, Tensor], difference: dict[str, Tensor]) -> None:
-        """Add one step: raw gradient g and u - q of each tensor."""
+        """Add one step: g - m and u - q of each tensor."""
         self._add(gradient, difference)
 
     def _add(
@@ -130,6 +134,9 @@ class GradientCorrelation:
         for key in self.products:
             self.tau[key] = self._smoothed(key)
         self.products, self.squares = {}, {}
+
+    def renew(self) -> None:
+        """The estimate is a mean over all ages of a snapshot, so a new one changes nothing."""
 
     def _smoothed(self, key: str) -> Tensor:
         product, square = self.products[key], self.squares[key]
@@ -154,16 +161,18 @@ class GradientCorrelation:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
-        return {"tau": self.tau, "products": self.products, "squares": self.squares}
+        keys = ("tau0", "tau", "products", "squares")
+        return {key: getattr(self, key) for key in keys}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
+        self.tau0 = state["tau0"]
         self.tau, self.products = dict(state["tau"]), dict(state["products"])
         self.squares = dict(state["squares"])
 
 
 class OnlineCorrelation(GradientCorrelation):
-    """τ by tensor from the last ten steps or so: it follows the age of the snapshot."""
+    """τ by tensor from the last five steps or so: it follows the age of the snapshot."""
 
     def __init__(self, alpha: float, tau0: float, clip: Bounds) -> None:
         super().__init__(1.0, tau0, clip, by_layer=True)
@@ -176,6 +185,11 @@ class OnlineCorrelation(GradientCorrelation):
 
     def end_epoch(self, certain: bool = False, average: Average = _alone) -> None:
         """The memory goes on over epochs."""
+
+    def renew(self) -> None:
+        """Forget the old snapshot: at a new one g is q, so τ is 1 there."""
+        self.tau0 = 1.0 if self.clip is None else min(max(1.0, self.clip[0]), self.clip[1])
+        self.tau, self.products, self.squares = {}, {}, {}
 
 
 def make_correlation(
