@@ -25,7 +25,7 @@ SIZES = {
     "paper-bsr": 3 * 3 * (2 * 4) * 2 * 3,
     "paper-imagenet": 2 * 3 + 1,
     # Both methods; static, dense, more epochs; under attack.
-    "fashion": (2 * 2 * 3 + 2 + 1 + 2 + 3) * 3,
+    "fashion": (2 * 2 * 3 + 2 + 1 + 1 + 3) * 3,
     "fashion-gpu": ((3 * 2 + 1) * 3 + 2 * 3 + 2) * 3,
 }
 RECIPES = (
