@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import agc
-from agc.commands import axes, diagnose, doctor, plan, results, track, train
+from agc.commands import axes, diagnose, doctor, inspect, plan, results, track, train
 from agc.errors import UserError
 
 INTERRUPTED = 130
@@ -41,6 +41,7 @@ def _root(
 
 
 app.command("list")(axes.list_entries)
+app.command("inspect")(inspect.inspect)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)

@@ -53,6 +53,7 @@ class Registry:
         self.package = package
         self.context = frozenset(context)
         self._entries: dict[str, Entry] = {}
+        self._models: dict[tuple[str, Callable[..., Any]], type[BaseModel]] = {}
         self._discovered = False
 
     def register(self, name: str, **facts: Any) -> Callable[[Target], Target]:
@@ -81,6 +82,9 @@ class Registry:
     def options(self, name: str) -> type[BaseModel]:
         """The entry's options as a pydantic model, read from its keyword-only arguments."""
         target = self[name].target
+        # Making the class takes a hundred times as long as checking options against it.
+        if (name, target) in self._models:
+            return self._models[name, target]
         function = target.__init__ if inspect.isclass(target) else target
         scope = getattr(function, "__globals__", {})
         fields: dict[str, Any] = {}
@@ -92,7 +96,8 @@ class Registry:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hint, default)
         config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-        return create_model(name, __config__=config, **fields)
+        model = create_model(name, __config__=config, **fields)
+        return self._models.setdefault((name, target), model)
 
     def resolve(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
         """All options of an entry, defaults filled in, as plain JSON values.

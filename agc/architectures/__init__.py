@@ -5,6 +5,7 @@ Names are read from the sources, so that planning a grid need not import timm (1
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import pkgutil
 import re
@@ -16,16 +17,20 @@ _REGISTERED = re.compile(r"^@register_model[^\n]*\n(?:@[^\n]*\n)*def (\w+)\(", r
 GROUP = "agc.architectures"
 
 
-@cache
 def own_names() -> tuple[str, ...]:
     """Names that the files of this folder, and packages with an entry point, register."""
-    sources = [Path(folder).glob("*.py") for folder in __path__]
-    found = {name for files in sources for file in files for name in _names_in(file)}
+    return tuple(own_summaries())
+
+
+@cache
+def own_summaries() -> dict[str, str]:
+    """First sentence of the docstring of each name in :func:`own_names`, sorted by name."""
+    files = [file for folder in __path__ for file in Path(folder).glob("*.py")]
     for point in entry_points(group=GROUP):
         spec = importlib.util.find_spec(point.module)
         if spec is not None and spec.origin is not None:
-            found.update(_names_in(Path(spec.origin)))
-    return tuple(sorted(found))
+            files.append(Path(spec.origin))
+    return dict(sorted(pair for file in files for pair in _registered_in(file)))
 
 
 @cache
@@ -48,3 +53,15 @@ def register_all() -> None:
 
 def _names_in(file: Path) -> list[str]:
     return _REGISTERED.findall(file.read_text(encoding="utf-8"))
+
+
+def _registered_in(file: Path) -> list[tuple[str, str]]:
+    names = set(_names_in(file))
+    if not names:
+        return []
+    functions = ast.parse(file.read_text(encoding="utf-8")).body
+    return [
+        (node.name, " ".join((ast.get_docstring(node) or "").split("\n\n")[0].split()))
+        for node in functions
+        if isinstance(node, ast.FunctionDef) and node.name in names
+    ]

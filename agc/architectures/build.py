@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
-from agc.architectures import register_all
-from agc.architectures.stem import SMALL_IMAGE, adapt_stem
+from agc.architectures import own_names, register_all, timm_names
+from agc.architectures.stem import SMALL_IMAGE, adapt_stem, create_for_images
 from agc.datasets.store import Dataset
-from agc.errors import UserError
+from agc.errors import UserError, unknown
 
 
 class Classifier(nn.Module):
@@ -41,18 +41,36 @@ def build_classifier(name: str, options: dict[str, Any], dataset: Dataset, seed:
     Raises:
         UserError: timm refuses these options, or the network does not fit the images.
     """
-    register_all()
     _, channels, height, width = dataset.train.images.shape
     with rng.isolated(rng.derive(seed, "initial weights")):
-        try:
-            net = timm.create_model(name, num_classes=dataset.classes, in_chans=channels, **options)
-        except (TypeError, RuntimeError) as error:
-            raise UserError(f"architecture {name!r} with {options}: {error}") from error
-        if max(height, width) <= SMALL_IMAGE:
-            adapt_stem(net)
+        net = build_network(name, options, (channels, height, width), dataset.classes)
         classifier = Classifier(net, dataset.mean, dataset.std)
     _check(classifier, name, dataset)
     return classifier
+
+
+def build_network(
+    name: str, options: dict[str, Any], image: tuple[int, int, int], classes: int
+) -> nn.Module:
+    """Create timm's network ``name`` with a stem that fits images of shape ``image`` (C, H, W).
+
+    Weights are drawn from torch's global generator.
+
+    Raises:
+        UserError: unknown name, or timm refuses the options or the image size.
+    """
+    register_all()
+    if not timm.is_model(name):
+        raise unknown("architecture", name, [*own_names(), *timm_names()])
+    channels, *size = image
+    try:
+        net = create_for_images(
+            name, (size[0], size[1]), options, num_classes=classes, in_chans=channels
+        )
+    except (TypeError, RuntimeError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"architecture {name!r} with {options}: {reason}") from error
+    return adapt_stem(net) if max(size) <= SMALL_IMAGE else net
 
 
 def _check(classifier: Classifier, name: str, dataset: Dataset) -> None:

@@ -93,7 +93,8 @@ _CFG = {
     "first_conv": "conv1",
     "classifier": "fc",
 }
-default_cfgs = generate_default_cfgs({"resnet8.untrained": _CFG, "resnet20.untrained": _CFG})
+_NAMES = ("resnet8", "resnet20", "resnet32", "resnet56")
+default_cfgs = generate_default_cfgs({f"{name}.untrained": _CFG for name in _NAMES})
 
 
 def _build(variant: str, pretrained: bool, depth: int, **kwargs: Any) -> ResNetCifar:
@@ -102,11 +103,23 @@ def _build(variant: str, pretrained: bool, depth: int, **kwargs: Any) -> ResNetC
 
 @register_model
 def resnet8(pretrained: bool = False, **kwargs: Any) -> ResNetCifar:
-    """One block a stage: 78 thousand weights at width 16."""
+    """One block a stage, 16 channels wide: 75,290 parameters."""
     return _build("resnet8", pretrained, depth=1, **kwargs)
 
 
 @register_model
 def resnet20(pretrained: bool = False, **kwargs: Any) -> ResNetCifar:
-    """Three blocks a stage: 0.27 million weights at width 16."""
+    """Three blocks a stage, 16 channels wide: 269,722 parameters."""
     return _build("resnet20", pretrained, depth=3, **kwargs)
+
+
+@register_model
+def resnet32(pretrained: bool = False, **kwargs: Any) -> ResNetCifar:
+    """Five blocks a stage, 16 channels wide: 464,154 parameters."""
+    return _build("resnet32", pretrained, depth=5, **kwargs)
+
+
+@register_model
+def resnet56(pretrained: bool = False, **kwargs: Any) -> ResNetCifar:
+    """Nine blocks a stage, 16 channels wide: 853,018 parameters."""
+    return _build("resnet56", pretrained, depth=9, **kwargs)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from agc.architectures import own_names, timm_names
+from agc.architectures import own_names, own_summaries, timm_names
+from agc.errors import UserError, unknown
 from agc.grid import find_file, load_grid
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
 
@@ -39,6 +41,14 @@ def list_entries(
     all_: Annotated[
         bool, typer.Option("--all", help="Architectures: timm's own names too.")
     ] = False,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="PATTERN",
+            help="Architectures: ours and timm's of such a name, as 'resnet*' or 'vit'.",
+        ),
+    ] = None,
 ) -> None:
     """List data sets, architectures, methods, corrections, objectives and grids."""
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -46,7 +56,7 @@ def list_entries(
         if wanted in REGISTRIES:
             console.print(_table(wanted, REGISTRIES[wanted]))
         elif wanted is Axis.ARCHITECTURES:
-            _architectures(console, all_)
+            _architectures(console, all_, filter_)
         else:
             _grids(console)
 
@@ -82,13 +92,37 @@ def _fact(value: object) -> str:
     return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _architectures(console: Console, everything: bool) -> None:
-    console.print("[bold italic]architectures[/]")
-    console.print(" registered here: " + ", ".join(own_names()), highlight=False)
-    if everything:
-        console.print(" timm's: " + ", ".join(timm_names()), highlight=False)
-    else:
-        console.print(f" and {len(timm_names())} of timm's own (agc list architectures --all)")
+def _architectures(console: Console, everything: bool, pattern: str | None) -> None:
+    ours = own_summaries()
+    theirs: tuple[str, ...] = ()
+    if pattern is not None:
+        theirs = _matching(pattern, timm_names())
+        ours = {name: ours[name] for name in _matching(pattern, tuple(ours))}
+        if not ours and not theirs:
+            raise unknown("architecture", pattern, [*own_names(), *timm_names()])
+    elif everything:
+        theirs = timm_names()
+    table = Table(title="architectures", title_justify="left", title_style="bold", show_edge=False)
+    table.add_column("name", style="cyan", no_wrap=True)
+    table.add_column("what it is, for images of 32×32 and 10 classes if nothing else is said")
+    for name, summary in ours.items():
+        table.add_row(name, summary)
+    if ours:
+        console.print(table)
+    if theirs:
+        console.print("timm's: " + ", ".join(theirs), highlight=False)
+    if pattern is None and not everything:
+        console.print(
+            f"and {len(timm_names())} of timm's own: agc list architectures --filter 'vit*', or "
+            "--all; layers and FLOPs of any: agc inspect NAME",
+            highlight=False,
+        )
+
+
+def _matching(pattern: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names that fit the pattern, or contain it if it has no wildcard."""
+    whole = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
+    return tuple(name for name in names if fnmatchcase(name, whole))
 
 
 def _grids(console: Console) -> None:
@@ -96,6 +130,11 @@ def _grids(console: Console) -> None:
     for column in ("name", "cells", "what it is"):
         table.add_column(column, no_wrap=column == "name")
     for path in sorted(find_file("grids", "digits").parent.glob("*.yaml")):
-        grid = load_grid(str(path))
-        table.add_row(grid.name, str(len(grid.cells)), grid.file.description)
+        try:
+            grid = load_grid(str(path))
+        except UserError as error:
+            # A grid of entries that are not installed must not hide the others.
+            table.add_row(path.stem, "–", str(error))
+        else:
+            table.add_row(grid.name, str(len(grid.cells)), grid.file.description)
     console.print(table)

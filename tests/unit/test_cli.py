@@ -59,7 +59,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     names = {path[0] for path in COMMANDS if path}
     assert names == {
         *("list", "plan", "train", "evaluate", "collect", "compare", "track"),
-        *("diagnose", "doctor"),
+        *("inspect", "diagnose", "doctor"),
     }
     assert {path[1] for path in COMMANDS if len(path) == 2} == {"sync", "check", "ui"}
 
@@ -80,12 +80,16 @@ def test_help_says_what_a_command_does_and_names_all_its_options(path: tuple[str
 
 def test_the_program_and_the_module_are_the_same_command(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "agc"
+    grids = (
+        "corrections, digits, fashion, fashion-gpu, "
+        "paper-bsr, paper-imagenet, paper-itop, paper-rigl"
+    )
     for command in ([str(program)], [sys.executable, "-m", "agc"]):
         bad = subprocess.run(
             [*command, "plan", "nowhere"], capture_output=True, text=True, cwd=tmp_path
         )
         assert bad.returncode == 2
-        assert bad.stderr == "agc: error: unknown grid 'nowhere' (known: corrections, digits)\n"
+        assert bad.stderr == f"agc: error: unknown grid 'nowhere' (known: {grids})\n"
         assert not bad.stdout
 
 
@@ -102,6 +106,22 @@ def test_lists_name_every_entry_with_its_options() -> None:
     for axis in ("datasets", "architectures", "methods", "corrections", "objectives", "grids"):
         assert re.search(rf"^ *{axis} *$", everything, re.MULTILINE), axis
     assert "resnet8" in everything
+
+
+def test_a_grid_that_cannot_be_loaded_is_listed_with_the_reason(
+    repository: Path, tmp_path: Path
+) -> None:
+    grids = tmp_path / "workflows" / "grids"
+    grids.mkdir(parents=True)
+    good = (repository / "workflows" / "grids" / "digits.yaml").read_text(encoding="utf-8")
+    (grids / "digits.yaml").write_text(good, encoding="utf-8")
+    (grids / "other.yaml").write_text(good.replace("[digits]", "[mars]"), encoding="utf-8")
+    shown = agc("list", "grids")
+    assert shown.code == 0
+    rows = {line.split("│")[0].strip(): line for line in shown.out.splitlines() if "│" in line}
+    assert "84" in rows["digits"]
+    assert "unknown dataset 'mars'" in " ".join(shown.out.split())
+    assert "–" in rows["other"]
 
 
 def test_the_plan_of_the_default_grid_counts_cells_skips_and_units(repository: Path) -> None:

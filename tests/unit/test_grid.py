@@ -11,6 +11,7 @@ import yaml
 from agc.errors import UserError
 from agc.grid import Grid, Recipe, apply_recipe, load_grid, merge, read_recipe
 from agc.registry import METHODS
+from tests.unit.full_installation import complete
 
 RECIPE = {
     "training": {"epochs": 4, "optimizer": {"lr": 0.2, "momentum": 0.8}},
@@ -208,7 +209,10 @@ def test_merging_goes_into_nested_values() -> None:
     assert merge(below, above) == {"a": {"b": 1, "c": 4}, "d": {"e": 5}}
 
 
-def test_every_committed_grid_holds_each_combination_of_its_axes_once(repository: Path) -> None:
+def test_every_committed_grid_holds_each_combination_of_its_axes_once(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete(monkeypatch)
     paths = sorted(repository.glob("workflows/grids/*.yaml"))
     assert paths
     for path in paths:

@@ -1,0 +1,237 @@
+"""``agc inspect``: what pruning an architecture means, layer by layer, before anything trains."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from agc.errors import UserError, unknown
+from agc.sparsity.distributions import DISTRIBUTIONS, InfeasibleSparsityError, active_counts
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One prunable weight.
+
+    Attributes:
+        name: as in ``named_parameters``.
+        shape: output dimension first.
+        weights: number of entries.
+        active: how many of them the distribution keeps.
+        sparsity: fraction of zeros.
+        dense_flops: of one forward pass of one image, without pruning; a multiply-add is two.
+        flops: the same with the active weights alone.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    weights: int
+    active: int
+    sparsity: float
+    dense_flops: float
+    flops: float
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over a network.
+
+    Attributes:
+        parameters: all of them.
+        prunable: those that may be pruned.
+        active: those of the prunable that the distribution keeps.
+        sparsity: fraction of zeros among the prunable.
+        dense_flops: of one forward pass of one image, everything included.
+        flops: the same after pruning.
+    """
+
+    parameters: int
+    prunable: int
+    active: int
+    sparsity: float
+    dense_flops: float
+    flops: float
+
+
+def inspect(
+    architecture: Annotated[str, typer.Argument(help="Any timm network, or ours.")],
+    sparsity: Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")] = 0.0,
+    distribution: Annotated[
+        str, typer.Option(help="How it is spread over layers: erk, er, uniform.")
+    ] = "erk",
+    image_size: Annotated[int, typer.Option(min=1, help="Height and width of the images.")] = 32,
+    channels: Annotated[int, typer.Option(min=1, help="Channels of the images.")] = 3,
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Option of the network; may be repeated."),
+    ] = None,
+    keep_dense: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Weights to leave dense; @first, @last; repeatable."),
+    ] = None,
+    also_prune: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Further weights to prune; may be repeated."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show an architecture's prunable layers: shape, sparsity, active weights, FLOPs."""
+    if distribution not in DISTRIBUTIONS:
+        raise unknown("distribution", distribution, DISTRIBUTIONS)
+    options = _options(set_ or [])
+    image = (channels, image_size, image_size)
+    layers, totals = measure(
+        architecture,
+        options,
+        image,
+        classes,
+        sparsity,
+        distribution,
+        keep_dense or (),
+        also_prune or (),
+    )
+    if as_json:
+        content = {
+            "architecture": architecture,
+            "options": options,
+            "image": image,
+            "classes": classes,
+            "distribution": distribution,
+            "layers": [asdict(layer) for layer in layers],
+            "totals": asdict(totals),
+        }
+        json.dump(content, sys.stdout, indent=1)
+        return
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    title = f"{architecture}, images {'×'.join(map(str, image))}, {classes} classes"
+    if sparsity:
+        title += f", {distribution} at {100 * sparsity:g} %"
+    console.print(_table(title, layers, totals))
+
+
+def measure(
+    architecture: str,
+    options: dict[str, Any],
+    image: tuple[int, int, int],
+    classes: int,
+    sparsity: float,
+    distribution: str = "erk",
+    keep_dense: list[str] | tuple[str, ...] = (),
+    also_prune: list[str] | tuple[str, ...] = (),
+) -> tuple[list[Layer], Totals]:
+    """Build the network, spread the sparsity over its layers, and count FLOPs.
+
+    Args:
+        architecture: any timm network, or ours.
+        options: keyword arguments of the network.
+        image: channels, height and width.
+        classes: number of classes.
+        sparsity: fraction of zeros among the prunable weights, in [0, 1).
+        distribution: how it is spread.
+        keep_dense: see :func:`agc.sparsity.prunable.choose_prunable`.
+        also_prune: the same.
+
+    Raises:
+        UserError: no such network, one that does not fit the images, a pattern without a match,
+            or a sparsity that leaves a layer without weights.
+    """
+    import torch
+
+    from agc import rng
+    from agc.architectures.build import build_network
+    from agc.evaluation.cost import layer_flops
+    from agc.sparsity.prunable import choose_prunable
+
+    with rng.isolated(0):
+        model = build_network(architecture, options, image, classes)
+    parameters = choose_prunable(model, keep_dense, also_prune)
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    try:
+        active = active_counts(shapes, sparsity, distribution)
+    except InfeasibleSparsityError as error:
+        raise UserError(f"{architecture}: {error}") from error
+    try:
+        flops = layer_flops(model, torch.zeros(1, *image), parameters)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{architecture} does not take images {image}: {reason}") from error
+    layers = [
+        Layer(
+            name,
+            shape,
+            weights := math.prod(shape),
+            active[name],
+            1 - active[name] / weights,
+            flops.layers[name],
+            flops.layers[name] * active[name] / weights,
+        )
+        for name, shape in shapes.items()
+    ]
+    prunable, kept = sum(layer.weights for layer in layers), sum(active.values())
+    everything = sum(p.numel() for p in model.parameters())
+    return layers, Totals(
+        everything, prunable, kept, 1 - kept / prunable, flops.forward(), flops.forward(active)
+    )
+
+
+def _options(settings: list[str]) -> dict[str, Any]:
+    options = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting!r}: expected KEY=VALUE")
+        try:
+            options[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {setting!r}: the value is not YAML") from error
+    return options
+
+
+def _table(title: str, layers: list[Layer], totals: Totals) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_edge=False, show_footer=True
+    )
+    rest = totals.dense_flops - sum(layer.dense_flops for layer in layers)
+    columns = (
+        ("layer", "prunable\nother parameters\nall"),
+        ("shape", ""),
+        ("weights", _three(totals.prunable, totals.parameters - totals.prunable)),
+        ("sparsity %", f"{100 * totals.sparsity:.2f}"),
+        ("active", _three(totals.active, totals.parameters - totals.prunable)),
+        ("MFLOPs dense", _three_millions(totals.dense_flops, rest)),
+        ("MFLOPs sparse", _three_millions(totals.flops, rest)),
+    )
+    for heading, footer in columns:
+        left = heading in ("layer", "shape")
+        table.add_column(
+            heading, footer=footer, justify="left" if left else "right", no_wrap=heading != "layer"
+        )
+    for layer in layers:
+        table.add_row(
+            layer.name,
+            "×".join(map(str, layer.shape)),
+            f"{layer.weights:,}",
+            f"{100 * layer.sparsity:.2f}",
+            f"{layer.active:,}",
+            f"{layer.dense_flops / 1e6:,.3f}",
+            f"{layer.flops / 1e6:,.3f}",
+        )
+    return table
+
+
+def _three(prunable: int, others: int) -> str:
+    return f"{prunable:,}\n{others:,}\n{prunable + others:,}"
+
+
+def _three_millions(everything: float, rest: float) -> str:
+    parts = (everything - rest, rest, everything)
+    return "\n".join(f"{part / 1e6:,.3f}" for part in parts)
