@@ -33,6 +33,9 @@ REGISTRIES: dict[Axis, Registry] = {
     Axis.OBJECTIVES: OBJECTIVES,
 }
 
+NOT_LISTED = {"source", "benchmark_only"}
+"""Facts that are for the code; `agc data list` shows where data come from."""
+
 
 def list_entries(
     axis: Annotated[Axis | None, typer.Argument(help="One axis; all of them if left out.")] = None,
@@ -56,7 +59,8 @@ def _table(axis: Axis, registry: Registry) -> Table:
     table.add_column("name", style="cyan", no_wrap=True)
     table.add_column("what it is")
     table.add_column("options (defaults)", no_wrap=True)
-    facts = sorted({key for name in registry.names() for key in registry[name].facts})
+    known = {key for name in registry.names() for key in registry[name].facts}
+    facts = sorted(known - NOT_LISTED)
     if axis is Axis.CORRECTIONS:
         table.add_column("units a batch")
         table.add_column("extra tensors")
