@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
+from pydantic_core import PydanticUndefined
 from rich.console import Console
 from rich.table import Table
 
@@ -79,6 +80,8 @@ def _table(axis: Axis, registry: Registry) -> Table:
 
 
 def _default(value: object) -> str:
+    if value is PydanticUndefined:
+        return "(required)"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

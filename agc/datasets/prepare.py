@@ -203,6 +203,9 @@ def _is_whole(folder: Path, report: Report) -> bool:
     """Whether a store is there and good; one that is not is named and removed."""
     if not folder.exists():
         return False
+    if not any(folder.iterdir()):  # a workflow makes the folders of its outputs
+        folder.rmdir()
+        return False
     try:
         problem = _problem(folder, read_json(folder / MANIFEST), thorough=True)
     except UserError as error:

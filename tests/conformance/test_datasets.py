@@ -12,6 +12,7 @@ import torch
 from agc.cell import Augmentation
 from agc.datasets.loader import Loader
 from agc.datasets.store import Dataset, Split, channel_statistics, hold_out
+from agc.datasets.stream import StreamedSplit
 from agc.errors import UserError
 from agc.registry import DATASETS
 
@@ -20,9 +21,12 @@ from agc.registry import DATASETS
 def load(name: str) -> Dataset:
     """The real data; small files in the same formats are read in test_dataset_readers.py."""
     try:
-        return DATASETS.create(name, options={})
+        dataset = DATASETS.create(name, options={})
     except UserError as error:
         pytest.skip(f"{name} is not on this machine: {error}")
+    if isinstance(dataset.train, StreamedSplit):
+        pytest.skip(f"{name} is decoded when needed; test_dataset_streams.py covers that")
+    return dataset
 
 
 def contents(split: Split) -> list[tuple[bytes, int]]:
