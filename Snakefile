@@ -33,6 +33,7 @@ container: "docker://agc:0.1.0"
 
 include: "workflows/rules/common.smk"
 include: "workflows/rules/plan.smk"
+include: "workflows/rules/prepare.smk"
 include: "workflows/rules/train.smk"
 include: "workflows/rules/evaluate.smk"
 include: "workflows/rules/results.smk"
@@ -41,6 +42,7 @@ include: "workflows/rules/results.smk"
 localrules:
     all,
     plan,
+    prepare,
     collect,
     compare,
     track,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agc.architectures import own_names, timm_names
+from agc.datasets.settings import Augmentation
 from agc.errors import UserError, unknown
 from agc.files import read_json, write_json
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
@@ -62,13 +63,6 @@ class LearningRate(_Strict):
     milestones: tuple[Fraction, ...] = (0.5, 0.75)
     factor: Fraction = 0.1
     warmup: Annotated[int, Field(ge=0)] = 0
-
-
-class Augmentation(_Strict):
-    """Random crop after ``crop`` pixels of zero padding, and horizontal flip."""
-
-    crop: Annotated[int, Field(ge=0)] = 0
-    flip: bool = False
 
 
 class Training(_Strict):

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import agc
-from agc.commands import axes, diagnose, doctor, inspect, plan, results, track, train
+from agc.commands import axes, bench, data, diagnose, doctor, inspect, plan, results, track, train
 from agc.errors import UserError
 
 INTERRUPTED = 130
@@ -48,6 +48,8 @@ app.command("evaluate")(train.evaluate)
 app.command("collect")(results.collect)
 app.command("compare")(results.compare)
 app.add_typer(track.app, name="track")
+app.add_typer(data.app, name="data")
+app.add_typer(bench.app, name="bench")
 app.command("diagnose")(diagnose.diagnose)
 app.command("doctor")(doctor.doctor)
 

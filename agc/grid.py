@@ -15,7 +15,7 @@ from agc.architectures import own_names, timm_names
 from agc.cell import AXES, AXIS_NAMES, Cell, describe, make_cell
 from agc.errors import UserError, unknown
 from agc.grid_file import Exclusion, GridFile, Recipe
-from agc.registry import METHODS
+from agc.registry import DATASETS, METHODS
 
 FIELDS = (*AXIS_NAMES, "sparsity", "seed")
 """What an exclusion may look at."""
@@ -70,6 +70,11 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         cell = make_cell(data, f"{path} with {recipe_path.name}")
+        if DATASETS[cell.dataset.name].facts.get("benchmark_only"):
+            raise UserError(
+                f"{path}: dataset {cell.dataset.name!r} is made up for tests and benchmarks, and "
+                "belongs in no table: no grid takes it"
+            )
         excluded = next((e for e in file.exclude if _matches(cell, e)), None)
         if excluded is not None:
             key = (", ".join(f"{k} {v}" for k, v in excluded.where.items()), excluded.reason)

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
+from pydantic_core import PydanticUndefined
 from rich.console import Console
 from rich.table import Table
 
@@ -34,6 +35,9 @@ REGISTRIES: dict[Axis, Registry] = {
     Axis.CORRECTIONS: CORRECTIONS,
     Axis.OBJECTIVES: OBJECTIVES,
 }
+
+NOT_LISTED = {"source", "benchmark_only"}
+"""Facts that are for the code; `agc data list` shows where data come from."""
 
 
 def list_entries(
@@ -66,7 +70,8 @@ def _table(axis: Axis, registry: Registry) -> Table:
     table.add_column("name", style="cyan", no_wrap=True)
     table.add_column("what it is")
     table.add_column("options (defaults)", no_wrap=True)
-    facts = sorted({key for name in registry.names() for key in registry[name].facts})
+    known = {key for name in registry.names() for key in registry[name].facts}
+    facts = sorted(known - NOT_LISTED)
     if axis is Axis.CORRECTIONS:
         table.add_column("units a batch")
         table.add_column("extra tensors")
@@ -85,6 +90,8 @@ def _table(axis: Axis, registry: Registry) -> Table:
 
 
 def _default(value: object) -> str:
+    if value is PydanticUndefined:
+        return "(required)"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -1,20 +1,25 @@
-"""Batches from a split in memory; order and augmentation come from (seed, purpose, epoch, step)."""
+"""Batches of a split; order and augmentation come from (seed, purpose, epoch, step).
+
+Images in memory lie as bytes on the device, and everything is done there, a batch at a time.
+Images that are decoded when needed come from :mod:`agc.datasets.stream`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from agc import rng
-from agc.datasets.augment import random_crop, random_flip
+from agc.datasets.augment import augment
 from agc.errors import UserError
 from agc.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from agc.cell import Augmentation
+    from agc.datasets.settings import Augmentation
     from agc.datasets.store import Split
+    from agc.datasets.stream import StreamedSplit
 
 
 class Batch(NamedTuple):
@@ -48,7 +53,7 @@ class Loader:
             is shuffled, and each says which one it is.
 
     Raises:
-        UserError: fewer images than one batch.
+        UserError: fewer images than one batch, or they are too small for the padding.
     """
 
     def __init__(
@@ -61,12 +66,19 @@ class Loader:
     ) -> None:
         if batch_size > len(split):
             raise UserError(f"batch_size {batch_size} exceeds the {len(split)} training images")
+        side = min(split.images.shape[2:])
+        if augmentation.padding == "reflect" and augmentation.crop >= side:
+            raise UserError(
+                f"augmentation.crop {augmentation.crop}: images of {side} pixels reflect at most "
+                f"{side - 1}"
+            )
         self.split = split
         self.batch_size = batch_size
         self.augmentation = augmentation
         self.seed = seed
         self.fixed = fixed
         self.device = str(split.images.device)
+        self.order_device = self.device
 
     def __len__(self) -> int:
         return len(self.split) // self.batch_size
@@ -78,15 +90,28 @@ class Loader:
 
     def epoch(self, epoch: int, purpose: str = "train", augmented: bool = True) -> Iterator[Batch]:
         """Batches of one epoch; another ``purpose`` gives another order and augmentation."""
-        for step, (index, rows) in enumerate(self._rows(epoch, purpose)):
-            images = self.split.images[rows]
+        plan = list(self._rows(epoch, purpose))
+        place = rng.derive(self.seed, f"{purpose}/place", epoch) if augmented else None
+        batches = self.fetch([rows for _, rows in plan], place)
+        for step, ((index, _), (images, labels)) in enumerate(zip(plan, batches, strict=True)):
             if augmented:
                 draw = rng.generator(self.seed, f"{purpose}/augment", epoch, step, self.device)
-                images = random_crop(images, self.augmentation.crop, draw)
-                if self.augmentation.flip:
-                    images = random_flip(images, draw)
+                images = augment(images, self.augmentation, draw)
             noise = rng.derive(self.seed, f"{purpose}/noise", epoch, step)
-            yield Batch(images.float().div_(255), self.split.labels[rows], noise=noise, index=index)
+            yield Batch(images.float().div_(255), labels, noise=noise, index=index)
+
+    def fetch(
+        self, batches: Iterable[Tensor], place: int | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images, uint8 on the device, and labels of each batch.
+
+        Args:
+            batches: numbers of images within the split.
+            place: seed of what has to be drawn before images have one size; None if nothing is to
+                be drawn. Images in memory have one size.
+        """
+        for rows in batches:
+            yield self.split.images[rows], self.split.labels[rows]
 
     def _rows(self, epoch: int, purpose: str) -> Iterator[tuple[int, Tensor]]:
         """Index (-1 if batches are not fixed) and image numbers of each batch."""
@@ -101,12 +126,11 @@ class Loader:
             yield index, partition[index * size : (index + 1) * size]
 
     def _shuffled(self, count: int, purpose: str, epoch: int) -> Tensor:
-        generator = rng.generator(self.seed, purpose, epoch, device=self.device)
-        return torch.randperm(count, generator=generator, device=self.device)
+        generator = rng.generator(self.seed, purpose, epoch, device=self.order_device)
+        return torch.randperm(count, generator=generator, device=self.order_device)
 
 
-def in_order(split: Split, batch_size: int) -> Iterator[Batch]:
+def in_order(split: Split | StreamedSplit, batch_size: int) -> Iterator[Batch]:
     """Every image once, in order, unchanged: for evaluation."""
-    for start in range(0, len(split), batch_size):
-        part = split[slice(start, start + batch_size)]
-        yield Batch(part.images.float().div_(255), part.labels)
+    for images, labels in split.in_order(batch_size):
+        yield Batch(images.float().div_(255), labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from agc.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from agc.datasets.stream import StreamedSplit
 
 SPLIT_SEED = 2301
 """Seed of the held-out split: the same images for every cell, whatever its own seed."""
@@ -33,10 +36,16 @@ class Split:
         """The same split on another device."""
         return Split(self.images.to(device), self.labels.to(device))
 
+    def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images and labels in batches of this size; the last one may be smaller."""
+        for start in range(0, len(self), batch_size):
+            part = slice(start, start + batch_size)
+            yield self.images[part], self.labels[part]
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test images of one data set.
+    """Training and test images of one data set, in memory or decoded when needed.
 
     Attributes:
         train: training images; a validation split is still to be held out of them.
@@ -46,8 +55,8 @@ class Dataset:
         std: per channel, of training images in [0, 1].
     """
 
-    train: Split
-    test: Split
+    train: Split | StreamedSplit
+    test: Split | StreamedSplit
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]

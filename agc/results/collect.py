@@ -8,6 +8,7 @@ from typing import Any
 
 from agc.errors import UserError
 from agc.files import atomic_path
+from agc.registry import DATASETS
 from agc.results.labels import label_cells
 from agc.results.read import read_epochs, read_record
 from agc.results.record import RESULT_KEYS
@@ -97,6 +98,10 @@ def _read_all(folders: list[Path]) -> tuple[list[dict[str, Any]], list[Any]]:
             curve = read_epochs(folder, record)
         except UserError as error:
             failures.append(str(error))
+            continue
+        name = record["cell"]["dataset"]["name"]
+        if name in DATASETS.names() and DATASETS[name].facts.get("benchmark_only"):
+            failures.append(f"{folder}: dataset {name!r} is made up, and belongs in no table")
             continue
         curve.insert(0, "slug", record["slug"])
         records.append(record)

@@ -22,6 +22,7 @@ from agc.cell import Cell, LearningRate
 from agc.corrections.base import Correction
 from agc.datasets.loader import Loader
 from agc.datasets.store import Dataset, Split, hold_out
+from agc.datasets.stream import make_loader
 from agc.errors import UserError
 from agc.evaluation.cost import LayerFlops, Meter, layer_flops
 from agc.methods.base import SparseMethod
@@ -58,7 +59,7 @@ def build(cell: Cell, device: str = "cpu") -> Run:
     training = cell.training
     dataset = load_dataset(cell)
     train, validation = hold_out(dataset.train, training.validation)
-    loader = Loader(
+    loader = make_loader(
         train.to(device),
         training.batch_size,
         training.augmentation,

@@ -50,7 +50,11 @@ def prepared(run: Run, epoch: int, purpose: str) -> Iterator[Batch]:
 
 @dataclass
 class SnapshotPass:
-    """The data as a correction asks for them; each iteration is a pass with draws of its own."""
+    """The data as a correction asks for them; each iteration is a pass with draws of its own.
+
+    With a locked augmentation the draws are those of the epoch's steps: batches, augmentation,
+    noise, and starts of attacks.
+    """
 
     run: Run
     epoch: int
@@ -62,6 +66,8 @@ class SnapshotPass:
     def __iter__(self) -> Iterator[Batch]:
         self.passes += 1
         purpose = "snapshot" if self.passes == 1 else f"snapshot {self.passes}"
+        if self.run.cell.training.augmentation.locked:
+            purpose = "train"
         images = self.run.correction.pass_images
         if images == "prepared":
             return prepared(self.run, self.epoch, purpose)

@@ -59,9 +59,11 @@ def test_the_commands_are_those_of_the_manual() -> None:
     names = {path[0] for path in COMMANDS if path}
     assert names == {
         *("list", "plan", "train", "evaluate", "collect", "compare", "track"),
-        *("inspect", "diagnose", "doctor"),
+        *("inspect", "diagnose", "doctor", "data", "bench"),
     }
-    assert {path[1] for path in COMMANDS if len(path) == 2} == {"sync", "check", "ui"}
+    groups = {"track": {"sync", "check", "ui"}, "data": {"prepare", "list"}, "bench": {"data"}}
+    for group, below in groups.items():
+        assert {path[1] for path in COMMANDS if len(path) == 2 and path[0] == group} == below
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -257,3 +257,8 @@ def test_applying_a_recipe_leaves_it_as_it_was() -> None:
     }
     assert recipe == Recipe.model_validate(RECIPE)
     assert fields["method"]["options"] == {"update_interval": 1}
+
+
+def test_a_grid_takes_no_images_that_are_made_up(load) -> None:
+    with pytest.raises(UserError, match="dataset 'synthetic' is made up for tests and benchmarks"):
+        load(datasets=["digits", "synthetic"])

@@ -199,3 +199,8 @@ def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     folder = write_cell(tmp_path)
     (folder / "timings.csv").unlink()
     refuse([folder], tmp_path / "out", "timings.csv", "No such file")
+
+
+def test_results_on_made_up_images_are_refused(tmp_path: Path) -> None:
+    folders = [write_cell(tmp_path), write_cell(tmp_path, dataset=entry("synthetic"))]
+    refuse(folders, tmp_path / "out", folders[1].name, "dataset 'synthetic' is made up")

@@ -3,6 +3,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from agc.datasets.place import prepared_folder
+from agc.datasets.prepare import MANIFEST, source_of, store_key
 from agc.errors import UserError
 from agc.grid import load_grid
 from agc.planning import bundle
@@ -29,6 +31,7 @@ CELLS = {cell.slug: cell for grid in GRIDS.values() for cell in grid.cells}
 wildcard_constraints:
     cell=r"[\w+.-]+",
     grid=r"[^/]+",
+    store=r"[^/]+",
 
 
 def folder(cell):
@@ -40,6 +43,16 @@ def spec(cell):
     return ancient(f"{folder(cell)}/cell.json")
 
 
+def data(cell):
+    # What seals the store of the cell's data set; nothing if that needs no preparation. Ancient:
+    # a store that is made anew has the same content.
+    dataset = CELLS[cell].dataset
+    if source_of(dataset.name) is None:
+        return []
+    key = store_key(dataset.name, dataset.options)
+    return [ancient(str(prepared_folder(key) / MANIFEST))]
+
+
 def stamp(cell):
     # Stands for the files of a trained cell. They are no outputs themselves, because Snakemake
     # deletes the outputs of a job that runs again or fails, with the other cells' hours in it.
@@ -48,6 +61,20 @@ def stamp(cell):
 
 def record(cell):
     return f"{folder(cell)}/record.json"
+
+
+# What makes each store, as arguments of `agc data prepare`.
+PREPARATIONS = {
+    store_key(dataset.name, dataset.options): [
+        dataset.name,
+        *(
+            f"--set={key}=true"
+            for key in source_of(dataset.name).chosen(dataset.options)
+        ),
+    ]
+    for dataset in (cell.dataset for cell in CELLS.values())
+    if source_of(dataset.name) is not None
+}
 
 
 def slugs(grid):

@@ -4,6 +4,7 @@ if config["evaluations_per_job"] == 1:
     rule evaluate:
         input:
             stamp("{cell}"),
+            lambda wildcards: data(wildcards.cell),
         output:
             record("{cell}"),
         log:
@@ -27,6 +28,7 @@ else:
                 f"evaluate_{number}"
             input:
                 [stamp(cell) for cell in cells],
+                [data(cell) for cell in cells],
             output:
                 [record(cell) for cell in cells],
             log:

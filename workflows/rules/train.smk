@@ -4,6 +4,7 @@ if config["cells_per_job"] == 1:
     rule train:
         input:
             spec("{cell}"),
+            lambda wildcards: data(wildcards.cell),
         output:
             stamp("{cell}"),
         log:
@@ -29,6 +30,7 @@ else:
                 f"train_{number}"
             input:
                 [spec(cell) for cell in cells],
+                [data(cell) for cell in cells],
             output:
                 [stamp(cell) for cell in cells],
             log:

@@ -1,0 +1,21 @@
+"""CIFAR-10 (Krizhevsky 2009, Learning multiple layers of features from tiny images)."""
+
+from __future__ import annotations
+
+from agc.datasets.cifar import cifar_source
+from agc.datasets.prepare import load_images
+from agc.datasets.store import Dataset
+from agc.registry import DATASETS
+
+
+@DATASETS.register(
+    "cifar10",
+    shape=(3, 32, 32),
+    classes=10,
+    train=50_000,
+    test=10_000,
+    source=cifar_source("CIFAR10"),
+)
+def cifar10() -> Dataset:
+    """Photographs of ten kinds of animals and vehicles, 32×32."""
+    return load_images("cifar10")

@@ -1,0 +1,16 @@
+"""Kuzushiji-MNIST (Clanuwat et al. 2018, arXiv 1812.01718)."""
+
+from __future__ import annotations
+
+from agc.datasets.idx import idx_source
+from agc.datasets.prepare import load_images
+from agc.datasets.store import Dataset
+from agc.registry import DATASETS
+
+
+@DATASETS.register(
+    "kmnist", shape=(1, 28, 28), classes=10, train=60_000, test=10_000, source=idx_source("KMNIST")
+)
+def kmnist() -> Dataset:
+    """Handwritten characters of old Japanese books, 28×28."""
+    return load_images("kmnist")

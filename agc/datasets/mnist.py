@@ -1,0 +1,16 @@
+"""MNIST (LeCun, Cortes and Burges 1998)."""
+
+from __future__ import annotations
+
+from agc.datasets.idx import idx_source
+from agc.datasets.prepare import load_images
+from agc.datasets.store import Dataset
+from agc.registry import DATASETS
+
+
+@DATASETS.register(
+    "mnist", shape=(1, 28, 28), classes=10, train=60_000, test=10_000, source=idx_source("MNIST")
+)
+def mnist() -> Dataset:
+    """Handwritten digits, 28×28."""
+    return load_images("mnist")
