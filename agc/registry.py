@@ -20,6 +20,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from agc.errors import UserError, unknown
 
+LATER = "later"
+"""Marks an option (``Annotated[float, LATER]``) that came when cells without it had been run.
+
+With its default it is left out of a cell's options, so that those cells keep their hashes. A
+changed default needs a new revision, as no hash tells of it.
+"""
+
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 
@@ -97,6 +104,8 @@ class Registry:
     def resolve(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
         """All options of an entry, defaults filled in, as plain JSON values.
 
+        Options marked :data:`LATER` are left out where they have their default.
+
         Raises:
             UserError: unknown name, unknown option, or a value that is not allowed.
         """
@@ -105,7 +114,7 @@ class Registry:
             if key not in model.model_fields:
                 raise unknown(f"option of {self.kind} {name!r}", key, model.model_fields)
         try:
-            return model(**options).model_dump(mode="json")
+            return without_later_defaults(model, model(**options).model_dump(mode="json"))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -134,7 +143,17 @@ class Registry:
                 warnings.warn(f"{self.kind} {point.name!r} was not loaded: {error}", stacklevel=2)
 
 
+def without_later_defaults(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    """The dumped fields of a model but for those marked :data:`LATER` that have their default."""
+    return {
+        name: value
+        for name, value in values.items()
+        if LATER not in model.model_fields[name].metadata
+        or value != model.model_fields[name].default
+    }
+
+
 METHODS = Registry("method", "agc.methods", ("sparsity", "total_steps", "seed"))
 CORRECTIONS = Registry("correction", "agc.corrections", ("seed", "epochs"))
-OBJECTIVES = Registry("objective", "agc.objectives")
+OBJECTIVES = Registry("objective", "agc.objectives", ("precision",))
 DATASETS = Registry("dataset", "agc.datasets")

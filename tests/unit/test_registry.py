@@ -117,7 +117,7 @@ def test_a_bad_option_is_one_clear_line(folder: Path, options: dict, message: st
 @pytest.mark.parametrize("registry", AXES, ids=lambda registry: registry.kind)
 def test_each_file_of_an_axis_gives_an_entry_that_says_what_it_is(registry: Registry) -> None:
     homes = {registry[name].target.__module__ for name in registry.names()}
-    shared = {"base", "attack", "store", "loader", "augment"}
+    shared = {"base", "attack", "adversarial", "options", "threat", "store", "loader", "augment"}
     shared |= {"control_variate", "correlation", "official", "recursive", "evaluation_point"}
     package = Path(sys.modules[registry.package].__path__[0])
     files = {path.stem for path in package.glob("*.py")} - shared - {"__init__"}
