@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import agc
-from agc.commands import axes, diagnose, doctor, plan, results, track, train
+from agc.commands import axes, bench, diagnose, doctor, evaluate, plan, results, track, train
 from agc.errors import UserError
 
 INTERRUPTED = 130
@@ -43,10 +43,11 @@ def _root(
 app.command("list")(axes.list_entries)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
-app.command("evaluate")(train.evaluate)
+app.command("evaluate")(evaluate.evaluate)
 app.command("collect")(results.collect)
 app.command("compare")(results.compare)
 app.add_typer(track.app, name="track")
+app.add_typer(bench.app, name="bench")
 app.command("diagnose")(diagnose.diagnose)
 app.command("doctor")(doctor.doctor)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from agc.architectures import own_names, timm_names
 from agc.grid import find_file, load_grid
-from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
 
 
 class Axis(StrEnum):
@@ -23,6 +23,7 @@ class Axis(StrEnum):
     METHODS = "methods"
     CORRECTIONS = "corrections"
     OBJECTIVES = "objectives"
+    ATTACKS = "attacks"
     GRIDS = "grids"
 
 
@@ -31,6 +32,7 @@ REGISTRIES: dict[Axis, Registry] = {
     Axis.METHODS: METHODS,
     Axis.CORRECTIONS: CORRECTIONS,
     Axis.OBJECTIVES: OBJECTIVES,
+    Axis.ATTACKS: ATTACKS,
 }
 
 
@@ -40,7 +42,7 @@ def list_entries(
         bool, typer.Option("--all", help="Architectures: timm's own names too.")
     ] = False,
 ) -> None:
-    """List data sets, architectures, methods, corrections, objectives and grids."""
+    """List data sets, architectures, methods, corrections, objectives, attacks and grids."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     for wanted in [axis] if axis else list(Axis):
         if wanted in REGISTRIES:
