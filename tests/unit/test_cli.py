@@ -59,9 +59,9 @@ def test_the_commands_are_those_of_the_manual() -> None:
     names = {path[0] for path in COMMANDS if path}
     assert names == {
         *("list", "plan", "train", "evaluate", "collect", "compare", "track"),
-        *("diagnose", "doctor"),
+        *("bench", "diagnose", "doctor"),
     }
-    assert {path[1] for path in COMMANDS if len(path) == 2} == {"sync", "check", "ui"}
+    assert {path[1] for path in COMMANDS if len(path) == 2} == {"attack", "sync", "check", "ui"}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -99,7 +99,8 @@ def test_lists_name_every_entry_with_its_options() -> None:
     (row,) = (line for line in corrections.splitlines() if line.split("│")[0].strip() == "agc")
     assert [cell.strip() for cell in row.split("│")][3:5] == ["10", "2"]
     everything = agc("list").out
-    for axis in ("datasets", "architectures", "methods", "corrections", "objectives", "grids"):
+    axes = ("datasets", "architectures", "methods", "corrections", "objectives", "attacks", "grids")
+    for axis in axes:
         assert re.search(rf"^ *{axis} *$", everything, re.MULTILINE), axis
     assert "resnet8" in everything
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from agc.errors import UserError
-from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
 
-AXES = (METHODS, CORRECTIONS, OBJECTIVES, DATASETS)
+AXES = (METHODS, CORRECTIONS, OBJECTIVES, DATASETS, ATTACKS)
 
 ENTRY = '''
 from __future__ import annotations

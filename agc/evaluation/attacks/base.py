@@ -88,14 +88,14 @@ def fenced(model: Module, seed: int) -> Iterator[Module]:
     """
     import numpy as np
 
-    clone = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
-    clone.requires_grad_(False)
-    clone.zero_grad(set_to_none=True)
     device = next(model.parameters()).device.type
     python, numpy = random.getstate(), np.random.get_state()
     try:
         off = torch.autocast(device, enabled=False)
         with rng.isolated(seed), torch.inference_mode(False), torch.enable_grad(), off:
+            clone = copy.deepcopy(model).to(memory_format=torch.contiguous_format).eval()
+            clone.requires_grad_(False)
+            clone.zero_grad(set_to_none=True)
             yield clone
     finally:
         random.setstate(python)
