@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from agc.architectures import own_names, timm_names
 from agc.datasets.settings import Augmentation
-from agc.errors import UserError, unknown
+from agc.errors import UserError, describe, unknown
+from agc.evaluation.settings import Evaluation
 from agc.files import read_json, write_json
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
 
@@ -87,14 +88,6 @@ class Training(_Strict):
     channels_last: bool = False
 
 
-class Evaluation(_Strict):
-    """PGD of the robust evaluation, for pixels in [0, 1]."""
-
-    epsilon: NonNegative = 8 / 255
-    step_size: NonNegative = 2 / 255
-    steps: Count = 20
-
-
 class Cell(_Strict):
     """One training run: all that can change a number of its record, and nothing else."""
 
@@ -140,6 +133,15 @@ class Cell(_Strict):
         reason = correction.refuse(self, **self.correction.options)
         if reason is not None:
             raise ValueError(reason)
+        objective = OBJECTIVES[self.objective.name].target
+        reason = objective.refuse(**self.objective.options)
+        if reason is not None:
+            raise ValueError(f"objective {self.objective.name!r}: {reason}")
+        if self.evaluation.validation_steps and not objective.adversarial:
+            # Nothing would come of it, so it must not make another cell.
+            object.__setattr__(
+                self, "evaluation", self.evaluation.model_copy(update={"validation_steps": 0})
+            )
         return self
 
     @property
@@ -190,20 +192,6 @@ def make_cell(data: dict[str, Any], source: str = "cell") -> Cell:
         raise UserError(f"{source}: {describe(error)}") from error
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-
-
-def describe(error: ValidationError) -> str:
-    """First problem of a pydantic error in one line: key, bad value, what is wrong."""
-    first = error.errors()[0]
-    message = first["msg"].removeprefix("Value error, ")
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {where!r}"
-    if not where:
-        return message
-    if first["type"] == "missing":
-        return f"{where} is missing"
-    return f"{where} = {first.get('input')!r}: {message}"
 
 
 def read_cell(path: Path) -> Cell:

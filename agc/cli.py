@@ -9,7 +9,19 @@ import typer
 from rich.console import Console
 
 import agc
-from agc.commands import axes, bench, data, diagnose, doctor, inspect, plan, results, track, train
+from agc.commands import (
+    axes,
+    bench,
+    data,
+    diagnose,
+    doctor,
+    evaluate,
+    inspect,
+    plan,
+    results,
+    track,
+    train,
+)
 from agc.errors import UserError
 
 INTERRUPTED = 130
@@ -44,7 +56,7 @@ app.command("list")(axes.list_entries)
 app.command("inspect")(inspect.inspect)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
-app.command("evaluate")(train.evaluate)
+app.command("evaluate")(evaluate.evaluate)
 app.command("collect")(results.collect)
 app.command("compare")(results.compare)
 app.add_typer(track.app, name="track")

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(Exception):
@@ -20,3 +24,17 @@ def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"
     return UserError(f"unknown {kind} {name!r}{hint} (known: {listed})")
+
+
+def describe(error: ValidationError) -> str:
+    """First problem of a pydantic error in one line: key, bad value, what is wrong."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}"
+    if not where:
+        return message
+    if first["type"] == "missing":
+        return f"{where} is missing"
+    return f"{where} = {first.get('input')!r}: {message}"

@@ -14,15 +14,23 @@ from agc.files import read_json
 from agc.grid import Grid
 from agc.registry import CORRECTIONS, OBJECTIVES
 
+PLAIN = 3
+"""Units of a batch of plain training: one forward, one backward pass."""
+
 
 def units_per_epoch(cell: Cell) -> float:
-    """Declared cost of an epoch, in forward passes over the training images."""
+    """Declared cost of an epoch, in forward passes over the training images.
+
+    A correction declares its cost for losses of one pass; where the objective's takes two (clean
+    and adversarial images), so does each gradient of the correction.
+    """
     objective = OBJECTIVES[cell.objective.name].target
     correction = CORRECTIONS[cell.correction.name].target
     prepare = objective.preparation(**cell.objective.options).units
     evaluate = objective.evaluation(**cell.objective.options).units
     extra = correction.cost(**cell.correction.options)
-    return prepare + evaluate + extra.step + extra.snapshot + extra.prepared_pass * prepare
+    passes = (extra.step + extra.snapshot) * evaluate / PLAIN
+    return prepare + evaluate + passes + extra.prepared_pass * prepare
 
 
 def units(cell: Cell) -> float:

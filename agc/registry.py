@@ -160,5 +160,6 @@ def without_later_defaults(model: type[BaseModel], values: dict[str, Any]) -> di
 
 METHODS = Registry("method", "agc.methods", ("sparsity", "total_steps", "seed"))
 CORRECTIONS = Registry("correction", "agc.corrections", ("seed", "epochs"))
-OBJECTIVES = Registry("objective", "agc.objectives")
+OBJECTIVES = Registry("objective", "agc.objectives", ("precision",))
 DATASETS = Registry("dataset", "agc.datasets")
+ATTACKS = Registry("attack", "agc.evaluation.attacks")

@@ -15,7 +15,7 @@ from rich.table import Table
 from agc.architectures import own_names, own_summaries, timm_names
 from agc.errors import UserError, unknown
 from agc.grid import find_file, load_grid
-from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
 
 
 class Axis(StrEnum):
@@ -26,6 +26,7 @@ class Axis(StrEnum):
     METHODS = "methods"
     CORRECTIONS = "corrections"
     OBJECTIVES = "objectives"
+    ATTACKS = "attacks"
     GRIDS = "grids"
 
 
@@ -34,6 +35,7 @@ REGISTRIES: dict[Axis, Registry] = {
     Axis.METHODS: METHODS,
     Axis.CORRECTIONS: CORRECTIONS,
     Axis.OBJECTIVES: OBJECTIVES,
+    Axis.ATTACKS: ATTACKS,
 }
 
 NOT_LISTED = {"source", "benchmark_only"}
@@ -54,7 +56,7 @@ def list_entries(
         ),
     ] = None,
 ) -> None:
-    """List data sets, architectures, methods, corrections, objectives and grids."""
+    """List data sets, architectures, methods, corrections, objectives, attacks and grids."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     for wanted in [axis] if axis else list(Axis):
         if wanted in REGISTRIES:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from agc.cell import Cell
+from agc.errors import UserError
 from agc.grid import load_grid
 
 Results = Annotated[
@@ -41,3 +45,32 @@ def grid_folders(grid: str, results: Path) -> tuple[str, list[Path]]:
     """Name of a grid and the folders of its cells, in the grid's order."""
     loaded = load_grid(grid)
     return loaded.name, [cell_folder(results, cell) for cell in loaded.cells]
+
+
+def each_cell(
+    work: list[tuple[Cell, Path]],
+    one: Callable[[Cell, Path], str],
+    report: Callable[[Cell, str], None],
+) -> None:
+    """Do one cell after another; what goes wrong in one does not stop the others.
+
+    Raises:
+        UserError: the problem, if there was but one cell.
+        typer.Exit: code 2 if all problems were bad input, else 1.
+    """
+    console = Console(stderr=True, soft_wrap=True)
+    codes = []
+    for cell, folder in work:
+        try:
+            report(cell, one(cell, folder))
+        except UserError as error:
+            if len(work) == 1:
+                raise
+            console.print(f"agc: error: {cell.slug}: {error}", markup=False)
+            codes.append(2)
+        except Exception:
+            console.print(f"agc: {cell.slug} failed:\n{traceback.format_exc()}", markup=False)
+            codes.append(1)
+    if codes:
+        console.print(f"agc: {len(codes)} of {len(work)} cells failed", markup=False)
+        raise typer.Exit(min(codes))

@@ -1,23 +1,19 @@
-"""``agc train`` and ``agc evaluate``: many cells in one process, one after another."""
+"""``agc train``: many cells in one process, one after another."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 
 from agc.cell import AXIS_NAMES, Cell, make_cell, read_cell
-from agc.commands.common import Device, Results, Threads, cell_folder
+from agc.commands.common import Device, Results, Threads, cell_folder, each_cell
 from agc.errors import UserError
 from agc.grid import Recipe, apply_recipe, find_file, merge, read_recipe
-from agc.results.record import write_record
-from agc.training.done import is_evaluated, is_trained
+from agc.training.done import is_trained
 from agc.training.progress import Progress
 
 if TYPE_CHECKING:
@@ -102,33 +98,7 @@ def train(
 
             return CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch).train()
 
-        _each(work, one, progress.cell)
-
-
-def evaluate(
-    cells: Annotated[list[Path], typer.Argument(metavar="CELL...", help="Folders of cells.")],
-    device: Device = "auto",
-    threads: Threads = 1,
-) -> None:
-    """Attack trained cells and write their records; what is there already is not done again."""
-    work = [(read_cell(folder / "cell.json"), folder) for folder in cells]
-
-    @cache
-    def machine() -> Machine:
-        from agc.training.device import prepare_machine
-
-        return prepare_machine(device, threads)
-
-    def one(cell: Cell, folder: Path) -> str:
-        if is_evaluated(folder, cell.slug):
-            write_record(folder)
-            return "evaluated already, skipped"
-        from agc.evaluation.run import evaluate_cell
-
-        return evaluate_cell(folder, machine())
-
-    with Progress([cell for cell, _ in work], by_epoch=False) as progress:
-        _each(work, one, progress.cell)
+        each_cell(work, one, progress.cell)
 
 
 def _located(path: Path, results: Path) -> tuple[Cell, Path]:
@@ -137,35 +107,6 @@ def _located(path: Path, results: Path) -> tuple[Cell, Path]:
         return read_cell(path / "cell.json"), path
     cell = read_cell(path)
     return cell, path.parent if path.name == "cell.json" else cell_folder(results, cell)
-
-
-def _each(
-    work: list[tuple[Cell, Path]],
-    one: Callable[[Cell, Path], str],
-    report: Callable[[Cell, str], None],
-) -> None:
-    """Do one cell after another; what goes wrong in one does not stop the others.
-
-    Raises:
-        UserError: the problem, if there was but one cell.
-        typer.Exit: code 2 if all problems were bad input, else 1.
-    """
-    console = Console(stderr=True, soft_wrap=True)
-    codes = []
-    for cell, folder in work:
-        try:
-            report(cell, one(cell, folder))
-        except UserError as error:
-            if len(work) == 1:
-                raise
-            console.print(f"agc: error: {cell.slug}: {error}", markup=False)
-            codes.append(2)
-        except Exception:
-            console.print(f"agc: {cell.slug} failed:\n{traceback.format_exc()}", markup=False)
-            codes.append(1)
-    if codes:
-        console.print(f"agc: {len(codes)} of {len(work)} cells failed", markup=False)
-        raise typer.Exit(min(codes))
 
 
 def _cell_from_fields(

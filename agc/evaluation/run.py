@@ -1,9 +1,12 @@
-"""Evaluation of a trained cell in its folder: robust accuracy, then the record."""
+"""Evaluation of a trained cell in its folder: robust accuracy, attacks on demand, the record."""
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -12,6 +15,7 @@ from torch import nn
 from agc.cell import SCHEMA, Cell, read_cell
 from agc.datasets.store import Split
 from agc.errors import UserError
+from agc.evaluation.ladder import Plan, climb, summary
 from agc.evaluation.robust import evaluate_robust
 from agc.files import read_json, write_json
 from agc.provenance import installed
@@ -20,12 +24,26 @@ from agc.training.build import build_model, load_dataset
 from agc.training.device import Machine
 from agc.training.done import is_evaluated, is_trained
 
+WEIGHTS = {"final": "model.safetensors", "best": "best.safetensors"}
 
-def evaluate_cell(folder: Path, machine: Machine) -> str:
+
+def evaluate_cell(
+    folder: Path,
+    machine: Machine,
+    plan: Plan | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> str:
     """Attack the final and the best weights of a trained cell and write its record.
 
+    Args:
+        folder: the cell's.
+        machine: from :func:`agc.training.device.prepare_machine`.
+        plan: attacks beyond the standard one; those that have been made are not made again.
+        report: called with a line of progress.
+
     Returns:
-        ``evaluated``, or ``skipped`` if the attacks were done; the record is written anyway.
+        ``evaluated``, or ``skipped`` if the standard attack was done and there was no plan; the
+        record is written anyway.
 
     Raises:
         UserError: the cell is not trained, or one of its files is not whole.
@@ -35,36 +53,98 @@ def evaluate_cell(folder: Path, machine: Machine) -> str:
         raise UserError(f"{folder}: the cell is not trained (no whole training.json)")
     done = is_evaluated(folder, cell.slug)
     if not done:
-        _attack(cell, folder, machine)
+        write_json(folder / "robustness.json", _standard(cell, folder, machine, report))
+    if plan is not None:
+        _on_demand(cell, folder, machine, plan, report)
+    _add_attacks(cell, folder)
     write_record(folder)
-    return "skipped" if done else "evaluated"
+    return "skipped" if done and plan is None else "evaluated"
 
 
-def _attack(cell: Cell, folder: Path, machine: Machine) -> None:
+def _standard(
+    cell: Cell, folder: Path, machine: Machine, report: Callable[[str], None]
+) -> dict[str, Any]:
+    """The recipe's PGD on both weights."""
     training = read_json(folder / "training.json")
     begin = time.perf_counter()
-    results = {}
+    results: dict[str, Any] = {}
     if training["status"] == "finished":
         dataset = load_dataset(cell)
         test = dataset.test.to(machine.device)
         model = build_model(cell, dataset, machine.device)
-        load_weights(model, folder / "model.safetensors")
-        results["final"] = _checked(model, test, cell, training["final"], folder)
-        best = training["best"]
-        if best is not None and best["epoch"] == training["final"]["epoch"]:
+        for name in _measured(training):
+            report(f"standard attack on the {name} weights")
+            load_weights(model, folder / WEIGHTS[name])
+            results[name] = _checked(model, test, cell, training[name], folder)
+        if _same(training):
             results["best"] = results["final"]
-        elif best is not None:
-            load_weights(model, folder / "best.safetensors")
-            results["best"] = _checked(model, test, cell, best, folder)
-    content = {
+    library = "torchattacks" if cell.evaluation.norm == "linf" else "agc-bench"
+    return {
         "schema": SCHEMA,
         "slug": cell.slug,
-        "attack": {"name": "PGD", "library": "torchattacks", "version": installed("torchattacks")},
+        "attack": {"name": "PGD", "library": library, "version": installed(library)},
         "settings": cell.evaluation.model_dump(mode="json"),
         "seconds": time.perf_counter() - begin,
         **results,
     }
-    write_json(folder / "robustness.json", content)
+
+
+def _on_demand(
+    cell: Cell, folder: Path, machine: Machine, plan: Plan, report: Callable[[str], None]
+) -> None:
+    training = read_json(folder / "training.json")
+    if training["status"] != "finished":
+        return
+    dataset = load_dataset(cell)
+    plan.made(cell, dataset.classes)  # so that a bad plan ends before anything is computed
+    test = dataset.test.to(machine.device)
+    model = build_model(cell, dataset, machine.device)
+    for name in _measured(training):
+        path = folder / WEIGHTS[name]
+        load_weights(model, path)
+        climb(
+            model,
+            test,
+            cell,
+            plan,
+            folder / "attacks",
+            name,
+            _digest(path),
+            lambda text, name=name: report(f"{name} weights, {text}"),
+        )
+
+
+def _add_attacks(cell: Cell, folder: Path) -> None:
+    """Put what the attacks on demand have found into ``robustness.json``."""
+    path = folder / "robustness.json"
+    content = read_json(path)
+    before = {name: dict(content[name]) for name in WEIGHTS if content.get(name)}
+    if not before or not (folder / "attacks").is_dir():
+        return
+    training = read_json(folder / "training.json")
+    for name, result in before.items():
+        source = "final" if _same(training) else name
+        found = summary(folder / "attacks", cell, source, _digest(folder / WEIGHTS[source]))
+        kept = {k: v for k, v in result.items() if k not in ("attacks", "worst_case")}
+        content[name] = {**kept, **found}
+    if any(content[name] != before[name] for name in before):
+        write_json(path, content)
+
+
+def _same(training: dict[str, Any]) -> bool:
+    """Whether the best epoch is the last."""
+    best = training["best"]
+    return best is not None and best["epoch"] == training["final"]["epoch"]
+
+
+def _measured(training: dict[str, Any]) -> list[str]:
+    """Which weights there are that differ."""
+    return ["final"] if training["best"] is None or _same(training) else ["final", "best"]
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _checked(

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.lazy import torch
+from agc.objectives.options import Smoothing
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Module
 
-    from agc.datasets.loader import Batch
+    from agc.datasets.loader import Batch, Loader
+    from agc.datasets.store import Split
 
 
 @dataclass(frozen=True)
 class Passes:
-    """Passes over one batch: forward, backward to the input alone, backward to the weights."""
+    """Passes over one batch: forward, backward to the input alone, backward to the weights.
 
-    forward: int = 0
-    input_backward: int = 0
-    backward: int = 0
+    Half a pass is one over half of the batch.
+    """
+
+    forward: float = 0
+    input_backward: float = 0
+    backward: float = 0
 
     @property
-    def units(self) -> int:
+    def units(self) -> float:
         """Cost in forward passes; by convention any backward pass counts 2."""
         return self.forward + 2 * (self.input_backward + self.backward)
 
@@ -33,7 +39,19 @@ class Objective:
 
     ``prepare`` crafts what must be crafted, once; ``loss`` is the differentiable part. A gradient
     correction replays ``loss`` at its snapshot with the very batch that was prepared.
+
+    Args:
+        precision: of the cell's training; the suite gives it.
+        label_smoothing: share of each label that is spread evenly over all classes, in the
+            cross-entropy that is minimised; attacks are made against the labels themselves.
     """
+
+    adversarial: ClassVar[bool] = False
+    """Whether it trains for robustness."""
+
+    def __init__(self, *, precision: str = "float32", label_smoothing: Smoothing = 0.0) -> None:
+        self.precision = precision
+        self.label_smoothing = label_smoothing
 
     def prepare(self, model: Module, batch: Batch, generator: Generator) -> Batch:
         """The batch that the loss sees; draws from ``generator`` alone."""
@@ -41,7 +59,31 @@ class Objective:
 
     def loss(self, model: Module, batch: Batch) -> Tensor:
         """Mean loss of a prepared batch, a scalar with a graph."""
-        return torch.nn.functional.cross_entropy(model(batch.images), batch.labels)
+        return self.cross_entropy(model(batch.images), batch.labels)
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy with the smoothed labels."""
+        return torch.nn.functional.cross_entropy(
+            logits, labels, label_smoothing=self.label_smoothing
+        )
+
+    def training_split(self, train: Split, teach: Callable[[Split], Module]) -> Split:
+        """The training images and labels as this objective takes them.
+
+        Args:
+            train: the training split, without the validation images, on the CPU.
+            teach: trains the cell's network, dense and plainly, on the images that it is given.
+        """
+        return train
+
+    def loader(self, loader: Loader) -> Loader:
+        """The batches as this objective takes them."""
+        return loader
+
+    @classmethod
+    def refuse(cls, **options: Any) -> str | None:
+        """Why these options make no sense together, or None."""
+        return None
 
     @classmethod
     def preparation(cls, **options: Any) -> Passes:
@@ -52,3 +94,10 @@ class Objective:
     def evaluation(cls, **options: Any) -> Passes:
         """Declared cost of ``loss`` and its backward pass per batch."""
         return Passes(forward=1, backward=1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""

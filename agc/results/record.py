@@ -18,6 +18,16 @@ TRAINED_KEYS = (
 )
 RESULT_KEYS = (*TRAINED_KEYS, "robust_accuracy")
 
+# In the results of some cells: a robust selection, calibration, attacks on demand.
+SELECTION_KEY = "validation_robust_accuracy"
+OPTIONAL_KEYS = (
+    "calibration_error",
+    "negative_log_likelihood",
+    "brier_score",
+    "attacks",
+    "worst_case",
+)
+
 
 def write_record(folder: Path) -> None:
     """Write ``record.json`` from the other files of the cell's folder; it can always be rebuilt."""
@@ -48,4 +58,8 @@ def _result(
     if row is None:
         return None
     result = {key: row[key] for key in TRAINED_KEYS}
-    return {**result, "robust_accuracy": robustness[name]["robust_accuracy"]}
+    if SELECTION_KEY in row:
+        result[SELECTION_KEY] = row[SELECTION_KEY]
+    attacked = robustness[name]
+    optional = {key: attacked[key] for key in OPTIONAL_KEYS if key in attacked}
+    return {**result, "robust_accuracy": attacked["robust_accuracy"], **optional}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from agc.architectures.build import build_classifier
-from agc.cell import Cell, LearningRate
+from agc.cell import Cell, LearningRate, make_cell
 from agc.corrections.base import Correction
 from agc.datasets.loader import Loader
 from agc.datasets.store import Dataset, Split, hold_out
@@ -50,8 +51,13 @@ class Run:
     flops: LayerFlops
 
 
-def build(cell: Cell, device: str = "cpu") -> Run:
+def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     """Make data, model, optimizer, method, objective and correction of a cell.
+
+    Args:
+        cell: what will be trained.
+        device: where.
+        images: training images instead of the cell's own.
 
     Raises:
         UserError: something of the cell cannot be built; nothing has been computed then.
@@ -59,6 +65,13 @@ def build(cell: Cell, device: str = "cpu") -> Run:
     training = cell.training
     dataset = load_dataset(cell)
     train, validation = hold_out(dataset.train, training.validation)
+    objective = OBJECTIVES.create(
+        cell.objective.name, options=cell.objective.options, precision=training.precision
+    )
+    if images is None:
+        train = objective.training_split(train, partial(teach, cell, device))
+    else:
+        train = images
     loader = make_loader(
         train.to(device),
         training.batch_size,
@@ -66,6 +79,7 @@ def build(cell: Cell, device: str = "cpu") -> Run:
         cell.seed,
         training.fixed_batches,
     )
+    loader = objective.loader(loader)
     model = build_model(cell, dataset, device)
     optimizer = make_optimizer(cell, model)
     schedule = make_schedule(training.schedule, optimizer, training.epochs)
@@ -93,11 +107,10 @@ def build(cell: Cell, device: str = "cpu") -> Run:
     except ValueError as error:
         raise UserError(f"{cell.slug}: {error}") from error
     correction.attach(method)
-    objective = OBJECTIVES.create(cell.objective.name, options=cell.objective.options)
-    images = next(iter(loader.epoch(0))).images[:2]
+    sample = next(iter(loader.epoch(0))).images[:2]
     with meter.pause():
-        flops = layer_flops(model, images[:1], method.parameters)
-        noisy = draws_noise(model, images)
+        flops = layer_flops(model, sample[:1], method.parameters)
+        noisy = draws_noise(model, sample)
     return Run(
         cell=cell,
         model=model,
@@ -113,6 +126,17 @@ def build(cell: Cell, device: str = "cpu") -> Run:
         meter=meter,
         flops=flops,
     )
+
+
+def teach(cell: Cell, device: str, images: Split) -> nn.Module:
+    """The cell's network, dense, trained in the standard way on ``images`` with its recipe."""
+    from agc.training.loop import train
+
+    plain = {"objective": "standard", "method": "dense", "sparsity": 0.0, "correction": "none"}
+    run = build(make_cell({**cell.model_dump(), **plain}), device, images)
+    for _ in train(run):
+        pass
+    return run.model
 
 
 def load_dataset(cell: Cell) -> Dataset:

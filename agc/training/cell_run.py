@@ -11,11 +11,14 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
+from agc import rng
 from agc.cell import Cell, read_cell
 from agc.errors import UserError
 from agc.evaluation.clean import evaluate_clean
 from agc.evaluation.cost import training_flops
+from agc.evaluation.robust import validate_robust
 from agc.provenance import now
+from agc.results.record import SELECTION_KEY
 from agc.training import checkpoint
 from agc.training.build import Run, build
 from agc.training.device import Machine
@@ -170,11 +173,19 @@ class CellRun:
         test = evaluate_clean(run.model, run.test)
         diagnostics = run.correction.diagnostics()
         images = run.method.dense_gradients * run.loader.batch_size
+        settings, robust = self.cell.evaluation, {}
+        if settings.validation_steps:
+            draw = rng.generator(
+                self.cell.seed, "validation/attack", epoch, device=run.loader.device
+            )
+            accuracy = validate_robust(run.model, run.validation, settings, draw)
+            robust = {SELECTION_KEY: accuracy}
         return {
             "epoch": epoch,
             "train_loss": loss,
             "validation_loss": validation[0],
             "validation_accuracy": validation[1],
+            **robust,
             "test_loss": test[0],
             "test_accuracy": test[1],
             "learning_rate": run.optimizer.param_groups[0]["lr"],
@@ -190,8 +201,9 @@ class CellRun:
 
     def _keep_best(self, run: Run, row: dict[str, Any]) -> None:
         reached = row["sparsity"] >= self.cell.sparsity - REACHED
-        best = self.best
-        if reached and (best is None or row["validation_accuracy"] > best["validation_accuracy"]):
+        # Robust overfitting: clean accuracy may still rise where robust accuracy falls.
+        key = SELECTION_KEY if SELECTION_KEY in row else "validation_accuracy"
+        if reached and (self.best is None or row[key] > self.best[key]):
             self.best = row
             self.best_state = {k: v.detach().clone() for k, v in weights(run).items()}
 

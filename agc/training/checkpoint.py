@@ -29,6 +29,7 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any]) -> None:
         "optimizer": run.optimizer.state_dict(),
         "method": run.method.state_dict(),
         "correction": run.correction.state_dict(),
+        "objective": run.objective.state_dict(),
         "meter": run.meter.state_dict(),
         "progress": progress,
     }
@@ -66,6 +67,8 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
     run.model.load_state_dict(tree["model"])
     run.method.load_state_dict(tree["method"])
     run.correction.load_state_dict(tree["correction"])
+    # Checkpoints of before objectives had a state lack it.
+    run.objective.load_state_dict(tree.get("objective", {}))
     run.meter.load_state_dict(tree["meter"])
     return tree["epoch"], tree["progress"]
 

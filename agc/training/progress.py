@@ -63,6 +63,10 @@ class Progress:
         self.bar.update(self.task, advance=1, description=text)
         self.epochs += 1
 
+    def text(self, line: str) -> None:
+        """Say what is being done; nothing of it is left on the screen."""
+        self.bar.update(self.task, description=line)
+
     def cell(self, cell: Cell, outcome: str) -> None:
         """A cell has come to its end."""
         self.done += 1

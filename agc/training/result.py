@@ -16,6 +16,7 @@ from agc.cell import SCHEMA
 from agc.files import atomic_path, atomic_write_text, write_json
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.results.read import EPOCH_COLUMNS, TIMING_COLUMNS
+from agc.results.record import SELECTION_KEY
 from agc.training.build import Run
 
 Row = dict[str, Any]
@@ -45,7 +46,8 @@ def write_result(
         save_weights(folder / "model.safetensors", weights(run), slug)
         if best is not None:
             save_weights(folder / "best.safetensors", best_state, slug)
-    write_csv(folder / "epochs.csv", EPOCH_COLUMNS, rows)
+    selected = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
+    write_csv(folder / "epochs.csv", [*EPOCH_COLUMNS, *selected], rows)
     write_csv(folder / "timings.csv", TIMING_COLUMNS, timings)
     content = {
         "schema": SCHEMA,

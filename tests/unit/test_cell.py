@@ -168,7 +168,7 @@ def test_no_name_leads_a_slug_out_of_its_folder(name: str) -> None:
         ),
         (
             {"objective": {"name": "pgd-at", "options": {"epsilon": 8}}},
-            "objective 'pgd-at': option epsilon = 8: Input should be less than or equal to 1",
+            "objective 'pgd-at': option epsilon = 8: pixels are in [0, 1], so it is at most 1",
         ),
         ({"training": {"epochs": 0}}, "training.epochs = 0"),
         ({"training": {"epochs": 2.5}}, "training.epochs = 2.5"),

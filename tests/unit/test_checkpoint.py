@@ -19,7 +19,11 @@ from agc.training.cell_run import CellRun
 from agc.training.device import Machine
 
 EPOCHS = 3
-FEW_STEPS = {"pgd-at": {"steps": 2, "epsilon": 0.1, "step_size": 0.05}}
+FEW_STEPS = {
+    "pgd-at": {"steps": 2, "epsilon": 0.1, "step_size": 0.05},
+    "free-at": {"epsilon": 0.1, "replays": 3},
+    **{name: {"steps": 1} for name in ("mixed-at", "trades", "mart", "rst")},
+}
 TRAININGS: dict[str, dict[str, Any]] = {
     "cosine": {"schedule": {"name": "cosine"}},
     "cosine after warm-up": {"schedule": {"name": "cosine", "warmup": 1}},
@@ -81,13 +85,21 @@ def assert_resumes(cell: Cell, folder: Path, machine: Machine) -> None:
         assert not (killed / "checkpoint.pt").exists()
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES.names())
+@pytest.mark.parametrize("objective", ["standard", "pgd-at"])
 @pytest.mark.parametrize("correction", CORRECTIONS.names())
 @pytest.mark.parametrize("method", METHODS.names())
 def test_a_resumed_run_has_the_bits_of_an_unbroken_one(
     cell: Callable, tmp_path: Path, machine: Machine, method: str, correction: str, objective: str
 ) -> None:
     assert_resumes(cell(method, correction, objective), tmp_path / "cell", machine)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES.names())
+@pytest.mark.parametrize("correction", ["none", "agc"])
+def test_a_resumed_run_goes_on_with_the_state_of_its_objective(
+    cell: Callable, tmp_path: Path, machine: Machine, correction: str, objective: str
+) -> None:
+    assert_resumes(cell("rigl", correction, objective), tmp_path / "cell", machine)
 
 
 @pytest.mark.filterwarnings("error")

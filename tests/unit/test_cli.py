@@ -61,7 +61,11 @@ def test_the_commands_are_those_of_the_manual() -> None:
         *("list", "plan", "train", "evaluate", "collect", "compare", "track"),
         *("inspect", "diagnose", "doctor", "data", "bench"),
     }
-    groups = {"track": {"sync", "check", "ui"}, "data": {"prepare", "list"}, "bench": {"data"}}
+    groups = {
+        "track": {"sync", "check", "ui"},
+        "data": {"prepare", "list"},
+        "bench": {"attack", "data"},
+    }
     for group, below in groups.items():
         assert {path[1] for path in COMMANDS if len(path) == 2 and path[0] == group} == below
 
@@ -105,7 +109,8 @@ def test_lists_name_every_entry_with_its_options() -> None:
     (row,) = (line for line in corrections.splitlines() if line.split("│")[0].strip() == "agc")
     assert [cell.strip() for cell in row.split("│")][3:5] == ["10", "2"]
     everything = agc("list").out
-    for axis in ("datasets", "architectures", "methods", "corrections", "objectives", "grids"):
+    axes = ("datasets", "architectures", "methods", "corrections", "objectives", "attacks", "grids")
+    for axis in axes:
         assert re.search(rf"^ *{axis} *$", everything, re.MULTILINE), axis
     assert "resnet8" in everything
 

@@ -15,15 +15,23 @@ from agc.training.build import build
 from agc.training.loop import train
 
 STEPS = 2
-FEW_STEPS = {"pgd-at": {"steps": STEPS}}
+FEW_STEPS = {name: {"steps": STEPS} for name in ("pgd-at", "mixed-at", "trades", "mart", "rst")}
 BY_HAND = {
     ("standard", "none"): 3,
     ("standard", "agc"): 10,
     ("pgd-at", "none"): 3 * STEPS + 3,
     ("pgd-at", "agc"): 6 * STEPS + 10,
+    ("mixed-at", "none"): 3 * STEPS / 2 + 3,
+    ("trades", "none"): 3 * STEPS + 1 + 6,
+    ("trades", "agc"): 6 * STEPS + 2 + 20,
+    ("mart", "none"): 3 * STEPS + 6,
+    ("fast-at", "none"): 6,
+    ("free-at", "none"): 3,
+    ("free-at", "agc"): 10,
 }
 """Units per epoch. AGC's pass takes a gradient (3) and a loss (1), its step one more gradient (3);
-with an attack of k steps the pass crafts images of its own: 2 · 3k."""
+with an attack of k steps the pass crafts images of its own: 2 · 3k. TRADES' loss takes two passes,
+so everything that is not the attack costs twice as much, and its attack begins with one more."""
 
 
 def declared_units(objective: str, correction: str) -> float:
@@ -32,7 +40,8 @@ def declared_units(objective: str, correction: str) -> float:
     prepare, evaluate = target.preparation(**options), target.evaluation(**options)
     cost = CORRECTIONS[correction].target.cost(**CORRECTIONS.resolve(correction, {}))
     passes = 2 if cost.prepared_pass else 1
-    return passes * prepare.units + evaluate.units + cost.step + cost.snapshot
+    extra = (cost.step + cost.snapshot) * evaluate.units / 3
+    return passes * prepare.units + evaluate.units + extra
 
 
 @pytest.mark.parametrize("correction", ["none", "agc"])

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from agc.errors import UserError
-from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
 
-AXES = (METHODS, CORRECTIONS, OBJECTIVES, DATASETS)
+AXES = (METHODS, CORRECTIONS, OBJECTIVES, DATASETS, ATTACKS)
 
 ENTRY = '''
 from __future__ import annotations
@@ -117,7 +117,7 @@ def test_a_bad_option_is_one_clear_line(folder: Path, options: dict, message: st
 @pytest.mark.parametrize("registry", AXES, ids=lambda registry: registry.kind)
 def test_each_file_of_an_axis_gives_an_entry_that_says_what_it_is(registry: Registry) -> None:
     homes = {registry[name].target.__module__ for name in registry.names()}
-    shared = {"base", "attack", "store", "loader", "augment"}
+    shared = {"base", "attack", "adversarial", "options", "threat", "store", "loader", "augment"}
     shared |= {"control_variate", "correlation", "official", "recursive", "evaluation_point"}
     shared |= {"cifar", "encoded", "idx", "originals", "place", "prepare", "settings", "stream"}
     package = Path(sys.modules[registry.package].__path__[0])

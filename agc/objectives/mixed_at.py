@@ -1,0 +1,37 @@
+"""Adversarial training on batches that are half clean."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agc.lazy import torch
+from agc.objectives.adversarial import AdversarialObjective, against
+from agc.objectives.base import Passes
+from agc.registry import OBJECTIVES
+
+if TYPE_CHECKING:
+    from torch import Generator
+    from torch.nn import Module
+
+    from agc.datasets.loader import Batch
+
+
+@OBJECTIVES.register("mixed-at", source="arXiv 1611.01236")
+class MixedAdversarialTraining(AdversarialObjective):
+    """Cross-entropy on batches whose first half is adversarial and whose second half is clean.
+
+    One pass sees both halves, so batch norm sees them together, as in Kurakin et al. and in
+    BSR-Net's code ("mat").
+    """
+
+    def prepare(self, model: Module, batch: Batch, generator: Generator) -> Batch:
+        """Attack the first half; the clean images stay in ``batch.clean``."""
+        half = len(batch.images) // 2
+        crafted = self.attack(model, batch.images[:half], against(batch.labels[:half]), generator)
+        images = torch.cat([crafted, batch.images[half:]])
+        return batch._replace(images=images, clean=batch.images)
+
+    @classmethod
+    def preparation(cls, **options: Any) -> Passes:
+        """Half of what an attack on the whole batch costs."""
+        return Passes(forward=options["steps"] / 2, input_backward=options["steps"] / 2)

@@ -1,0 +1,85 @@
+"""Robust self-training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from agc import rng
+from agc.datasets.store import SPLIT_SEED, Split
+from agc.lazy import torch
+from agc.objectives.options import BatchNorms, Beta, Epsilon, Near, Norms, Smoothing, Steps
+from agc.objectives.trades import Trades
+from agc.registry import OBJECTIVES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+BATCH = 1024
+"""Images per forward pass of the labelling."""
+
+
+@OBJECTIVES.register("rst", source="arXiv 1905.13736")
+class RobustSelfTraining(Trades):
+    """TRADES on images of which a part has pseudo-labels of a plainly trained network.
+
+    Robust self-training (Carmon et al.) takes extra images that nobody has labelled. Where there
+    are none, a part of the training images is treated as such: their labels are never looked at.
+    The cell's network, dense and without correction, is trained in the standard way on the rest,
+    with the cell's own recipe, and labels them. Batches mix both parts at random.
+
+    Labels depend on data set, architecture, recipe and seed, not on method or correction. What
+    the labelling costs comes once before the training, and is not part of its units.
+
+    Args:
+        unlabelled: fraction of the training images with pseudo-labels.
+    """
+
+    def __init__(
+        self,
+        *,
+        unlabelled: Annotated[float, Field(gt=0, lt=1)] = 0.5,
+        beta: Beta = 6.0,
+        epsilon: Epsilon = 8 / 255,
+        step_size: Epsilon = 2 / 255,
+        steps: Steps = 10,
+        norm: Norms = "linf",
+        start: Near = "normal",
+        batch_norm: BatchNorms = "eval",
+        label_smoothing: Smoothing = 0.0,
+        precision: str = "float32",
+    ) -> None:
+        super().__init__(
+            beta=beta,
+            epsilon=epsilon,
+            step_size=step_size,
+            steps=steps,
+            norm=norm,
+            start=start,
+            batch_norm=batch_norm,
+            label_smoothing=label_smoothing,
+            precision=precision,
+        )
+        self.unlabelled = unlabelled
+
+    def training_split(self, train: Split, teach: Callable[[Split], Module]) -> Split:
+        """Replace the labels of a part of ``train``, the same images for every cell."""
+        generator = rng.generator(SPLIT_SEED, "unlabelled split")
+        order = torch.randperm(len(train), generator=generator)
+        count = round(self.unlabelled * len(train))
+        hidden, shown = order[:count].sort().values, order[count:].sort().values
+        labels = train.labels.clone()
+        labels[hidden] = predictions(teach(train[shown]), train.images[hidden])
+        return Split(train.images, labels)
+
+
+def predictions(model: Module, images: Tensor) -> Tensor:
+    """Classes that ``model`` sees in uint8 ``images`` in evaluation mode, int64 [N], on the CPU."""
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        parts = (part.to(device).float().div_(255) for part in images.split(BATCH))
+        return torch.cat([model(part).argmax(dim=1) for part in parts]).cpu()
