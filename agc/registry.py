@@ -23,6 +23,13 @@ from agc.errors import UserError, unknown
 Target = TypeVar("Target", bound=Callable[..., Any])
 
 
+class AddedLater:
+    """Marks an option that came after results were published: ``Annotated[int, AddedLater()]``.
+
+    At its default it is left out of a cell's description, so that the cell keeps its hash.
+    """
+
+
 @dataclass(frozen=True)
 class Entry:
     """One name on an axis: the class or function behind it, and facts known without calling it."""
@@ -80,12 +87,9 @@ class Registry:
 
     def options(self, name: str) -> type[BaseModel]:
         """The entry's options as a pydantic model, read from its keyword-only arguments."""
-        target = self[name].target
-        function = target.__init__ if inspect.isclass(target) else target
-        scope = getattr(function, "__globals__", {})
         fields: dict[str, Any] = {}
-        for parameter in inspect.signature(target).parameters.values():
-            if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name in self.context:
+        for parameter, scope in _keywords(self[name].target):
+            if parameter.name in self.context or parameter.name in fields:
                 continue
             hint = parameter.annotation
             hint = eval(hint, dict(scope)) if isinstance(hint, str) else hint
@@ -105,18 +109,23 @@ class Registry:
             if key not in model.model_fields:
                 raise unknown(f"option of {self.kind} {name!r}", key, model.model_fields)
         try:
-            return model(**options).model_dump(mode="json")
+            resolved = model(**options).model_dump(mode="json")
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise UserError(
                 f"{self.kind} {name!r}: option {where} = {first.get('input')!r}: {first['msg']}"
             ) from error
+        for key, info in model.model_fields.items():
+            later = any(isinstance(mark, AddedLater) for mark in info.metadata)
+            if later and resolved[key] == model.model_construct().model_dump(mode="json")[key]:
+                del resolved[key]
+        return resolved
 
     def create(self, name: str, *args: Any, options: dict[str, Any], **context: Any) -> Any:
         """Call the entry with its options and those of ``context`` that it takes."""
         target = self[name].target
-        wanted = inspect.signature(target).parameters
+        wanted = {parameter.name for parameter, _ in _keywords(target)}
         given = {key: value for key, value in context.items() if key in wanted}
         return target(*args, **given, **self.resolve(name, options))
 
@@ -132,6 +141,26 @@ class Registry:
                 point.load()
             except Exception as error:  # a broken plug-in must not take the suite with it
                 warnings.warn(f"{self.kind} {point.name!r} was not loaded: {error}", stacklevel=2)
+
+
+def _keywords(target: Callable[..., Any]) -> list[tuple[inspect.Parameter, dict[str, Any]]]:
+    """Keyword-only arguments with the scope of their annotations, the class's own first.
+
+    A class whose ``__init__`` ends with ``**options`` takes those of its base too.
+    """
+    functions = [target]
+    if inspect.isclass(target):
+        functions = [vars(kind)["__init__"] for kind in target.__mro__ if "__init__" in vars(kind)]
+    found: list[tuple[inspect.Parameter, dict[str, Any]]] = []
+    for function in functions:
+        if function is object.__init__:
+            break
+        parameters = inspect.signature(function).parameters.values()
+        scope = getattr(function, "__globals__", {})
+        found += [(p, scope) for p in parameters if p.kind is p.KEYWORD_ONLY]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return found
 
 
 METHODS = Registry("method", "agc.methods", ("sparsity", "total_steps", "seed"))

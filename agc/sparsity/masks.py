@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
@@ -13,11 +14,19 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-def prunable_parameters(model: Module) -> dict[str, Parameter]:
+def prunable_parameters(model: Module, keep_dense: Sequence[str] = ()) -> dict[str, Parameter]:
     """Weights of convolutions and linear layers, by name.
 
     Biases, normalisation and embeddings stay dense, as in SET, RigL and ITOP. A weight that two
     layers share appears once, under the name that ``named_parameters`` gives it.
+
+    Args:
+        model: any module.
+        keep_dense: layers to leave out: names of modules with wildcards, ``first`` for the first
+            one found and ``classifier`` for the last.
+
+    Raises:
+        ValueError: a name fits no layer, or none is left.
     """
     kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -26,7 +35,26 @@ def prunable_parameters(model: Module) -> dict[str, Parameter]:
         if isinstance(module, kinds):
             name = names.get(id(module.weight), f"{prefix}.weight" if prefix else "weight")
             found.setdefault(name, module.weight)
-    return found
+    return _without(found, keep_dense) if keep_dense else found
+
+
+def _without(found: dict[str, Parameter], patterns: Sequence[str]) -> dict[str, Parameter]:
+    names = list(found)
+    ends = {"first": names[:1], "classifier": names[-1:]}
+    left_out: set[str] = set()
+    for pattern in patterns:
+        fits = ends.get(pattern) or [n for n in names if layer_fits(n, pattern)]
+        if not fits:
+            raise ValueError(f"keep_dense: no layer is called {pattern!r} (there are {names})")
+        left_out.update(fits)
+    if len(left_out) == len(names):
+        raise ValueError("keep_dense leaves no layer to prune")
+    return {name: p for name, p in found.items() if name not in left_out}
+
+
+def layer_fits(name: str, pattern: str) -> bool:
+    """Whether a weight belongs to the layers that ``pattern`` names, with wildcards."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name.removesuffix(".weight"), pattern)
 
 
 def random_mask(shape: Iterable[int], active: int, generator: Generator) -> Tensor:

@@ -14,7 +14,6 @@ from torch import Tensor
 from agc.cell import Cell, read_cell
 from agc.errors import UserError
 from agc.evaluation.clean import evaluate_clean
-from agc.evaluation.cost import training_flops
 from agc.provenance import now
 from agc.training import checkpoint
 from agc.training.build import Run, build
@@ -169,7 +168,6 @@ class CellRun:
         validation = evaluate_clean(run.model, run.validation)
         test = evaluate_clean(run.model, run.test)
         diagnostics = run.correction.diagnostics()
-        images = run.method.dense_gradients * run.loader.batch_size
         return {
             "epoch": epoch,
             "train_loss": loss,
@@ -182,14 +180,14 @@ class CellRun:
             "exploration_rate": run.method.exploration_rate(),
             "tau": diagnostics.get("tau"),
             "coefficient": diagnostics.get("coefficient"),
-            "updates": run.meter.updates,
+            "updates": run.ledger.updates,
             "units": run.meter.units(run.loader.images_per_epoch),
-            "flops": training_flops(run.meter, run.flops, run.method.active(), images),
+            "flops": run.ledger.so_far(run.method),
             "steps": run.method.steps,
         }
 
     def _keep_best(self, run: Run, row: dict[str, Any]) -> None:
-        reached = row["sparsity"] >= self.cell.sparsity - REACHED
+        reached = row["sparsity"] >= run.method.target - REACHED
         best = self.best
         if reached and (best is None or row["validation_accuracy"] > best["validation_accuracy"]):
             self.best = row

@@ -12,7 +12,7 @@ from agc.errors import UserError
 from agc.files import atomic_path
 from agc.training.build import Run
 
-FORMAT = 1
+FORMAT = 2
 """Version of the tree."""
 
 
@@ -30,6 +30,7 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any]) -> None:
         "method": run.method.state_dict(),
         "correction": run.correction.state_dict(),
         "meter": run.meter.state_dict(),
+        "ledger": run.ledger.state_dict(),
         "progress": progress,
     }
     with atomic_path(path) as temporary:
@@ -67,6 +68,7 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
     run.method.load_state_dict(tree["method"])
     run.correction.load_state_dict(tree["correction"])
     run.meter.load_state_dict(tree["meter"])
+    run.ledger.load_state_dict(tree["ledger"])
     return tree["epoch"], tree["progress"]
 
 

@@ -172,7 +172,7 @@ def test_a_missing_checkpoint_is_refused(saved: tuple[Cell, Path]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has format 2, this version reads 1"),
+        ({"format": 1}, "has format 1, this version reads 2"),
         ({"format": None}, "has format None"),
         ({"slug": "digits.other"}, "is of cell 'digits.other', not 'digits.resnet8"),
     ],
