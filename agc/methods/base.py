@@ -5,11 +5,11 @@ A loop calls, in this order: ``prepare`` once before the first epoch; in each st
 ``finish`` once after the last epoch. All of them do nothing in the simplest method, and most
 entries override one or two.
 
-- A method that ranks the weights once, before training: :class:`agc.methods.ranked.RankedMethod`.
-- One that replaces weights while it trains: :class:`agc.methods.drop_and_grow.DropAndGrow`.
-- One that trains weights which the forward pass does not see: :class:`agc.methods.hidden.HiddenWeights`.
+- A method that ranks the weights once, before training: :mod:`agc.methods.ranked`.
+- One that replaces weights while it trains: :mod:`agc.methods.drop_and_grow`.
+- One that trains weights which the forward pass does not see: :mod:`agc.methods.hidden`.
 
-An option of one's own is a keyword-only argument of ``__init__``; ``**options`` passes the others on.
+An option is a keyword-only argument of ``__init__``; ``**options`` passes those of the base on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from agc import rng
-from agc.lazy import torch
 from agc.passes.replicas import Replicas
 from agc.registry import AddedLater
 from agc.sparsity.distributions import active_counts

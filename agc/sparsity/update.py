@@ -1,7 +1,7 @@
 """The drop-and-grow update that every sparse-to-sparse method shares.
 
-It replaces weights of one layer and, as a rule, keeps their number: ``count`` active weights with the lowest
-drop scores go, the ``count`` best candidates by grow score come.
+It replaces weights of one layer and, as a rule, keeps their number: ``count`` active weights with
+the lowest drop scores go, the ``count`` best candidates by grow score come.
 """
 
 from __future__ import annotations
