@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 import agc
-from agc.commands import axes, check, diagnose, doctor, plan, results, track, train
+from agc.commands import axes, check, diagnose, doctor, export, plan, results, track, train
 from agc.errors import UserError
 
 INTERRUPTED = 130
@@ -48,6 +48,7 @@ app.command("collect")(results.collect)
 app.command("compare")(results.compare)
 app.add_typer(track.app, name="track")
 app.command("diagnose")(diagnose.diagnose)
+app.command("export")(export.export)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 

@@ -24,7 +24,7 @@ def small_cell(
     """A cell of a tiny network on digits: 2 epochs of 2 batches."""
     method = METHODS[name].target
     known = METHODS.options(name).model_fields
-    often = {key: value for key, value in {"update_interval": 1, "iterations": 2}.items()}
+    often = {"update_interval": 1, "iterations": 2}
     return make_cell(
         {
             "dataset": "digits",

@@ -1,4 +1,4 @@
-"""A small training run for the checks of sparse-training methods: everything but the data is real."""
+"""A small training run for the checks of sparse-training methods."""
 
 from __future__ import annotations
 

@@ -14,13 +14,14 @@ from torch import Tensor
 from agc.cell import Cell, read_cell
 from agc.errors import UserError
 from agc.evaluation.clean import evaluate_clean
+from agc.evaluation.topology import TopologyWatch
 from agc.provenance import now
 from agc.training import checkpoint
 from agc.training.build import Run, build
 from agc.training.device import Machine
 from agc.training.done import is_trained
 from agc.training.loop import train
-from agc.training.result import weights, write_result
+from agc.training.result import write_result
 
 REACHED = 1e-3
 """A "best" epoch counts only once the sparsity is within this of its target."""
@@ -57,8 +58,9 @@ class CellRun:
         self.path = folder / "checkpoint.pt"
         self.rows: list[dict[str, Any]] = []
         self.timings: list[dict[str, Any]] = []
+        self.layers: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
-        self.best_state: dict[str, Tensor] = {}
+        self.best_state: dict[str, dict[str, Tensor]] = {}
         self.seconds = {"setup": 0.0, "checkpoint": 0.0}
         self.started = now()
 
@@ -92,6 +94,7 @@ class CellRun:
         self._sweep()
         started, begin = now(), time.perf_counter()
         run = build(self.cell, self.machine.device)
+        self.topology = TopologyWatch(run.method)
         first = self._resume(run, started)
         self.seconds["setup"] += time.perf_counter() - begin
         try:
@@ -118,6 +121,8 @@ class CellRun:
             return 1
         epoch, progress = checkpoint.load(self.path, run)
         self.rows, self.timings = progress["rows"], progress["timings"]
+        self.layers = progress["layers"]
+        self.topology.load_state_dict(progress["topology"])
         self.best, self.best_state = progress["best"], progress["best_state"]
         self.seconds, self.started = progress["seconds"], progress["started"]
         self._log(f"resumed after epoch {epoch}")
@@ -157,6 +162,8 @@ class CellRun:
         return {
             "rows": self.rows,
             "timings": self.timings,
+            "layers": self.layers,
+            "topology": self.topology.state_dict(),
             "best": self.best,
             "best_state": self.best_state,
             "seconds": self.seconds,
@@ -168,6 +175,8 @@ class CellRun:
         validation = evaluate_clean(run.model, run.validation)
         test = evaluate_clean(run.model, run.test)
         diagnostics = run.correction.diagnostics()
+        topology, layers = self.topology.measure(run.method, epoch)
+        self.layers += layers
         return {
             "epoch": epoch,
             "train_loss": loss,
@@ -178,6 +187,7 @@ class CellRun:
             "learning_rate": run.optimizer.param_groups[0]["lr"],
             "sparsity": run.method.sparsity(),
             "exploration_rate": run.method.exploration_rate(),
+            **topology,
             "tau": diagnostics.get("tau"),
             "coefficient": diagnostics.get("coefficient"),
             "updates": run.ledger.updates,
@@ -191,7 +201,11 @@ class CellRun:
         best = self.best
         if reached and (best is None or row["validation_accuracy"] > best["validation_accuracy"]):
             self.best = row
-            self.best_state = {k: v.detach().clone() for k, v in weights(run).items()}
+            now = {"state": run.model.state_dict(), "masks": run.method.masks}
+            self.best_state = {
+                kind: {name: tensor.detach().clone() for name, tensor in tensors.items()}
+                for kind, tensors in now.items()
+            }
 
     def _finish(self, run: Run, status: str) -> None:
         write_result(
@@ -200,6 +214,7 @@ class CellRun:
             status,
             rows=self.rows,
             timings=self.timings,
+            layers=self.layers,
             best=self.best,
             best_state=self.best_state,
             provenance={**self.machine.provenance(), "started": self.started, "finished": now()},

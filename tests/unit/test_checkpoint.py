@@ -28,7 +28,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "adamw": {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "cosine"}},
     "no momentum": {"optimizer": {"momentum": 0.0}, "clip_norm": 0.5},
 }
-WHOLE = ("epochs.csv", "model.safetensors", "best.safetensors")
+WHOLE = ("epochs.csv", "layers.csv", "model.safetensors", "best.safetensors")
 
 
 @pytest.fixture
