@@ -26,7 +26,7 @@ def trained(
     tiny_cell: Callable, machine: Machine, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("export") / "cell"
-    cell = tiny_cell(method="rigl", sparsity=0.9)
+    cell = tiny_cell(architecture="resnet8", method="rigl", sparsity=0.9)
     assert CellRun(cell, folder, machine).train() == "finished"
     return folder
 
@@ -48,6 +48,7 @@ def test_dense_weights_are_a_plain_state_dict(trained: Path, tmp_path: Path) -> 
     assert found["sparsity"] == pytest.approx(0.9, abs=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
 def test_sparse_matrices_are_the_weights(trained: Path, tmp_path: Path) -> None:
     found = export(trained, "csr", out=tmp_path / "csr.safetensors")
     expected, masks = read_weights(trained / "model.safetensors")
@@ -62,7 +63,7 @@ def test_sparse_matrices_are_the_weights(trained: Path, tmp_path: Path) -> None:
             matrix = torch.sparse_csr_tensor(*parts, size=(shape[0], int(np.prod(shape[1:]))))
             assert torch.equal(matrix.to_dense().reshape(shape), expected[name])
             assert len(parts[2]) == int(masks[name].sum())
-    assert found["bytes"] < 0.5 * found["dense_bytes"]
+    assert found["bytes"] < 0.3 * found["dense_bytes"]
 
 
 def test_an_onnx_network_gives_the_same_logits(trained: Path, tmp_path: Path) -> None:
