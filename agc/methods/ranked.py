@@ -32,6 +32,9 @@ class RankedMethod(SparseMethod):
         iterations: 1 is single-shot.
     """
 
+    revives: bool = False
+    """Whether an iteration may bring back, with its value, what an earlier one has pruned."""
+
     def __init__(
         self,
         model: Module,
@@ -43,6 +46,8 @@ class RankedMethod(SparseMethod):
     ) -> None:
         super().__init__(model, optimizer, distribution=distribution, **options)
         self.iterations = iterations
+        self.dense: dict[str, Tensor] = {}
+        """The weights before any was pruned, while they are ranked."""
 
     def initial_masks(self, counts: dict[str, int]) -> dict[str, Tensor]:
         """All ones."""
@@ -54,12 +59,20 @@ class RankedMethod(SparseMethod):
         Raises:
             FloatingPointError: a score is NaN.
         """
+        self.dense = {name: p.detach().clone() for name, p in self.parameters.items()}
         for iteration in range(1, self.iterations + 1):
             scores = self.scores(batches, loss_fn)
-            # What is pruned stays so: a ranking never brings a weight back.
-            scores = {n: torch.where(self.masks[n], s, -torch.inf) for n, s in scores.items()}
-            density = (1 - self.sparsity_wanted) ** (iteration / self.iterations)
-            self.set_masks(best_masks(scores, 1 - density, self.distribution))
+            if not self.revives:
+                scores = {n: torch.where(self.masks[n], s, -torch.inf) for n, s in scores.items()}
+            sparsity = 1 - (1 - self.sparsity_wanted) ** (iteration / self.iterations)
+            last = iteration == self.iterations
+            reached = 1.0 if last else sparsity / (self.sparsity_wanted or 1.0)
+            masks = best_masks(scores, self.sparsity_wanted, self.distribution, reached)
+            with torch.no_grad():
+                for name, parameter in self.parameters.items():
+                    parameter.copy_(self.dense[name])
+            self.set_masks(masks)
+        self.dense = {}
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
 
     def scores(self, batches: Iterable[Any], loss_fn: LossFunction) -> dict[str, Tensor]:
