@@ -14,8 +14,10 @@ from rich.console import Console
 
 from agc.cell import AXIS_NAMES, Cell, make_cell, read_cell
 from agc.commands.common import Device, Results, Threads, cell_folder
+from agc.commands.diagnose import wanted_epochs
 from agc.errors import UserError
 from agc.grid import Recipe, apply_recipe, find_file, merge, read_recipe
+from agc.results.diagnostic_files import write_diagnostics
 from agc.results.record import write_record
 from agc.training.done import is_evaluated, is_trained
 from agc.training.progress import Progress
@@ -62,6 +64,13 @@ def train(
     fast: Annotated[
         bool, typer.Option("--fast", help="Allow algorithms that are not deterministic.")
     ] = False,
+    diagnose: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,4,8",
+            help="Measure gradients in these epochs, or in `all`: diagnostics.csv and a figure.",
+        ),
+    ] = None,
 ) -> None:
     """Train cells; finished ones are skipped, killed ones go on from their checkpoint.
 
@@ -100,7 +109,12 @@ def train(
                 return "trained already, skipped"
             from agc.training.cell_run import CellRun
 
-            return CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch).train()
+            watch = [] if diagnose is None else _watched_epochs(diagnose, cell)
+            run = CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch, watch=watch)
+            outcome = run.train()
+            if run.measured:
+                write_diagnostics(cell, run.measured, folder / "diagnostics")
+            return outcome
 
         _each(work, one, progress.cell)
 
@@ -129,6 +143,10 @@ def evaluate(
 
     with Progress([cell for cell, _ in work], by_epoch=False) as progress:
         _each(work, one, progress.cell)
+
+
+def _watched_epochs(text: str, cell: Cell) -> list[int]:
+    return list(range(1, cell.training.epochs + 1)) if text == "all" else wanted_epochs(text, cell)
 
 
 def _located(path: Path, results: Path) -> tuple[Cell, Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from agc.cell import Cell, read_cell
 from agc.errors import UserError
 from agc.evaluation.clean import evaluate_clean
+from agc.evaluation.diagnostics import Watched
 from agc.evaluation.topology import TopologyWatch
 from agc.provenance import now
 from agc.training import checkpoint
@@ -40,6 +41,8 @@ class CellRun:
         machine: from :func:`agc.training.device.prepare_machine`.
         checkpoint_interval: seconds between checkpoints; 0 writes one after each epoch.
         on_epoch: called with each epoch's row, for a progress bar.
+        watch: epochs in which to measure gradients (:mod:`agc.evaluation.diagnostics`); the
+            training has the same bits, and its seconds do not count the measuring.
     """
 
     def __init__(
@@ -49,12 +52,16 @@ class CellRun:
         machine: Machine,
         checkpoint_interval: float = 30.0,
         on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+        watch: Iterable[int] = (),
     ) -> None:
         self.cell = cell
         self.folder = folder
         self.machine = machine
         self.checkpoint_interval = checkpoint_interval
         self.on_epoch = on_epoch
+        self.watch = frozenset(watch)
+        self.watched: Watched | None = None
+        self.measured: list[dict[str, Any]] = []
         self.path = folder / "checkpoint.pt"
         self.rows: list[dict[str, Any]] = []
         self.timings: list[dict[str, Any]] = []
@@ -97,6 +104,9 @@ class CellRun:
         self.topology = TopologyWatch(run.method)
         first = self._resume(run, started)
         self.seconds["setup"] += time.perf_counter() - begin
+        if self.watch:
+            run.correction = self.watched = Watched(run, self.watch, epoch=first - 1)
+            self.watched.rows = self.measured
         try:
             self._epochs(run, first)
             status = "finished"
@@ -121,7 +131,7 @@ class CellRun:
             return 1
         epoch, progress = checkpoint.load(self.path, run)
         self.rows, self.timings = progress["rows"], progress["timings"]
-        self.layers = progress["layers"]
+        self.measured, self.layers = progress["measured"], progress["layers"]
         self.topology.load_state_dict(progress["topology"])
         self.best, self.best_state = progress["best"], progress["best_state"]
         self.seconds, self.started = progress["seconds"], progress["started"]
@@ -133,13 +143,14 @@ class CellRun:
         for epoch, losses in train(run, first):
             loss = losses.double().mean().item()
             trained = time.perf_counter()
+            measuring = self._measuring()
             with run.meter.pause():
                 row = self._row(run, epoch, loss)
             evaluated = time.perf_counter()
             self.timings.append(
                 {
                     "epoch": epoch,
-                    "train_seconds": trained - begin,
+                    "train_seconds": trained - begin - measuring,
                     "evaluation_seconds": evaluated - trained,
                 }
             )
@@ -158,10 +169,18 @@ class CellRun:
                 self.seconds["checkpoint"] += last_save - evaluated
             begin = time.perf_counter()
 
+    def _measuring(self) -> float:
+        """Seconds that measuring gradients took since the last call."""
+        if self.watched is None:
+            return 0.0
+        seconds, self.watched.seconds = self.watched.seconds, 0.0
+        return seconds
+
     def _progress(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
             "timings": self.timings,
+            "measured": self.measured,
             "layers": self.layers,
             "topology": self.topology.state_dict(),
             "best": self.best,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from agc.errors import UserError
 from agc.files import atomic_path
 
-FORMAT = "2"
+FORMAT = 2
 """Version of the layout."""
 
 
@@ -41,7 +41,8 @@ def save_weights(
         tensors[f"values:{name}"] = state[name].detach().cpu().reshape(-1)[flat].contiguous()
         tensors[f"mask:{name}"] = pack_bits(flat)
         shapes[name] = list(mask.shape)
-    header = {"slug": slug, "format": FORMAT, "shapes": json.dumps(shapes)}
+    # One entry: safetensors writes several in an order that changes from run to run.
+    header = {"agc": json.dumps({"slug": slug, "format": FORMAT, "shapes": shapes})}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=header)
 
@@ -54,14 +55,13 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """
     try:
         with safe_open(path, framework="pt") as stored:
-            header = stored.metadata() or {}
-            if header.get("format") != FORMAT:
-                found = header.get("format")
+            header = json.loads((stored.metadata() or {}).get("agc", "{}"))
+            found = header.get("format")
+            if found != FORMAT:
                 raise UserError(f"{path} has format {found!r}, this version of agc reads {FORMAT}")
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        shapes = json.loads(header["shapes"])
         state, masks = {}, {}
-        for name, shape in shapes.items():
+        for name, shape in header["shapes"].items():
             mask = unpack_bits(tensors.pop(f"mask:{name}"), math.prod(shape))
             values = tensors.pop(f"values:{name}")
             state[name] = torch.zeros(len(mask), dtype=values.dtype).masked_scatter(mask, values)
