@@ -159,4 +159,4 @@ class RigLSWA(RigL):
         super().load_state_dict(state)
         self.averaged, self.average_interval = state["averaged"], state["average_interval"]
         device = next(self.model.parameters()).device
-        self.average = {name: mean.to(device) for name, mean in state["average"].items()}
+        self.average = {n: mean.to(device, copy=True) for n, mean in state["average"].items()}
