@@ -94,4 +94,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name[:1].isupper():  # the class of any other entry
+        registry = importlib.import_module("agc.registry")
+        for axis in (registry.METHODS, registry.CORRECTIONS):
+            for entry in map(axis.__getitem__, axis.names()):
+                if entry.target.__name__ == name:
+                    return entry.target
     raise AttributeError(f"module 'agc' has no attribute {name!r}")

@@ -12,10 +12,12 @@ import agc
 from agc.commands import (
     axes,
     bench,
+    check,
     data,
     diagnose,
     doctor,
     evaluate,
+    export,
     inspect,
     plan,
     results,
@@ -63,6 +65,8 @@ app.add_typer(track.app, name="track")
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")
 app.command("diagnose")(diagnose.diagnose)
+app.command("export")(export.export)
+app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 
 

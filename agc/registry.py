@@ -92,11 +92,9 @@ class Registry:
         # Making the class takes a hundred times as long as checking options against it.
         if (name, target) in self._models:
             return self._models[name, target]
-        function = target.__init__ if inspect.isclass(target) else target
-        scope = getattr(function, "__globals__", {})
         fields: dict[str, Any] = {}
-        for parameter in inspect.signature(target).parameters.values():
-            if parameter.kind is not parameter.KEYWORD_ONLY or parameter.name in self.context:
+        for parameter, scope in _keywords(target):
+            if parameter.name in self.context or parameter.name in fields:
                 continue
             hint = parameter.annotation
             hint = eval(hint, dict(scope)) if isinstance(hint, str) else hint
@@ -130,7 +128,7 @@ class Registry:
     def create(self, name: str, *args: Any, options: dict[str, Any], **context: Any) -> Any:
         """Call the entry with its options and those of ``context`` that it takes."""
         target = self[name].target
-        wanted = inspect.signature(target).parameters
+        wanted = {parameter.name for parameter, _ in _keywords(target)}
         given = {key: value for key, value in context.items() if key in wanted}
         return target(*args, **given, **self.resolve(name, options))
 
@@ -156,6 +154,26 @@ def without_later_defaults(model: type[BaseModel], values: dict[str, Any]) -> di
         if LATER not in model.model_fields[name].metadata
         or value != model.model_fields[name].default
     }
+
+
+def _keywords(target: Callable[..., Any]) -> list[tuple[inspect.Parameter, dict[str, Any]]]:
+    """Keyword-only arguments with the scope of their annotations, the class's own first.
+
+    A class whose ``__init__`` ends with ``**options`` takes those of its base too.
+    """
+    functions = [target]
+    if inspect.isclass(target):
+        functions = [vars(kind)["__init__"] for kind in target.__mro__ if "__init__" in vars(kind)]
+    found: list[tuple[inspect.Parameter, dict[str, Any]]] = []
+    for function in functions:
+        if function is object.__init__:
+            break
+        parameters = inspect.signature(function).parameters.values()
+        scope = getattr(function, "__globals__", {})
+        found += [(p, scope) for p in parameters if p.kind is p.KEYWORD_ONLY]
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return found
 
 
 METHODS = Registry("method", "agc.methods", ("sparsity", "total_steps", "seed"))

@@ -13,7 +13,7 @@ from rich.table import Table
 from agc.cell import Cell, read_cell
 from agc.commands.common import Device, Threads
 from agc.errors import UserError
-from agc.files import atomic_write_text
+from agc.results.diagnostic_files import diagnostics_title, write_diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def diagnose(
     """
     described = cell / "cell.json" if cell.is_dir() else cell
     found = read_cell(described)
-    wanted = _epochs(epochs, found)
+    wanted = wanted_epochs(epochs, found)
 
     from agc.evaluation.diagnostics import diagnose as measure
     from agc.training.device import prepare_machine
@@ -74,7 +74,7 @@ def diagnose(
     out = out or described.parent / "diagnostics"
     console = Console(width=None if sys.stdout.isatty() else 120)
     if rows:
-        frame = _write(found, rows, out)
+        frame = write_diagnostics(found, rows, out)
         console.print(_table(found, frame))
         console.print(LEGEND, highlight=False, style="dim")
         console.print(f"{out}/diagnostics.csv, .png, .svg", highlight=False, soft_wrap=True)
@@ -82,7 +82,7 @@ def diagnose(
         console.print(f"{found.slug} diverged in epoch {diverged}: nothing after it was measured")
 
 
-def _epochs(text: str | None, cell: Cell) -> list[int]:
+def wanted_epochs(text: str | None, cell: Cell) -> list[int]:
     """The epochs named, or first, middle and last.
 
     Raises:
@@ -100,27 +100,10 @@ def _epochs(text: str | None, cell: Cell) -> list[int]:
     return wanted
 
 
-def _write(cell: Cell, rows: list[dict[str, Any]], out: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    from agc.results.diagnostic_figure import write_diagnostic_figure
-
-    frame = pd.DataFrame([{"slug": cell.slug, **row} for row in rows])
-    text = frame.to_csv(index=False, float_format="%.10g", lineterminator="\n")
-    atomic_write_text(out / "diagnostics.csv", text)
-    write_diagnostic_figure(frame, _title(cell), out)
-    return frame
-
-
-def _title(cell: Cell) -> str:
-    method = cell.method.name + (f" {100 * cell.sparsity:g} %" if cell.sparsity else "")
-    axes = (cell.dataset, cell.architecture, cell.objective)
-    names = [axis.name for axis in axes]
-    return ", ".join([*names, method, cell.correction.name, f"seed {cell.seed}"])
-
-
 def _table(cell: Cell, frame: pd.DataFrame) -> Table:
-    table = Table(title=_title(cell), title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table = Table(
+        title=diagnostics_title(cell), title_justify="left", box=None, padding=(0, 1, 0, 0)
+    )
     for heading in (*PLACE, *COLUMNS.values()):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in frame.itertuples():

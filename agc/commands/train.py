@@ -11,8 +11,10 @@ import yaml
 
 from agc.cell import AXIS_NAMES, Cell, make_cell, read_cell
 from agc.commands.common import Device, Results, Threads, cell_folder, each_cell
+from agc.commands.diagnose import wanted_epochs
 from agc.errors import UserError
 from agc.grid import Recipe, apply_recipe, find_file, merge, read_recipe
+from agc.results.diagnostic_files import write_diagnostics
 from agc.training.done import is_trained
 from agc.training.progress import Progress
 
@@ -58,6 +60,13 @@ def train(
     fast: Annotated[
         bool, typer.Option("--fast", help="Allow algorithms that are not deterministic.")
     ] = False,
+    diagnose: Annotated[
+        str | None,
+        typer.Option(
+            metavar="1,4,8",
+            help="Measure gradients in these epochs, or in `all`: diagnostics.csv and a figure.",
+        ),
+    ] = None,
 ) -> None:
     """Train cells; finished ones are skipped, killed ones go on from their checkpoint.
 
@@ -96,9 +105,18 @@ def train(
                 return "trained already, skipped"
             from agc.training.cell_run import CellRun
 
-            return CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch).train()
+            watch = [] if diagnose is None else _watched_epochs(diagnose, cell)
+            run = CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch, watch=watch)
+            outcome = run.train()
+            if run.measured:
+                write_diagnostics(cell, run.measured, folder / "diagnostics")
+            return outcome
 
         each_cell(work, one, progress.cell)
+
+
+def _watched_epochs(text: str, cell: Cell) -> list[int]:
+    return list(range(1, cell.training.epochs + 1)) if text == "all" else wanted_epochs(text, cell)
 
 
 def _located(path: Path, results: Path) -> tuple[Cell, Path]:

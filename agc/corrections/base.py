@@ -20,14 +20,14 @@ In a loop of one's own:
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agc.lazy import torch
+from agc.passes.gradient import loss_and_gradient, preserved_buffers
 from agc.passes.micro_batches import parts
-from agc.passes.precision import LossScale, gradient_of
+from agc.passes.precision import gradient_of
 from agc.passes.replicas import Replicas
 
 if TYPE_CHECKING:
@@ -35,11 +35,19 @@ if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
     from agc.methods.base import SparseMethod
+    from agc.passes.precision import LossScale
 
     LossFunction = Callable[[Module, Any], Tensor]
     """``(model, batch) -> mean loss of the batch``, differentiable."""
 
-__all__ = ["Correction", "Cost", "ReferencePoint", "gradient_of", "preserved_buffers"]
+__all__ = [
+    "Correction",
+    "Cost",
+    "ReferencePoint",
+    "gradient_of",
+    "loss_and_gradient",
+    "preserved_buffers",
+]
 
 
 @dataclass(frozen=True)
@@ -180,40 +188,3 @@ class ReferencePoint:
     ) -> dict[str, Tensor]:
         """Gradient of a batch's loss at the older weights, by parameter name."""
         return loss_and_gradient(self.module, self.parameters, batch, loss_fn, scale)[1]
-
-
-def loss_and_gradient(
-    module: Module,
-    parameters: dict[str, Any],
-    batch: Any,
-    loss_fn: LossFunction,
-    scale: LossScale | None = None,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of a batch, detached, and its gradient by parameter name; ``.grad`` is left.
-
-    Of micro-batches it is the mean, with one graph at a time.
-    """
-    gradient = gradient_of if scale is None else scale.gradient
-    batches = parts(batch)
-    losses: list[Tensor] = []
-    total: dict[str, Tensor] = {}
-    for part in batches:
-        loss = loss_fn(module, part)
-        losses.append(loss.detach())
-        found = gradient(loss, parameters)
-        total = {n: total[n] + g for n, g in found.items()} if total else found
-    if len(batches) == 1:
-        return losses[0], total
-    return torch.stack(losses).mean(), {n: g / len(batches) for n, g in total.items()}
-
-
-@contextmanager
-def preserved_buffers(model: Module) -> Iterator[None]:
-    """Pass batches through ``model``, and leave its buffers (running statistics) as they were."""
-    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(kept[name])

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from agc.methods.base import SparseMethod
+
 
 @dataclass
 class Meter:
@@ -21,13 +23,11 @@ class Meter:
         forward: images through the network.
         input_backward: images whose gradient went to the input alone (weights frozen).
         backward: images whose gradient went to the weights.
-        updates: changes of the topology.
     """
 
     forward: int = 0
     input_backward: int = 0
     backward: int = 0
-    updates: int = 0
     paused: bool = False
 
     def watch(self, model: nn.Module) -> None:
@@ -116,15 +116,61 @@ def layer_flops(model: nn.Module, image: Tensor, parameters: Mapping[str, Tensor
     return LayerFlops(layers, sizes, counts.get("Global", 0.0) - sum(layers.values()))
 
 
-def training_flops(
-    meter: Meter, flops: LayerFlops, active: Mapping[str, int], dense_gradient_images: int
-) -> float:
-    """Training FLOPs of what ``meter`` counted, after RigL (arXiv 1911.11134, appendix H).
+class Ledger:
+    """Training FLOPs, after RigL (arXiv 1911.11134, appendix H), as densities come and go.
 
-    A forward pass costs f, a backward pass to the input f, one to the weights 2f, where f is the
-    sparse forward cost. A gradient that is needed at pruned weights too costs the dense instead
-    of the sparse weight gradient.
+    A forward pass costs f, a backward pass to the input f, one to the weights g, where f and g
+    weight each layer by the share of its weights that are active, or whose gradient is needed. A
+    gradient that is needed at every weight costs the dense g.
+
+    Args:
+        flops: of the network.
+        meter: what to settle.
+        method: its densities count until the next settlement.
+        batch_size: images of a step.
     """
-    sparse = flops.forward(active)
-    passes = meter.forward + meter.input_backward + 2 * meter.backward
-    return passes * sparse + dense_gradient_images * (flops.forward() - sparse)
+
+    def __init__(
+        self, flops: LayerFlops, meter: Meter, method: SparseMethod, batch_size: int
+    ) -> None:
+        self.flops = flops
+        self.meter = meter
+        self.batch_size = batch_size
+        self.total = 0.0
+        self.updates = 0
+        self.settled = (0, 0, 0)
+        self.densities = self._densities(method)
+
+    def settle(self, method: SparseMethod) -> None:
+        """The topology has changed: what came before costs what the densities before it cost."""
+        self.total = self.so_far(method)
+        self.settled = self._counts(method)
+        self.densities = self._densities(method)
+        self.updates += method.steps > 0
+
+    def so_far(self, method: SparseMethod) -> float:
+        """Training FLOPs up to now."""
+        now = self._counts(method)
+        forward, backward, dense = (a - b for a, b in zip(now, self.settled, strict=True))
+        f, g = self.densities
+        new = forward * f + backward * g + dense * (self.flops.forward() - g)
+        return self.total + new
+
+    def _counts(self, method: SparseMethod) -> tuple[int, int, int]:
+        meter = self.meter
+        to_inputs = meter.forward + meter.input_backward + meter.backward
+        return to_inputs, meter.backward, method.dense_gradients * self.batch_size
+
+    def _densities(self, method: SparseMethod) -> tuple[float, float]:
+        sparse = self.flops.forward(method.active())
+        return sparse, self.flops.forward(method.gradient_active())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was settled."""
+        keys = ("total", "updates", "settled", "densities")
+        return {key: getattr(self, key) for key in keys}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.total, self.updates = state["total"], state["updates"]
+        self.settled, self.densities = tuple(state["settled"]), tuple(state["densities"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count, islice
 from typing import Any
@@ -22,12 +23,15 @@ from agc.training.step import LossFunction
 PERCENTS = (2, 11, 33, 100)
 """Where in an epoch to measure, after Defazio and Bottou (arXiv 1812.04529)."""
 
+BATCHES = 24
+"""From how many a variance is estimated."""
+
 Masks = Mapping[str, Tensor]
 Row = dict[str, Any]
 
 
 def diagnose(
-    cell: Cell, epochs: Iterable[int], batches: int = 24, device: str = "cpu"
+    cell: Cell, epochs: Iterable[int], batches: int = BATCHES, device: str = "cpu"
 ) -> tuple[list[Row], int | None]:
     """Train a cell in memory, and measure its gradients in some epochs.
 
@@ -63,17 +67,22 @@ class Watched:
         run: put the new object into its ``correction`` before the training starts.
         epochs: in which to measure, 1-based.
         batches: how many for each measurement.
+        epoch: the last that was trained before, if the run is resumed.
     """
 
-    def __init__(self, run: Run, epochs: Iterable[int], batches: int) -> None:
+    def __init__(
+        self, run: Run, epochs: Iterable[int], batches: int = BATCHES, epoch: int = 0
+    ) -> None:
         self.run = run
         self.inner = run.correction
         self.epochs = frozenset(epochs)
         self.batches = batches
-        self.epoch = self.step = 0
+        self.epoch, self.step = epoch, 0
         self.own: ReferencePoint | None = None
         self.masks_then: dict[str, Tensor] = {}
         self.rows: list[Row] = []
+        self.seconds = 0.0
+        """Spent on measuring: no cost of the training."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -99,7 +108,9 @@ class Watched:
         steps = len(self.run.loader)
         due = [p for p in PERCENTS if max(1, round(p * steps / 100)) == self.step]
         if self.epoch in self.epochs and due:
+            begin = time.perf_counter()
             measured = self.measure()
+            self.seconds += time.perf_counter() - begin
             place = {"step": self.step, "steps": steps}
             for percent in due:
                 self.rows.append({"epoch": self.epoch, "percent": percent, **place, **measured})

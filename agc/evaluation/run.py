@@ -8,8 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from agc.cell import SCHEMA, Cell, read_cell
@@ -23,6 +21,7 @@ from agc.results.record import write_record
 from agc.training.build import build_model, load_dataset
 from agc.training.device import Machine
 from agc.training.done import is_evaluated, is_trained
+from agc.training.weights import load_weights
 
 WEIGHTS = {"final": "model.safetensors", "best": "best.safetensors"}
 
@@ -159,17 +158,3 @@ def _checked(
             f"training measured {trained['test_accuracy']:.4f}"
         )
     return found
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load the weights of a cell's file into its model; masks in the file are left out.
-
-    Raises:
-        UserError: the file is corrupt or of another network.
-    """
-    try:
-        tensors = load_file(path)
-        state = {name: t for name, t in tensors.items() if not name.startswith("mask:")}
-        model.load_state_dict(state)
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise UserError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error

@@ -1,33 +1,38 @@
 """What a sparse-training method is: the owner of the masks.
 
-A method is told after each backward pass (``observe``) and after each optimizer step (``step``).
-A new one subclasses :class:`SparseMethod`, or :class:`DropAndGrow` if it replaces weights while
-it trains, and says only what is its own.
+A loop calls, in this order: ``prepare`` once before the first epoch; in each step
+``before_forward``, forward and backward, ``observe``, ``before_step``, the optimizer, ``step``; and
+``finish`` once after the last epoch. All of them do nothing in the simplest method, and most
+entries override one or two.
+
+- A method that ranks the weights once, before training: :mod:`agc.methods.ranked`.
+- One that replaces weights while it trains: :mod:`agc.methods.drop_and_grow`.
+- One that trains weights which the forward pass does not see: :mod:`agc.methods.hidden`.
+
+An option is a keyword-only argument of ``__init__``; ``**options`` passes those of the base on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from agc import rng
-from agc.lazy import torch
-from agc.passes.replicas import unwrapped
+from agc.passes.replicas import Replicas
+from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
-from agc.sparsity.masks import apply_masks, prunable_parameters, random_mask
-from agc.sparsity.schedules import SCHEDULES
-from agc.sparsity.update import drop_and_grow
+from agc.sparsity.masks import apply_masks, random_mask
+from agc.sparsity.prunable import choose_prunable
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
 
-Distribution = Literal["erk", "er", "uniform"]
-Schedule = Literal["cosine", "linear", "constant"]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Interval = Annotated[int, Field(ge=1)]
+    from agc.passes.gradient import LossFunction
+
+Distribution = Literal["erk", "er", "uniform", "global"] | dict[str, float]
+"""How the sparsity is spread over layers; a map gives some layers their own sparsity."""
 
 
 class SparseMethod:
@@ -38,15 +43,28 @@ class SparseMethod:
             DistributedDataParallel.
         optimizer: its per-weight tensors (momentum) are masked with the weights.
         sparsity: fraction of zeros among the prunable weights, in [0, 1).
-        distribution: how the sparsity is spread over layers.
+        distribution: ``erk``, ``er``, ``uniform``, ``global`` (one ranking of all weights), or a
+            map of layer names, with wildcards, to sparsities; layers it does not name share what
+            is left by ERK.
+        keep_dense: layers that are not pruned and do not count: names with wildcards, ``@first``
+            and ``@last`` (the classifier).
+        also_prune: other parameters that are pruned too, such as embeddings.
         seed: every random choice of the method derives from it.
 
     Raises:
         InfeasibleSparsityError: a layer would keep no weight.
+        ValueError: an option is not allowed.
     """
 
     sparse: ClassVar[bool] = True
     """Whether cells of this method have a sparsity; ``dense`` has none."""
+
+    exact: ClassVar[bool] = True
+    """Whether the number of active weights is the target to the weight. A structure (channels,
+    groups) may miss it; then ``target`` says what it can reach."""
+
+    hides_weights: ClassVar[bool] = False
+    """Whether pruned weights live on, unseen by the forward pass, with their optimizer state."""
 
     def __init__(
         self,
@@ -55,18 +73,45 @@ class SparseMethod:
         *,
         sparsity: float,
         distribution: Distribution = "erk",
+        keep_dense: Annotated[tuple[str, ...], LATER] = (),
+        also_prune: Annotated[tuple[str, ...], LATER] = (),
         seed: int = 0,
     ) -> None:
+        self.replicas = Replicas(model)
+        self.model = self.replicas.module
         self.optimizer = optimizer
+        self.sparsity_wanted = sparsity
+        self.distribution = distribution
         self.seed = seed
         self.steps = 0
         self.dense_gradients = 0
         """Number of steps whose gradient was needed at pruned weights too (a cost)."""
-        self.parameters = prunable_parameters(unwrapped(model))
+        self.parameters = choose_prunable(self.model, keep_dense, also_prune)
         shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
-        self.masks = self.initial_masks(active_counts(shapes, sparsity, distribution))
+        counts = active_counts(shapes, sparsity, distribution)
+        self.masks = self.initial_masks(counts)
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
         apply_masks(self.parameters, self.masks, optimizer)
+
+    @property
+    def target(self) -> float:
+        """Sparsity that the finished network has."""
+        return self.sparsity_wanted
+
+    @property
+    def rounds(self) -> int:
+        """How often the learning-rate schedule runs from its start to its end."""
+        return 1
+
+    @classmethod
+    def refuse(cls, cell: Any, **options: Any) -> str | None:
+        """Why this method makes no sense in ``cell``, or None; asked before anything runs."""
+        return None
+
+    @classmethod
+    def step_units(cls, **options: Any) -> float:
+        """Units a batch that a step costs beyond the plain one (forward 1, backward 2)."""
+        return 0.0
 
     def initial_masks(self, counts: dict[str, int]) -> dict[str, Tensor]:
         """Boolean masks with ``counts[name]`` ones each; random unless a method knows better."""
@@ -76,8 +121,19 @@ class SparseMethod:
             for name, p in self.parameters.items()
         }
 
-    def observe(self) -> None:
-        """Look at the raw gradient: call it after ``backward``, before any correction."""
+    def prepare(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Before the first step: each iteration of ``batches`` is a pass over the data."""
+
+    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Choose the weights that this step's forward pass sees."""
+
+    def observe(self, loss: Tensor | None = None) -> None:
+        """Look at the raw gradient, and at the loss if it is given: call it after ``backward``,
+        before any correction.
+        """
+
+    def before_step(self) -> None:
+        """The optimizer comes next: bring back the weights that it is to change."""
 
     def update_due(self, step: int) -> bool:
         """Whether ``step`` (1-based) ends with an update of the topology."""
@@ -93,6 +149,16 @@ class SparseMethod:
         apply_masks(self.parameters, self.masks, self.optimizer)
         return False
 
+    def finish(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """After the last step: leave in the model the weights that are to be used."""
+
+    def set_masks(self, masks: dict[str, Tensor]) -> None:
+        """Take over new masks, in place, on weights and optimizer state too."""
+        for name, mask in masks.items():
+            self.masks[name].copy_(mask)
+            self.explored[name] |= self.masks[name]
+        apply_masks(self.parameters, self.masks, self.optimizer)
+
     def generator(self, purpose: str) -> Generator:
         """Generator on the CPU for one purpose at the present step."""
         return rng.generator(self.seed, f"method/{purpose}", step=self.steps)
@@ -100,6 +166,10 @@ class SparseMethod:
     def active(self) -> dict[str, int]:
         """Number of active weights by layer, counted."""
         return {name: int(mask.sum()) for name, mask in self.masks.items()}
+
+    def gradient_active(self) -> dict[str, int]:
+        """Number of weights by layer whose gradient every step needs (a cost)."""
+        return self.active()
 
     def sparsity(self) -> float:
         """Fraction of zeros among the prunable weights, counted."""
@@ -129,88 +199,3 @@ class SparseMethod:
         for mine, theirs in ((self.masks, state["masks"]), (self.explored, state["explored"])):
             for name, mask in mine.items():
                 mask.copy_(theirs[name])
-
-
-class DropAndGrow(SparseMethod):
-    """Sparse-to-sparse training: every ``update_interval`` steps, each layer replaces a fraction
-    of its active weights.
-
-    A subclass gives :meth:`grow_scores`; by default the smallest weights are dropped. Grown
-    weights start at zero with zero momentum; a weight that is dropped and grown again in one
-    update keeps both, as in RigL's and ITOP's official code. The step of an update takes its
-    optimizer step first.
-
-    Args:
-        drop_fraction: fraction of a layer's active weights that the first update replaces.
-        drop_schedule: how this fraction falls until the last update.
-        update_interval: steps between updates.
-        total_steps: optimizer steps of the whole training.
-        end_fraction: no update from this fraction of the training on.
-    """
-
-    grows_by_gradient: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        model: Module,
-        optimizer: Optimizer | None = None,
-        *,
-        sparsity: float,
-        total_steps: int,
-        distribution: Distribution = "erk",
-        drop_fraction: Fraction = 0.3,
-        drop_schedule: Schedule = "cosine",
-        update_interval: Interval = 100,
-        end_fraction: Fraction = 0.75,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(model, optimizer, sparsity=sparsity, distribution=distribution, seed=seed)
-        self.drop_fraction = drop_fraction
-        self.drop_schedule = SCHEDULES[drop_schedule]
-        self.update_interval = update_interval
-        self.end_step = int(end_fraction * total_steps)
-        self.gradients: dict[str, Tensor] = {}
-        """Raw gradients of the prunable weights, kept for the step of an update only."""
-
-    def update_due(self, step: int) -> bool:
-        """Whether ``step`` (1-based) ends with an update."""
-        return step % self.update_interval == 0 and step < self.end_step
-
-    def observe(self) -> None:
-        """Keep the raw gradient if this step ends with an update that grows by it."""
-        if self.grows_by_gradient and self.update_due(self.steps + 1):
-            self.gradients = {
-                name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
-                for name, p in self.parameters.items()
-            }
-            self.dense_gradients += 1
-
-    def step(self) -> bool:
-        """Mask, and update the topology when due."""
-        super().step()
-        if not self.update_due(self.steps):
-            return False
-        with torch.no_grad():
-            self.update_topology()
-        self.gradients = {}
-        apply_masks(self.parameters, self.masks, self.optimizer)
-        return True
-
-    def update_topology(self) -> None:
-        """Drop and grow in each layer that trains; each keeps its number of active weights."""
-        fraction = self.drop_schedule(self.drop_fraction, self.steps / self.end_step)
-        for name, mask in self.masks.items():
-            if not self.parameters[name].requires_grad:
-                continue
-            count = int(fraction * int(mask.sum()))
-            drop, grow = self.drop_scores(name), self.grow_scores(name)
-            mask.copy_(drop_and_grow(mask, drop, grow, count))
-            self.explored[name] |= mask
-
-    def drop_scores(self, name: str) -> Tensor:
-        """Score of each weight of a layer; the lowest active ones are dropped."""
-        return self.parameters[name].abs()
-
-    def grow_scores(self, name: str) -> Tensor:
-        """Score of each weight of a layer; the highest inactive ones are grown."""
-        raise NotImplementedError

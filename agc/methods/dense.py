@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-@METHODS.register("dense", family="control", source="")
+@METHODS.register("dense", family="control", source="", needs="nothing")
 class Dense(SparseMethod):
     """Every weight is active from the first step to the last."""
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agc.methods.base import DropAndGrow
+from agc.methods.drop_and_grow import DropAndGrow
 from agc.registry import METHODS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@METHODS.register("rigl", family="sparse to sparse", source="arXiv 1911.11134")
+@METHODS.register(
+    "rigl",
+    family="sparse to sparse",
+    source="arXiv 1911.11134",
+    needs="the dense gradient at updates",
+)
 class RigL(DropAndGrow):
     """Drops the smallest weights and grows where the raw minibatch gradient is largest."""
 

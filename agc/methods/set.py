@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agc.lazy import torch
-from agc.methods.base import DropAndGrow
+from agc.methods.drop_and_grow import DropAndGrow
 from agc.registry import METHODS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@METHODS.register("set", family="sparse to sparse", source="arXiv 1707.04780")
+@METHODS.register("set", family="sparse to sparse", source="arXiv 1707.04780", needs="nothing")
 class SET(DropAndGrow):
     """Drops the smallest weights and grows random ones.
 
@@ -22,6 +21,4 @@ class SET(DropAndGrow):
 
     def grow_scores(self, name: str) -> Tensor:
         """A random order of all weights."""
-        weight = self.parameters[name]
-        scores = torch.rand(weight.shape, generator=self.generator(f"grow/{name}"))
-        return scores.to(weight.device)
+        return self.random_scores(name)

@@ -22,6 +22,8 @@ EPOCH_COLUMNS = (
     "learning_rate",
     "sparsity",
     "exploration_rate",
+    "mask_distance",
+    "dead_neurons",
     "tau",
     "coefficient",
     "updates",
@@ -30,7 +32,19 @@ EPOCH_COLUMNS = (
     "steps",
 )
 # Not every method explores and not every correction has a coefficient.
-MAY_BE_EMPTY = {"exploration_rate", "tau", "coefficient"}
+MAY_BE_EMPTY = {"exploration_rate", "mask_distance", "dead_neurons", "tau", "coefficient"}
+# Files written before these were measured have no such column.
+MAY_BE_MISSING = {"mask_distance", "dead_neurons"}
+LAYER_COLUMNS = (
+    "epoch",
+    "layer",
+    "weights",
+    "active",
+    "explored",
+    "changed",
+    "neurons",
+    "dead_neurons",
+)
 TIMING_COLUMNS = ("epoch", "train_seconds", "evaluation_seconds")
 
 
@@ -87,7 +101,9 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     except (ValueError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read as CSV: {error}") from error
     missing = [column for column in columns if column not in table.columns]
-    if missing:
+    if missing and MAY_BE_MISSING.issuperset(missing):
+        table = table.assign(**dict.fromkeys(missing, float("nan")))
+    elif missing:
         raise UserError(f"{path} lacks the column {missing[0]!r}")
     table = table[list(columns)]
     try:

@@ -10,6 +10,7 @@ from agc.files import atomic_write_text, write_json
 from agc.results.claim_views import claim_tables
 from agc.results.compare import Comparison
 from agc.results.markup import TextTable, escape_markdown, latex, markdown
+from agc.results.published import published_tables
 from agc.results.views import acceleration_tables, accuracy_tables, cost_tables
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ HEADINGS = {
     "accuracy": "Accuracy",
     "acceleration": "Acceleration",
     "cost": "Cost",
+    "published": "Published figures",
 }
 
 
@@ -28,7 +30,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
 
     ``comparison.csv`` and ``claims.csv`` hold every number; ``claims``, ``accuracy``,
     ``acceleration`` and ``cost`` are views as ``.md`` and ``.tex``, and ``comparison.md`` and
-    ``.tex`` all views in one file. The LaTeX needs no package but booktabs.
+    ``.tex`` all views in one file; ``published`` is there where others published such rows. The
+    LaTeX needs no package but booktabs.
 
     Args:
         comparison: what to write.
@@ -45,6 +48,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         "acceleration": acceleration_tables(comparison.main),
         "cost": cost_tables(comparison.main),
     }
+    if published := published_tables(comparison.main):
+        views["published"] = published
     texts = {
         "comparison.csv": _csv(comparison.main),
         "claims.csv": _csv(comparison.claims),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
@@ -27,6 +28,11 @@ def prunable_parameters(model: Module) -> dict[str, Parameter]:
             name = names.get(id(module.weight), f"{prefix}.weight" if prefix else "weight")
             found.setdefault(name, module.weight)
     return found
+
+
+def layer_fits(name: str, pattern: str) -> bool:
+    """Whether a weight belongs to the layers that ``pattern`` names, with wildcards."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name.removesuffix(".weight"), pattern)
 
 
 def random_mask(shape: Iterable[int], active: int, generator: Generator) -> Tensor:

@@ -8,11 +8,10 @@ layer or the classifier dense; patterns on the names of the weights say so.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from agc.errors import unknown
-from agc.sparsity.masks import prunable_parameters
+from agc.errors import UserError, unknown
+from agc.sparsity.masks import layer_fits, prunable_parameters
 
 if TYPE_CHECKING:
     from torch.nn import Module, Parameter
@@ -35,9 +34,12 @@ def choose_prunable(
             an embedding.
 
     Raises:
-        UserError: a pattern that no name matches, which would be a silent mistake.
+        UserError: a pattern that no name matches, which would be a silent mistake, or nothing is
+            left.
     """
     found = prunable_parameters(model)
+    if not keep_dense and not also_prune:
+        return found
     ordered = list(found)
     ends = {FIRST: ordered[:1], LAST: ordered[-1:]}
     dense = {name for p in keep_dense for name in ends.get(p) or _matching(p, found, "prunable")}
@@ -48,11 +50,13 @@ def choose_prunable(
     }
     added = {name for p in also_prune for name in _matching(p, others, "other")}
     chosen = (found.keys() - dense) | added
+    if not chosen:
+        raise UserError("keep_dense leaves no layer to prune")
     return {name: p for name, p in model.named_parameters() if name in chosen}
 
 
 def _matching(pattern: str, parameters: Mapping[str, Parameter], kind: str) -> list[str]:
-    names = [name for name in parameters if fnmatchcase(name, pattern)]
+    names = [name for name in parameters if layer_fits(name, pattern)]
     if not names:
         raise unknown(f"{kind} weight", pattern, parameters)
     return names

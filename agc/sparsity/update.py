@@ -1,7 +1,7 @@
 """The drop-and-grow update that every sparse-to-sparse method shares.
 
-It replaces weights of one layer and keeps their number: ``count`` active weights with the lowest
-drop scores go, the ``count`` best candidates by grow score come.
+It replaces weights of one layer and, as a rule, keeps their number: ``count`` active weights with
+the lowest drop scores go, the ``count`` best candidates by grow score come.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 
 def drop_and_grow(
-    mask: Tensor, drop_scores: Tensor, grow_scores: Tensor, count: int, regrow: bool = True
+    mask: Tensor,
+    drop_scores: Tensor,
+    grow_scores: Tensor,
+    count: int,
+    regrow: bool = True,
+    grow: int | None = None,
 ) -> Tensor:
-    """New mask of the same shape and the same number of active weights.
+    """New mask of the same shape, with the same number of active weights unless ``grow`` is given.
 
     Args:
         mask: boolean, the current mask.
@@ -27,6 +32,7 @@ def drop_and_grow(
         count: how many to replace; cut to what the layer can give and take.
         regrow: whether a weight just dropped may come back at once. RigL's and ITOP's official
             code let it, and it then keeps its value and its momentum.
+        grow: how many to grow, if not as many as are dropped; cut to the room that there is.
 
     Of equal scores the first in memory order wins, on every device.
 
@@ -35,13 +41,15 @@ def drop_and_grow(
     """
     active = int(mask.sum())
     vacant = mask.numel() - active
-    count = min(count, active, vacant)
-    if count <= 0:
+    if grow is None:
+        count = grow = min(count, active, vacant)
+    count = min(count, active)
+    if count <= 0 and grow <= 0:
         return mask.clone()
     kept = top_mask(_only(drop_scores, mask), active - count)
     candidates = ~kept if regrow else ~mask
-    grown = top_mask(_only(grow_scores, candidates), count)
-    return kept | grown
+    grow = min(grow, int(candidates.sum()))
+    return kept | top_mask(_only(grow_scores, candidates), grow)
 
 
 def _only(scores: Tensor, where: Tensor) -> Tensor:

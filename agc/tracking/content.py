@@ -21,6 +21,7 @@ FILES = (
     "record.json",
     "epochs.csv",
     "timings.csv",
+    "layers.csv",
     "robustness.json",
     "train.log",
     "model.safetensors",

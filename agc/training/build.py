@@ -9,26 +9,19 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    LinearLR,
-    LRScheduler,
-    MultiStepLR,
-    SequentialLR,
-)
 
 from agc.architectures.build import build_classifier
-from agc.cell import Cell, LearningRate, make_cell
+from agc.cell import Cell, make_cell
 from agc.corrections.base import Correction
 from agc.datasets.loader import Loader
 from agc.datasets.store import Dataset, Split, hold_out
 from agc.datasets.stream import make_loader
 from agc.errors import UserError
-from agc.evaluation.cost import LayerFlops, Meter, layer_flops
+from agc.evaluation.cost import LayerFlops, Ledger, Meter, layer_flops
 from agc.methods.base import SparseMethod
 from agc.objectives.base import Objective
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
+from agc.training.schedule import Schedule, make_schedule
 from agc.training.step import LossFunction, draws_noise, loss_function
 
 
@@ -44,11 +37,12 @@ class Run:
     objective: Objective
     loss_fn: LossFunction
     optimizer: Optimizer
-    schedule: LRScheduler
+    schedule: Schedule
     method: SparseMethod
     correction: Correction
     meter: Meter
     flops: LayerFlops
+    ledger: Ledger
 
 
 def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
@@ -82,7 +76,6 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     loader = objective.loader(loader)
     model = build_model(cell, dataset, device)
     optimizer = make_optimizer(cell, model)
-    schedule = make_schedule(training.schedule, optimizer, training.epochs)
     # Before anything copies the model: the copies' passes are counted too.
     meter = Meter()
     meter.watch(model)
@@ -107,6 +100,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     except ValueError as error:
         raise UserError(f"{cell.slug}: {error}") from error
     correction.attach(method)
+    schedule = make_schedule(training.schedule, optimizer, training.epochs, method.rounds)
     sample = next(iter(loader.epoch(0))).images[:2]
     with meter.pause():
         flops = layer_flops(model, sample[:1], method.parameters)
@@ -125,6 +119,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         correction=correction,
         meter=meter,
         flops=flops,
+        ledger=Ledger(flops, meter, method, loader.batch_size),
     )
 
 
@@ -179,23 +174,3 @@ def make_optimizer(cell: Cell, model: nn.Module) -> Optimizer:
         )
     except (AssertionError, ValueError, TypeError) as error:
         raise UserError(f"optimizer {settings.name!r}: {error}") from error
-
-
-def make_schedule(settings: LearningRate, optimizer: Optimizer, epochs: int) -> LRScheduler:
-    """The learning-rate schedule, to be stepped after each epoch."""
-    rest = max(1, epochs - settings.warmup)
-    main: LRScheduler
-    if settings.name == "cosine":
-        main = CosineAnnealingLR(optimizer, T_max=rest)
-    elif settings.name == "step":
-        # Never before the first epoch has ended, however short the training is.
-        milestones = [max(1, int(part * epochs) - settings.warmup) for part in settings.milestones]
-        main = MultiStepLR(optimizer, milestones, gamma=settings.factor)
-    else:
-        main = ConstantLR(optimizer, factor=1.0)
-    if settings.warmup == 0:
-        return main
-    warmup = LinearLR(
-        optimizer, start_factor=1 / (settings.warmup + 1), total_iters=settings.warmup
-    )
-    return SequentialLR(optimizer, [warmup, main], milestones=[settings.warmup])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from agc import rng
 from agc.cell import Cell, read_cell
 from agc.errors import UserError
 from agc.evaluation.clean import evaluate_clean
-from agc.evaluation.cost import training_flops
+from agc.evaluation.diagnostics import Watched
 from agc.evaluation.robust import validate_robust
+from agc.evaluation.topology import TopologyWatch
 from agc.provenance import now
 from agc.results.record import SELECTION_KEY
 from agc.training import checkpoint
@@ -24,7 +25,7 @@ from agc.training.build import Run, build
 from agc.training.device import Machine
 from agc.training.done import is_trained
 from agc.training.loop import train
-from agc.training.result import weights, write_result
+from agc.training.result import write_result
 
 REACHED = 1e-3
 """A "best" epoch counts only once the sparsity is within this of its target."""
@@ -43,6 +44,8 @@ class CellRun:
         machine: from :func:`agc.training.device.prepare_machine`.
         checkpoint_interval: seconds between checkpoints; 0 writes one after each epoch.
         on_epoch: called with each epoch's row, for a progress bar.
+        watch: epochs in which to measure gradients (:mod:`agc.evaluation.diagnostics`); the
+            training has the same bits, and its seconds do not count the measuring.
     """
 
     def __init__(
@@ -52,17 +55,22 @@ class CellRun:
         machine: Machine,
         checkpoint_interval: float = 30.0,
         on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+        watch: Iterable[int] = (),
     ) -> None:
         self.cell = cell
         self.folder = folder
         self.machine = machine
         self.checkpoint_interval = checkpoint_interval
         self.on_epoch = on_epoch
+        self.watch = frozenset(watch)
+        self.watched: Watched | None = None
+        self.measured: list[dict[str, Any]] = []
         self.path = folder / "checkpoint.pt"
         self.rows: list[dict[str, Any]] = []
         self.timings: list[dict[str, Any]] = []
+        self.layers: list[dict[str, Any]] = []
         self.best: dict[str, Any] | None = None
-        self.best_state: dict[str, Tensor] = {}
+        self.best_state: dict[str, dict[str, Tensor]] = {}
         self.seconds = {"setup": 0.0, "checkpoint": 0.0}
         self.started = now()
 
@@ -96,8 +104,12 @@ class CellRun:
         self._sweep()
         started, begin = now(), time.perf_counter()
         run = build(self.cell, self.machine.device)
+        self.topology = TopologyWatch(run.method)
         first = self._resume(run, started)
         self.seconds["setup"] += time.perf_counter() - begin
+        if self.watch:
+            run.correction = self.watched = Watched(run, self.watch, epoch=first - 1)
+            self.watched.rows = self.measured
         try:
             self._epochs(run, first)
             status = "finished"
@@ -122,6 +134,8 @@ class CellRun:
             return 1
         epoch, progress = checkpoint.load(self.path, run)
         self.rows, self.timings = progress["rows"], progress["timings"]
+        self.measured, self.layers = progress["measured"], progress["layers"]
+        self.topology.load_state_dict(progress["topology"])
         self.best, self.best_state = progress["best"], progress["best_state"]
         self.seconds, self.started = progress["seconds"], progress["started"]
         self._log(f"resumed after epoch {epoch}")
@@ -132,13 +146,14 @@ class CellRun:
         for epoch, losses in train(run, first):
             loss = losses.double().mean().item()
             trained = time.perf_counter()
+            measuring = self._measuring()
             with run.meter.pause():
                 row = self._row(run, epoch, loss)
             evaluated = time.perf_counter()
             self.timings.append(
                 {
                     "epoch": epoch,
-                    "train_seconds": trained - begin,
+                    "train_seconds": trained - begin - measuring,
                     "evaluation_seconds": evaluated - trained,
                 }
             )
@@ -157,10 +172,20 @@ class CellRun:
                 self.seconds["checkpoint"] += last_save - evaluated
             begin = time.perf_counter()
 
+    def _measuring(self) -> float:
+        """Seconds that measuring gradients took since the last call."""
+        if self.watched is None:
+            return 0.0
+        seconds, self.watched.seconds = self.watched.seconds, 0.0
+        return seconds
+
     def _progress(self) -> dict[str, Any]:
         return {
             "rows": self.rows,
             "timings": self.timings,
+            "measured": self.measured,
+            "layers": self.layers,
+            "topology": self.topology.state_dict(),
             "best": self.best,
             "best_state": self.best_state,
             "seconds": self.seconds,
@@ -172,7 +197,8 @@ class CellRun:
         validation = evaluate_clean(run.model, run.validation)
         test = evaluate_clean(run.model, run.test)
         diagnostics = run.correction.diagnostics()
-        images = run.method.dense_gradients * run.loader.batch_size
+        topology, layers = self.topology.measure(run.method, epoch)
+        self.layers += layers
         settings, robust = self.cell.evaluation, {}
         if settings.validation_steps:
             draw = rng.generator(
@@ -191,21 +217,26 @@ class CellRun:
             "learning_rate": run.optimizer.param_groups[0]["lr"],
             "sparsity": run.method.sparsity(),
             "exploration_rate": run.method.exploration_rate(),
+            **topology,
             "tau": diagnostics.get("tau"),
             "coefficient": diagnostics.get("coefficient"),
-            "updates": run.meter.updates,
+            "updates": run.ledger.updates,
             "units": run.meter.units(run.loader.images_per_epoch),
-            "flops": training_flops(run.meter, run.flops, run.method.active(), images),
+            "flops": run.ledger.so_far(run.method),
             "steps": run.method.steps,
         }
 
     def _keep_best(self, run: Run, row: dict[str, Any]) -> None:
-        reached = row["sparsity"] >= self.cell.sparsity - REACHED
+        reached = row["sparsity"] >= run.method.target - REACHED
         # Robust overfitting: clean accuracy may still rise where robust accuracy falls.
         key = SELECTION_KEY if SELECTION_KEY in row else "validation_accuracy"
         if reached and (self.best is None or row[key] > self.best[key]):
             self.best = row
-            self.best_state = {k: v.detach().clone() for k, v in weights(run).items()}
+            now = {"state": run.model.state_dict(), "masks": run.method.masks}
+            self.best_state = {
+                kind: {name: tensor.detach().clone() for name, tensor in tensors.items()}
+                for kind, tensors in now.items()
+            }
 
     def _finish(self, run: Run, status: str) -> None:
         write_result(
@@ -214,6 +245,7 @@ class CellRun:
             status,
             rows=self.rows,
             timings=self.timings,
+            layers=self.layers,
             best=self.best,
             best_state=self.best_state,
             provenance={**self.machine.provenance(), "started": self.started, "finished": now()},

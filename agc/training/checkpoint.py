@@ -12,7 +12,7 @@ from agc.errors import UserError
 from agc.files import atomic_path
 from agc.training.build import Run
 
-FORMAT = 1
+FORMAT = 2
 """Version of the tree."""
 
 
@@ -31,6 +31,7 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any]) -> None:
         "correction": run.correction.state_dict(),
         "objective": run.objective.state_dict(),
         "meter": run.meter.state_dict(),
+        "ledger": run.ledger.state_dict(),
         "progress": progress,
     }
     with atomic_path(path) as temporary:
@@ -70,6 +71,7 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
     # Checkpoints of before objectives had a state lack it.
     run.objective.load_state_dict(tree.get("objective", {}))
     run.meter.load_state_dict(tree["meter"])
+    run.ledger.load_state_dict(tree["ledger"])
     return tree["epoch"], tree["progress"]
 
 

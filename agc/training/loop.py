@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,24 +20,31 @@ def train(run: Run, first_epoch: int = 1) -> Iterator[tuple[int, Tensor]]:
     Losses stay on the device: nothing in an epoch waits for it.
     """
     model, optimizer, sparse, correction = run.model, run.optimizer, run.method, run.correction
+    if first_epoch == 1:
+        sparse.prepare(DataPass(run, 0), run.loss_fn)
+        run.ledger.settle(sparse)
     for epoch in range(first_epoch, run.cell.training.epochs + 1):
-        correction.begin_epoch(SnapshotPass(run, epoch), run.loss_fn)
+        correction.begin_epoch(DataPass(run, epoch, correction.pass_images), run.loss_fn)
         losses = []
         for batch in prepared(run, epoch, "train"):
             optimizer.zero_grad()
+            sparse.before_forward(batch, run.loss_fn)
             correction.before_forward(batch, run.loss_fn)
             loss = run.loss_fn(model, batch)
             loss.backward()
-            sparse.observe()
+            sparse.observe(loss.detach())
             correction.correct(batch, run.loss_fn)
             if run.cell.training.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), run.cell.training.clip_norm)
+            sparse.before_step()
             optimizer.step()
             if sparse.step():
                 correction.on_topology_update(sparse.masks)
-                run.meter.updates += 1
+                run.ledger.settle(sparse)
             correction.after_step()
             losses.append(loss.detach())
+        if epoch == run.cell.training.epochs:
+            sparse.finish(DataPass(run, epoch + 1), run.loss_fn)
         yield epoch, torch.stack(losses)
         run.schedule.step()
 
@@ -49,15 +57,20 @@ def prepared(run: Run, epoch: int, purpose: str) -> Iterator[Batch]:
 
 
 @dataclass
-class SnapshotPass:
-    """The data as a correction asks for them; each iteration is a pass with draws of its own.
+class DataPass:
+    """The data beside the steps; each iteration is a pass with draws of its own.
 
     With a locked augmentation the draws are those of the epoch's steps: batches, augmentation,
     noise, and starts of attacks.
+
+    Attributes:
+        images: ``prepared`` by the objective as in a step, ``clean`` before the attack, or ``raw``
+            before augmentation too.
     """
 
     run: Run
     epoch: int
+    images: Literal["prepared", "clean", "raw"] = "prepared"
     passes: int = 0
 
     def __len__(self) -> int:
@@ -68,7 +81,6 @@ class SnapshotPass:
         purpose = "snapshot" if self.passes == 1 else f"snapshot {self.passes}"
         if self.run.cell.training.augmentation.locked:
             purpose = "train"
-        images = self.run.correction.pass_images
-        if images == "prepared":
+        if self.images == "prepared":
             return prepared(self.run, self.epoch, purpose)
-        return self.run.loader.epoch(self.epoch, purpose, augmented=images == "clean")
+        return self.run.loader.epoch(self.epoch, purpose, augmented=self.images == "clean")

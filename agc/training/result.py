@@ -8,24 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from agc.cell import SCHEMA
-from agc.files import atomic_path, atomic_write_text, write_json
+from agc.files import atomic_write_text, write_json
 from agc.registry import CORRECTIONS, OBJECTIVES
-from agc.results.read import EPOCH_COLUMNS, TIMING_COLUMNS
+from agc.results.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
 from agc.results.record import SELECTION_KEY
 from agc.training.build import Run
+from agc.training.weights import save_weights
 
 Row = dict[str, Any]
-
-
-def weights(run: Run) -> dict[str, Tensor]:
-    """Weights and buffers, and the masks as bytes under ``mask:<name>``."""
-    masks = {f"mask:{n}": m.to(torch.uint8) for n, m in run.method.masks.items()}
-    return {**run.model.state_dict(), **masks}
 
 
 def write_result(
@@ -35,20 +28,23 @@ def write_result(
     *,
     rows: list[Row],
     timings: list[Row],
+    layers: list[Row],
     best: Row | None,
-    best_state: dict[str, Tensor],
+    best_state: dict[str, dict[str, Tensor]],
     provenance: dict[str, Any],
     seconds: dict[str, float],
 ) -> None:
     """Write weights, tables and last ``training.json`` of a finished or diverged cell."""
     slug = run.cell.slug
     if status == "finished":
-        save_weights(folder / "model.safetensors", weights(run), slug)
+        state, masks = run.model.state_dict(), run.method.masks
+        save_weights(folder / "model.safetensors", state, masks, slug)
         if best is not None:
-            save_weights(folder / "best.safetensors", best_state, slug)
+            save_weights(folder / "best.safetensors", **best_state, slug=slug)
     selected = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
     write_csv(folder / "epochs.csv", [*EPOCH_COLUMNS, *selected], rows)
     write_csv(folder / "timings.csv", TIMING_COLUMNS, timings)
+    write_csv(folder / "layers.csv", LAYER_COLUMNS, layers)
     content = {
         "schema": SCHEMA,
         "slug": slug,
@@ -108,13 +104,6 @@ def layer_sparsity(run: Run) -> dict[str, Any]:
             for name, p in run.method.parameters.items()
         },
     }
-
-
-def save_weights(path: Path, tensors: dict[str, Tensor], slug: str) -> None:
-    """Write tensors as safetensors, atomically, with the cell's slug in the header."""
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, metadata={"slug": slug})
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: list[Row]) -> None:

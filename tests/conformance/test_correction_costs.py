@@ -73,7 +73,7 @@ def test_it_works_with_every_method_and_precision(
     cell = tiny(tiny_cell, name, method=method, training={"precision": precision})
     run, _ = trained(cell)
     assert all(p.dtype == torch.float32 for p in run.model.parameters())
-    assert run.meter.updates == (2 if method == "rigl" else 0)
+    assert run.ledger.updates == (2 if method == "rigl" else 0)
     expected = 2 * units_per_epoch(cell) + first_steps_missing(cell)
     assert run.meter.units(run.loader.images_per_epoch) == expected
     assert run.method.sparsity() == pytest.approx(cell.sparsity, abs=1e-3)

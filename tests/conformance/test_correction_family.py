@@ -97,7 +97,7 @@ def test_switched_off_a_run_of_the_suite_has_the_bits_of_a_plain_one(
     options = switched_off(name, monkeypatch)
     other, expected = plain(name, objective)
     run, found = trained(tiny(tiny_cell, name, options, objective=objective_named(objective)))
-    assert run.meter.updates == other.meter.updates == 2
+    assert run.ledger.updates == other.ledger.updates == 2
     assert any("running_mean" in key for key in run.model.state_dict())
     assert same(found, expected)
 
@@ -193,7 +193,7 @@ def test_global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step(
     assert np.array_equal(np.random.get_state()[1], streams[2])
     assert len(seen) == 2 * STEPS * len(run.method.masks)
     assert max(seen) > 0
-    assert run.meter.updates == 2
+    assert run.ledger.updates == 2
 
 
 @pytest.mark.parametrize("name", NAMES)

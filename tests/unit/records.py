@@ -87,6 +87,8 @@ def make_epochs(cell: dict[str, Any], **columns: Any) -> pd.DataFrame:
         "learning_rate": np.where(late, 0.01, 0.1),
         "sparsity": cell["sparsity"],
         "exploration_rate": np.nan if method == "dense" else np.minimum(1, 0.1 + 0.02 * time),
+        "mask_distance": np.nan if method == "dense" else 0.02,
+        "dead_neurons": 3 * (cell["sparsity"] > 0),
         "tau": np.nan if correction == "none" else 0.5,
         "coefficient": np.nan if correction == "none" else 0.05,
         "updates": 2 * time,

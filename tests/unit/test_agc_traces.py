@@ -149,7 +149,7 @@ def test_in_the_suite_a_coefficient_of_zero_changes_no_bit(
         momentum = [s["momentum_buffer"] for s in run.optimizer.state.values()]
         masks = list(run.method.masks.values())
         runs.append([*run.model.state_dict().values(), *masks, *momentum, *losses, *seen])
-        assert run.meter.updates == (2 if method == "rigl" else 0)
+        assert run.ledger.updates == (2 if method == "rigl" else 0)
     assert len(runs[0]) == len(runs[1])
     assert all(torch.equal(a, b) for a, b in zip(*runs, strict=True))
 

@@ -32,7 +32,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "adamw": {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "cosine"}},
     "no momentum": {"optimizer": {"momentum": 0.0}, "clip_norm": 0.5},
 }
-WHOLE = ("epochs.csv", "model.safetensors", "best.safetensors")
+WHOLE = ("epochs.csv", "layers.csv", "model.safetensors", "best.safetensors")
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_a_missing_checkpoint_is_refused(saved: tuple[Cell, Path]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "has format 2, this version reads 1"),
+        ({"format": 1}, "has format 1, this version reads 2"),
         ({"format": None}, "has format None"),
         ({"slug": "digits.other"}, "is of cell 'digits.other', not 'digits.resnet8"),
     ],

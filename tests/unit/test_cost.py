@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from agc import RigL, Static
 from agc.evaluation.clean import evaluate_clean
-from agc.evaluation.cost import LayerFlops, Meter, layer_flops, training_flops
+from agc.evaluation.cost import LayerFlops, Ledger, Meter, layer_flops
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train
@@ -145,18 +145,48 @@ def test_sparse_flops_are_weighted_with_the_active_weights(counted: tuple) -> No
     assert flops.forward(active) == pytest.approx(expected, rel=1e-12)
 
 
+class Spent:
+    """What a ledger asks a method for."""
+
+    def __init__(self, active: dict[str, int], gradient: dict[str, int] | None = None) -> None:
+        self.steps, self.dense_gradients = 1, 0
+        self.active = lambda: active
+        self.gradient_active = lambda: active if gradient is None else gradient
+
+
 def test_training_flops_by_the_formula_of_rigl(counted: tuple) -> None:
     flops, active = counted
     sparse, dense = flops.forward(active), flops.forward()
+    method = Spent(active)
     # Standard training of 100 images: 3 sparse passes each.
-    plain = Meter(forward=100, backward=100)
-    assert training_flops(plain, flops, active, 0) == pytest.approx(300 * sparse)
-    # Attacked 5 times before: 5 forward passes and 5 backward passes to the input each.
-    attacked = Meter(forward=600, input_backward=500, backward=100)
-    assert training_flops(attacked, flops, active, 0) == pytest.approx(1300 * sparse)
-    # Gradients of 10 images needed at pruned weights too: (2 f_S + f_D) instead of 3 f_S.
+    meter = Meter()
+    ledger = Ledger(flops, meter, method, batch_size=5)
+    meter.forward = meter.backward = 100
+    assert ledger.so_far(method) == pytest.approx(300 * sparse)
+    # Gradients of two batches of 5 needed at pruned weights too: (2 f_S + f_D) instead of 3 f_S.
+    method.dense_gradients = 2
     expected = 90 * 3 * sparse + 10 * (2 * sparse + dense)
-    assert training_flops(plain, flops, active, 10) == pytest.approx(expected)
+    assert ledger.so_far(method) == pytest.approx(expected)
+    # Attacked 5 times before: 5 forward passes and 5 backward passes to the input each.
+    meter.forward, meter.input_backward = 600, 500
+    assert ledger.so_far(method) == pytest.approx(expected + 1000 * sparse)
+
+
+def test_training_flops_follow_the_densities(counted: tuple) -> None:
+    flops, active = counted
+    meter, dense = Meter(), Spent(flops.sizes)
+    ledger = Ledger(flops, meter, dense, batch_size=5)
+    meter.forward = meter.backward = 10
+    # Pruned after 10 images; from then on the weight gradient is needed at twice the weights.
+    double = {name: 2 * count for name, count in active.items()}
+    pruned = Spent(active, double)
+    ledger.settle(pruned)
+    meter.forward = meter.backward = 14
+    expected = 30 * flops.forward() + 4 * (2 * flops.forward(active) + flops.forward(double))
+    assert ledger.so_far(pruned) == pytest.approx(expected)
+    restored = Ledger(flops, meter, pruned, batch_size=5)
+    restored.load_state_dict(ledger.state_dict())
+    assert restored.so_far(pruned) == ledger.so_far(pruned)
 
 
 def test_what_no_prunable_weight_does_is_counted_beside_them() -> None:
@@ -195,7 +225,7 @@ def test_gradients_at_pruned_weights_are_counted_where_a_method_needs_them(
         chosen = {"name": method, "options": {"update_interval": 2}}
         run = build(tiny_cell(method=chosen, sparsity=0.9))
         list(train(run))
-        assert run.meter.updates == 2  # of 8 steps, after 2 and 4: before 0.75 · 8
+        assert run.ledger.updates == 2  # of 8 steps, after 2 and 4: before 0.75 · 8
         images[method] = run.method.dense_gradients * run.loader.batch_size
     assert images == {"set": 0, "rigl": 2 * 64}
     assert isinstance(run.method, RigL)

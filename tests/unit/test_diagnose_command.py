@@ -14,6 +14,8 @@ from agc.cell import Cell
 from agc.evaluation.diagnostics import PERCENTS
 from agc.files import read_json
 from agc.results.diagnostic_figure import HIGHEST, WORTH, draw_diagnostics, write_diagnostic_figure
+from agc.training.cell_run import CellRun
+from agc.training.device import Machine
 from tests.unit.test_cli import agc
 
 SPARSE = {"method": {"name": "rigl", "options": {"update_interval": 3}}, "sparsity": 0.9}
@@ -123,3 +125,31 @@ def test_the_figure_has_a_panel_for_each_epoch_with_both_levels(tmp_path: Path) 
     assert 1 < without.axes[0].get_ylim()[1] < 1.2
     paths = write_diagnostic_figure(table(0.1, 0.2, 0.3, 0.4), "a cell", tmp_path)
     assert [path.name for path in paths] == ["diagnostics.png", "diagnostics.svg"]
+
+
+def test_measuring_in_training_changes_no_bit_and_survives_a_kill(
+    tiny_cell: Callable, machine: Machine, tmp_path: Path
+) -> None:
+    cell = tiny_cell(method="rigl", sparsity=0.9, correction="agc", training={"epochs": 3})
+    CellRun(cell, tmp_path / "plain", machine).train()
+    whole = CellRun(cell, tmp_path / "watched", machine, watch=[1, 3])
+    whole.train()
+    assert {row["epoch"] for row in whole.measured} == {1, 3}
+
+    class Killed(Exception):
+        pass
+
+    def kill(row: dict) -> None:
+        if row["epoch"] == 3:
+            raise Killed
+
+    folder = tmp_path / "killed"
+    with pytest.raises(Killed):
+        CellRun(cell, folder, machine, checkpoint_interval=0, on_epoch=kill, watch=[1, 3]).train()
+    again = CellRun(cell, folder, machine, watch=[1, 3])
+    again.train()
+    assert again.measured == whole.measured
+    for name in ("epochs.csv", "layers.csv", "model.safetensors"):
+        expected = (tmp_path / "plain" / name).read_bytes()
+        assert (tmp_path / "watched" / name).read_bytes() == expected
+        assert (folder / name).read_bytes() == expected

@@ -1,0 +1,51 @@
+"""Whether a sparse-training method trains whole cells: every objective, with and without AGC."""
+
+from __future__ import annotations
+
+import math
+
+from agc.cell import Cell, make_cell
+from agc.registry import METHODS, OBJECTIVES
+from agc.training.build import build
+from agc.training.loop import train
+
+
+def trains_in_cells(name: str) -> None:
+    """Two short epochs on digits for each objective, corrected by AGC, and plainly by AdamW."""
+    for objective in OBJECTIVES.names():
+        _train(small_cell(name, objective=objective, correction="agc"))
+    adamw = {"name": "adamw", "lr": 0.002, "momentum": 0.9, "nesterov": False, "weight_decay": 0.01}
+    _train(small_cell(name, optimizer=adamw))
+
+
+def small_cell(
+    name: str, *, objective: str = "standard", correction: str = "none", **training: object
+) -> Cell:
+    """A cell of a tiny network on digits: 2 epochs of 2 batches."""
+    method = METHODS[name].target
+    known = METHODS.options(name).model_fields
+    often = {"update_interval": 1, "iterations": 2}
+    return make_cell(
+        {
+            "dataset": "digits",
+            "architecture": {"name": "resnet8", "options": {"width": 4}},
+            "objective": objective,
+            "method": {"name": name, "options": {k: v for k, v in often.items() if k in known}},
+            "sparsity": 0.8 if method.sparse else 0.0,
+            "correction": correction,
+            "training": {
+                "epochs": 2,
+                "batch_size": 64,
+                "validation": 1437 - 2 * 64,
+                **training,
+            },
+        }
+    )
+
+
+def _train(cell: Cell) -> None:
+    run = build(cell)
+    for _, losses in train(run):
+        assert math.isfinite(losses.sum().item()), f"{cell.slug}: the loss is not finite"
+    reached = run.method.sparsity()
+    assert abs(reached - run.method.target) < 1e-3, f"{cell.slug}: sparsity {reached:.4f}"

@@ -1,0 +1,134 @@
+"""A small training run for the checks of sparse-training methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agc import rng
+from agc.methods.base import SparseMethod
+from agc.registry import METHODS
+
+STEPS = 12
+
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01),
+}
+
+OFTEN = {"update_interval": 2, "iterations": 3}
+"""Options, where a method has them, that make much happen in a short run."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+def network() -> nn.Module:
+    """Two convolutions with normalisation and a classifier: 1,140 prunable weights."""
+    with rng.preserved():
+        torch.manual_seed(3)
+        return nn.Sequential(
+            nn.Conv2d(2, 10, 3, padding=1),
+            nn.BatchNorm2d(10),
+            nn.ReLU(),
+            nn.Conv2d(10, 8, 3, stride=2, bias=False),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(8 * 2 * 2, 7),
+        ).to(memory_format=torch.channels_last)
+
+
+def loss_fn(model: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy."""
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+class Problem:
+    """A network, its optimizer, a method, and as many batches as there are steps.
+
+    Args:
+        name: of the method.
+        optimizer: a key of ``OPTIMIZERS``.
+        seed: of the method.
+        sparsity: 0.8, or 0 for a method that has none.
+        model: another network for images of 2 x 6 x 6 and 7 classes.
+        options: of the method, beside those that make it update often.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        optimizer: str = "sgd",
+        *,
+        seed: int = 0,
+        sparsity: float = 0.8,
+        model: nn.Module | None = None,
+        **options: Any,
+    ) -> None:
+        self.model = network() if model is None else model
+        self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
+        self.sparsity = sparsity if METHODS[name].target.sparse else 0.0
+        known = METHODS.options(name).model_fields
+        often = {key: value for key, value in OFTEN.items() if key in known}
+        self.method: SparseMethod = METHODS.create(
+            name,
+            self.model,
+            self.optimizer,
+            options={**often, **options},
+            sparsity=self.sparsity,
+            total_steps=STEPS,
+            seed=seed,
+        )
+        generator = torch.Generator().manual_seed(5)
+        self.batches: list[Batch] = [
+            (
+                torch.randn(16, 2, 6, 6, generator=generator),
+                torch.randint(7, (16,), generator=generator),
+            )
+            for _ in range(STEPS)
+        ]
+
+    def prepare(self) -> None:
+        """What comes before the first step."""
+        self.method.prepare(self.batches, loss_fn)
+
+    def steps(self, first: int = 0, last: int = STEPS) -> Iterator[bool]:
+        """Train over some of the batches; says after each step whether the topology changed."""
+        for batch in self.batches[first:last]:
+            self.optimizer.zero_grad()
+            self.method.before_forward(batch, loss_fn)
+            loss = loss_fn(self.model, batch)
+            loss.backward()
+            self.method.observe(loss.detach())
+            self.method.before_step()
+            self.optimizer.step()
+            yield self.method.step()
+
+    def finish(self) -> None:
+        """What comes after the last step."""
+        self.method.finish(self.batches, loss_fn)
+
+    def whole(self) -> None:
+        """From the preparation to the end."""
+        self.prepare()
+        for _ in self.steps():
+            pass
+        self.finish()
+
+    def masks(self) -> list[Tensor]:
+        """Copies of the masks."""
+        return [mask.clone() for mask in self.method.masks.values()]
+
+    def state(self) -> list[Tensor]:
+        """Copies of masks, weights, buffers and the optimizer's tensors."""
+        slots = [slot for slots in self.optimizer.state.values() for slot in slots.values()]
+        tensors = [*self.model.state_dict().values(), *filter(torch.is_tensor, slots)]
+        return [*self.masks(), *(tensor.clone() for tensor in tensors)]
+
+
+def same(one: list[Tensor], other: list[Tensor]) -> bool:
+    """Whether two lists of tensors agree to the bit."""
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

@@ -1,0 +1,178 @@
+"""What holds for every sparse-training method; each check takes a name and asserts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from itertools import chain
+
+import torch
+from torch import nn
+
+from agc.conformance.method_problem import OPTIMIZERS, STEPS, Problem, same
+from agc.registry import METHODS
+from agc.sparsity.distributions import InfeasibleSparsityError
+from agc.sparsity.masks import prunable_parameters
+
+
+def sparsity_is_exact(name: str) -> None:
+    """The finished network has the sparsity asked for, by count; no step is sparser than that."""
+    for optimizer in OPTIMIZERS:
+        problem = Problem(name, optimizer)
+        problem.prepare()
+        method = problem.method
+        total = sum(p.numel() for p in method.parameters.values())
+        wanted = round((1 - method.target) * total)
+        if method.exact:
+            assert method.target == problem.sparsity, "an exact method changes its target"
+        else:
+            message = f"target {method.target} is no number of {total} weights"
+            assert abs((1 - method.target) * total - wanted) < 1e-6, message
+        for _ in chain([False], problem.steps()):
+            active = sum(method.active().values())
+            assert active >= wanted, f"{active} active weights in training, {wanted} asked for"
+            assert method.exploration_rate() >= 1 - method.sparsity() - 1e-12
+            assert all(method.active().values()), "a layer has no weight left"
+        problem.finish()
+        active = sum(method.active().values())
+        assert active == wanted, f"{active} active weights at the end, {wanted} asked for"
+        assert abs(method.sparsity() - (1 - active / total)) < 1e-12
+
+
+def pruned_weights_are_zero(name: str) -> None:
+    """Weights are 0 where masked, and so is the optimizer's state unless weights live on hidden."""
+    for optimizer, slots in (("sgd", 1), ("adamw", 2)):
+        problem = Problem(name, optimizer)
+        problem.prepare()
+        for _ in chain([False], problem.steps()):
+            for layer, parameter in problem.method.parameters.items():
+                pruned = ~problem.method.masks[layer]
+                assert (parameter[pruned] == 0).all(), f"{layer}: a pruned weight is not 0"
+                state = problem.optimizer.state[parameter].values()
+                kept = [t for t in state if t.ndim > 0]
+                assert len(kept) in (0, slots), f"{layer}: the optimizer's state is {len(kept)}"
+                if not problem.method.hides_weights:
+                    zero = all((tensor[pruned] == 0).all() for tensor in kept)
+                    assert zero, f"{layer}: optimizer state at a pruned weight"
+
+
+def only_prunable_tensors_are_masked(name: str) -> None:
+    """Masks belong to convolutions and linear layers; biases and normalisation have none."""
+    problem = Problem(name)
+    assert set(problem.method.masks) <= set(prunable_parameters(problem.model))
+    for layer, mask in problem.method.masks.items():
+        assert mask.dtype == torch.bool
+        assert mask.shape == problem.method.parameters[layer].shape
+
+
+def a_step_without_a_change_changes_no_mask(name: str) -> None:
+    """``step`` says when the topology changes."""
+    problem = Problem(name)
+    problem.prepare()
+    before = problem.masks()
+    for changed in problem.steps():
+        now = problem.masks()
+        assert changed or same(before, now), "a mask changed in a step that reported no change"
+        before = now
+
+
+def storages_survive(name: str) -> None:
+    """Weights and masks stay where they are, in their memory format."""
+    problem = Problem(name)
+    tensors = [*problem.model.parameters(), *problem.method.masks.values()]
+    before = [(t.data_ptr(), t.stride()) for t in tensors]
+    problem.whole()
+    after = [*problem.model.parameters(), *problem.method.masks.values()]
+    assert [(t.data_ptr(), t.stride()) for t in after] == before
+
+
+def choices_follow_from_the_seed(name: str) -> None:
+    """The same seed gives the same bits, and no global random stream moves or matters."""
+    runs = []
+    for global_seed in (1, 2):
+        problem = Problem(name)
+        torch.manual_seed(global_seed)
+        before = torch.get_rng_state()
+        problem.whole()
+        assert torch.equal(torch.get_rng_state(), before), "a global random stream moved"
+        runs.append(problem.state())
+    assert same(*runs), "two runs of one seed differ"
+
+
+def a_resumed_run_has_the_same_bits(name: str) -> None:
+    """``state_dict`` and ``load_state_dict``, before an update and after one."""
+    whole = Problem(name)
+    whole.whole()
+    for after in (3, 4, STEPS - 1):
+        first = Problem(name)
+        first.prepare()
+        for _ in first.steps(0, after):
+            pass
+        second = Problem(name)
+        second.model.load_state_dict(first.model.state_dict())
+        second.optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
+        second.method.load_state_dict(copy.deepcopy(first.method.state_dict()))
+        for _ in second.steps(after):
+            pass
+        second.finish()
+        assert same(whole.state(), second.state()), f"resumed after {after} steps, bits differ"
+        assert whole.method.exploration_rate() == second.method.exploration_rate()
+        assert whole.method.dense_gradients == second.method.dense_gradients
+        assert whole.method.steps == second.method.steps == STEPS
+
+
+def frozen_layers_stay(name: str) -> None:
+    """A layer that is frozen after the preparation keeps its weights and its mask."""
+    problem = Problem(name)
+    problem.prepare()
+    frozen = problem.model[0].weight.requires_grad_(False)
+    before = frozen.clone(), problem.method.masks["0.weight"].clone()
+    for _ in problem.steps():
+        pass
+    assert same([frozen, problem.method.masks["0.weight"]], [*before])
+
+
+def small_and_dense_layers_are_survived(name: str) -> None:
+    """A layer that is wholly dense and one with a single active weight."""
+    if "distribution" not in METHODS.options(name).model_fields:
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        model = nn.Sequential(
+            nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Conv2d(4, 1, 1), nn.Flatten(), nn.Linear(16, 7)
+        )
+    problem = Problem(
+        name, model=model, distribution={"0": 0.0, "2": 0.75}, sparsity=1 - (72 + 1 + 28) / 188
+    )
+    if problem.method.exact:
+        assert problem.method.sparsity() <= problem.sparsity + 1e-12
+    problem.whole()
+    assert all(torch.isfinite(p).all() for p in problem.model.parameters())
+
+
+def extreme_sparsity_is_possible_or_refused(name: str) -> None:
+    """0.99 on the smallest network trains, or says which layer would be empty."""
+    try:
+        problem = Problem(name, sparsity=0.99)
+        problem.whole()
+    except InfeasibleSparsityError:
+        return
+    assert all(problem.method.active().values())
+    assert all(torch.isfinite(p).all() for p in problem.model.parameters())
+
+
+CHECKS: dict[str, Callable[[str], None]] = {
+    check.__name__: check
+    for check in (
+        sparsity_is_exact,
+        pruned_weights_are_zero,
+        only_prunable_tensors_are_masked,
+        a_step_without_a_change_changes_no_mask,
+        storages_survive,
+        choices_follow_from_the_seed,
+        a_resumed_run_has_the_same_bits,
+        frozen_layers_stay,
+        small_and_dense_layers_are_survived,
+        extreme_sparsity_is_possible_or_refused,
+    )
+}

@@ -1,0 +1,62 @@
+"""What a topology looks like at an epoch's end, and how far it has moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agc.methods.base import SparseMethod
+
+Row = dict[str, Any]
+
+
+class TopologyWatch:
+    """Measures masks epoch by epoch.
+
+    Args:
+        method: whose masks; the first epoch is compared with what they are now.
+    """
+
+    def __init__(self, method: SparseMethod) -> None:
+        self.before = {name: mask.clone() for name, mask in method.masks.items()}
+
+    def measure(self, method: SparseMethod, epoch: int) -> tuple[Row, list[Row]]:
+        """Numbers of the whole network, and of each layer.
+
+        ``mask_distance`` is the Hamming distance to the epoch before as a fraction of the weights.
+        ``dead_neurons`` counts outputs of layers without a single active weight.
+        """
+        layers = []
+        for name, mask in method.masks.items():
+            moved, alive = mask ^ self.before[name], mask.flatten(1).any(dim=1)
+            layers.append(
+                {
+                    "epoch": epoch,
+                    "layer": name,
+                    "weights": mask.numel(),
+                    "active": int(mask.sum()),
+                    "explored": int(method.explored[name].sum()),
+                    "changed": int(moved.sum()),
+                    "neurons": len(mask),
+                    "dead_neurons": int((~alive).sum()),
+                }
+            )
+            self.before[name] = mask.clone()
+        weights = sum(row["weights"] for row in layers)
+        whole = {
+            "mask_distance": sum(row["changed"] for row in layers) / weights,
+            "dead_neurons": sum(row["dead_neurons"] for row in layers),
+        }
+        return whole, layers
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The masks of the last epoch."""
+        return self.before
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        with torch.no_grad():
+            for name, mask in self.before.items():
+                mask.copy_(state[name])

@@ -1,0 +1,165 @@
+"""DeepR: deep rewiring."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from agc.lazy import torch
+from agc.methods.base import SparseMethod
+from agc.registry import METHODS
+from agc.sparsity.masks import apply_masks
+from agc.sparsity.update import drop_and_grow
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+    from torch.optim import Optimizer
+
+Strength = Annotated[float, Field(ge=0)]
+
+SMALLEST = 1e-12
+"""Parameter of a connection just made, as in the official code."""
+
+
+@METHODS.register(
+    "deepr",
+    family="sparse to sparse",
+    source="arXiv 1711.05136",
+    needs="a sign for each weight, the learning rate",
+)
+class DeepR(SparseMethod):
+    """Each weight has a fixed sign; a connection that crosses zero dies, a random one is made.
+
+    A connection is theta > 0 and its weight is sign * theta. On connected weights a gradient step
+    on theta is the same step on the weight, so optimizer and correction work on the weights.
+    After each optimizer step, as in guillaumeBellec/deep_rewiring: connected thetas move by
+    lr * (noise * N(0, 1) - l1); those at or below 0 die; as many are drawn from all unconnected
+    places of the layer, those that just died included, and start at theta = 1e-12. No gradient is
+    read. Signs are those of the dense initial weights, which are as good as random, so that all
+    methods start from the same weights; the official code draws them.
+
+    The source trains by plain SGD. Here the momentum of a connection dies with it, and a new
+    one, even where one just died, starts with none. Float16 weights start at their smallest
+    normal number.
+
+    Args:
+        optimizer: its learning rate scales noise and L1.
+        l1: strength of the L1 penalty on theta.
+        noise: standard deviation of the noise.
+
+    Raises:
+        ValueError: no optimizer.
+    """
+
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer | None = None,
+        *,
+        l1: Strength = 1e-5,
+        noise: Strength = 1e-5,
+        **options: Any,
+    ) -> None:
+        if optimizer is None:
+            raise ValueError("rewiring needs the optimizer: its learning rate scales the noise")
+        self.positive: dict[str, Tensor] = {}
+        """Whether each weight's sign is plus."""
+        super().__init__(model, optimizer, **options)
+        self.l1 = l1
+        self.noise = noise
+        # Numbers, not the groups: loading the optimizer's state makes new groups.
+        group_of = {id(p): i for i, g in enumerate(optimizer.param_groups) for p in g["params"]}
+        self.groups = {name: group_of.get(id(p)) for name, p in self.parameters.items()}
+
+    def initial_masks(self, counts: dict[str, int]) -> dict[str, Tensor]:
+        """Random; the signs are taken while the weights are still dense."""
+        for name, p in self.parameters.items():
+            coin = torch.rand(p.shape, generator=self.generator(f"sign/{name}")) < 0.5
+            self.positive[name] = (p.detach() > 0) | ((p.detach() == 0) & coin.to(p.device))
+        return super().initial_masks(counts)
+
+    def update_due(self, step: int) -> bool:
+        """Connections may die at every step."""
+        return True
+
+    def step(self) -> bool:
+        """Mask, move the connected thetas, and replace those that have died."""
+        super().step()
+        trained = [name for name, p in self.parameters.items() if p.requires_grad]
+        if not trained:
+            return False
+        with torch.no_grad():
+            for name in trained:
+                self.move(name)
+            gone = {n: self.masks[n] & (self.theta(n) <= 0) for n in trained}
+            # One wait for the device, for all layers together.
+            pairs = [(mask.sum(), self.masks[n].sum()) for n, mask in gone.items()]
+            counts = torch.stack([count for pair in pairs for count in pair]).tolist()
+            dead = dict(zip(trained, counts[::2], strict=True))
+            if not any(dead.values()):
+                return False
+            grown = self.births(dead, dict(zip(trained, counts[1::2], strict=True)))
+            for name in trained:
+                if dead[name] or grown[name]:
+                    self.rewire(name, gone[name], grown[name])
+        return True
+
+    def theta(self, name: str) -> Tensor:
+        """Parameter of each connection of a layer."""
+        weight = self.parameters[name]
+        return torch.where(self.positive[name], weight, -weight)
+
+    def learning_rate(self, name: str) -> float:
+        """Of a layer at this step; 0 if the optimizer does not have it."""
+        group = self.groups[name]
+        return 0.0 if group is None else float(self.optimizer.param_groups[group]["lr"])
+
+    def noise_scale(self, name: str) -> float:
+        """Standard deviation of this step's noise on a layer's thetas."""
+        return self.learning_rate(name) * self.noise
+
+    def move(self, name: str) -> None:
+        """Noise and L1 on the connected thetas of a layer."""
+        weight, mask = self.parameters[name], self.masks[name]
+        change = torch.zeros_like(weight)
+        if self.noise:
+            draws = torch.randn(weight.shape, generator=self.generator(f"noise/{name}"))
+            change.copy_(draws.to(weight.device)).mul_(self.noise_scale(name))
+        if self.l1:
+            change.sub_(self.learning_rate(name) * self.l1)
+        weight.add_(torch.where(self.positive[name], change, -change).mul_(mask))
+
+    def births(self, dead: dict[str, int], active: dict[str, int]) -> dict[str, int]:
+        """Number of connections to make in each layer that trains: as many as died there.
+
+        Args:
+            dead: by layer, how many died in this step.
+            active: by layer, how many there were before.
+        """
+        return dead
+
+    def rewire(self, name: str, gone: Tensor, grow: int) -> None:
+        """Take the dead connections of a layer away and make ``grow`` new ones."""
+        weight, mask = self.parameters[name], self.masks[name]
+        mask &= ~gone
+        apply_masks({name: weight}, {name: mask}, self.optimizer)
+        scores = torch.rand(weight.shape, generator=self.generator(f"grow/{name}"))
+        scores = scores.to(weight.device)
+        new = drop_and_grow(mask, scores, scores, 0, grow=grow)
+        start = max(SMALLEST, torch.finfo(weight.dtype).tiny)
+        born = torch.where(self.positive[name], start, -start).to(weight.dtype)
+        weight.copy_(torch.where(new & ~mask, born, weight))
+        mask.copy_(new)
+        self.explored[name] |= mask
+
+    def state_dict(self) -> dict[str, Any]:
+        """The base's, and the signs."""
+        return {**super().state_dict(), "positive": self.positive}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        super().load_state_dict(state)
+        for name, positive in self.positive.items():
+            positive.copy_(state["positive"][name])

@@ -1,0 +1,118 @@
+"""The checks of methods find what they are for: each broken method here fails the one it should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from agc.conformance.cells import trains_in_cells
+from agc.conformance.methods import CHECKS
+from agc.methods.base import SparseMethod
+from agc.methods.rigl import RigL
+from agc.registry import METHODS
+
+
+class OneTooMany(SparseMethod):
+    """Keeps a weight more than it should."""
+
+    def initial_masks(self, counts: dict[str, int]) -> dict[str, Tensor]:
+        first = next(iter(counts))
+        return super().initial_masks({**counts, first: counts[first] + 1})
+
+
+class Unmasked(SparseMethod):
+    """Forgets the optimizer's state."""
+
+    def step(self) -> bool:
+        self.steps += 1
+        with torch.no_grad():
+            for name, mask in self.masks.items():
+                self.parameters[name].mul_(mask)
+        return False
+
+
+class Silent(RigL):
+    """Changes its masks and does not say so."""
+
+    def step(self) -> bool:
+        super().step()
+        return False
+
+
+class Replaces(RigL):
+    """Puts new tensors in the place of its masks."""
+
+    def update_topology(self) -> None:
+        super().update_topology()
+        self.masks = {name: mask.clone() for name, mask in self.masks.items()}
+
+
+class Global(RigL):
+    """Draws from the global random stream."""
+
+    def grow_scores(self, name: str) -> Tensor:
+        return torch.rand(self.parameters[name].shape)
+
+
+class Forgetful(RigL):
+    """Counts its updates, grows by the count, and does not save it."""
+
+    def __init__(self, *args: Any, total_steps: int, **options: Any) -> None:
+        super().__init__(*args, total_steps=total_steps, **options)
+        self.count = 0
+
+    def grow_scores(self, name: str) -> Tensor:
+        self.count += 1
+        return self.random_scores(name).roll(self.count)
+
+
+class Thaws(RigL):
+    """Updates layers that are frozen."""
+
+    def update_topology(self) -> None:
+        for name, mask in self.masks.items():
+            self.replace(name, int(0.3 * int(mask.sum())))
+
+
+class Densifies(SparseMethod):
+    """Ends denser than it should."""
+
+    def finish(self, batches: Any, loss_fn: Any) -> None:
+        self.set_masks({name: torch.ones_like(mask) for name, mask in self.masks.items()})
+
+
+BROKEN = {
+    OneTooMany: "sparsity_is_exact",
+    Densifies: "sparsity_is_exact",
+    Unmasked: "pruned_weights_are_zero",
+    Silent: "a_step_without_a_change_changes_no_mask",
+    Replaces: "storages_survive",
+    Global: "choices_follow_from_the_seed",
+    Forgetful: "a_resumed_run_has_the_same_bits",
+    Thaws: "frozen_layers_stay",
+}
+
+
+@pytest.fixture
+def registered(request: pytest.FixtureRequest) -> Iterator[str]:
+    METHODS.register("broken")(request.param)
+    yield "broken"
+    del METHODS._entries["broken"]
+
+
+@pytest.mark.parametrize(
+    ("registered", "check"), BROKEN.items(), indirect=["registered"], ids=lambda x: str(x)
+)
+def test_a_broken_method_fails_its_check(registered: str, check: str) -> None:
+    with pytest.raises(AssertionError):
+        CHECKS[check](registered)
+
+
+@pytest.mark.parametrize("registered", [Densifies], indirect=True)
+def test_a_method_that_ends_too_dense_fails_in_a_cell(registered: str) -> None:
+    with pytest.raises(AssertionError, match="sparsity"):
+        trains_in_cells(registered)
