@@ -20,11 +20,8 @@ from agc.training.cell_run import CellRun
 from agc.training.device import Machine
 
 EPOCHS = 3
-FEW_STEPS = {
-    "pgd-at": {"steps": 2, "epsilon": 0.1, "step_size": 0.05},
-    "free-at": {"epsilon": 0.1, "replays": 3},
-    **{name: {"steps": 1} for name in ("mixed-at", "trades", "mart", "rst")},
-}
+FEW_STEPS: dict[str, Any] = {n: {"steps": 1} for n in ("mixed-at", "trades", "mart", "rst")}
+FEW_STEPS |= {"free-at": {"replays": 3}, "pgd-at": {"steps": 2, "epsilon": 0.1, "step_size": 0.05}}
 TRAININGS: dict[str, dict[str, Any]] = {
     "cosine": {"schedule": {"name": "cosine"}},
     "cosine after warm-up": {"schedule": {"name": "cosine", "warmup": 1}},
@@ -33,10 +30,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "adamw": {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "cosine"}},
     "no momentum": {"optimizer": {"momentum": 0.0}, "clip_norm": 0.5},
 }
-RUNS = [
-    *product(METHODS.names(), CORRECTIONS.names(), ("standard", "pgd-at")),
-    *product(("rigl",), ("none", "agc"), sorted({*OBJECTIVES.names()} - {"standard", "pgd-at"})),
-]
+RUNS = list(product(METHODS.names(), CORRECTIONS.names(), ("standard", "pgd-at")))
+RUNS += product(("rigl",), ("none", "agc"), sorted({*OBJECTIVES.names()} - {"standard", "pgd-at"}))
 WHOLE = ("epochs.csv", "model.safetensors", "best.safetensors")
 
 
