@@ -59,10 +59,9 @@ def test_an_update_without_ablation_worked_by_hand() -> None:
 
 def test_a_neuron_without_salient_weights_is_ablated_by_hand() -> None:
     # The drop of five keeps .9, .8 and .7. The five largest gradients are .9 (1, 2), .8 (2, 1),
-    # .4 (0, 3), .3 (0, 2) and, of two that are equal, .2 (1, 3): neuron 3 has no salient weight, the
-    # others have 3, 3 and 1.
-    # A fraction of 0.5 of the fan-in 2 asks for one, so neuron 3 goes. Eight weights for three
-    # neurons are two each, and one more for neurons 0 and 1.
+    # .4 (0, 3), .3 (0, 2) and, of two that are equal, .2 (1, 3). So neuron 3 has no salient
+    # weight, the others have 3, 4 and 1. A fraction of 0.5 of the fan-in 2 asks for one, so
+    # neuron 3 goes. Eight weights for three are two each, and one more for neurons 0 and 1.
     expected = grid("""
 1 0 1 1
 1 1 1 0
