@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     needs="the dense gradient at updates",
 )
 class SRigL(RigL):
-    """RigL with a constant fan-in: all neurons (filters) of a layer that are left have the same
-    number of active weights, and neurons with few salient weights are ablated.
+    """RigL with a constant fan-in: all neurons (filters) of a layer have the same number of active
+    weights. Neurons with few salient weights are ablated, and the others share their weights.
 
     After the paper's section 3.1 and calgaryml/condensed-sparsity. An update drops the smallest
     weights of a layer by raw magnitude, and each neuron then grows where its raw gradient is
@@ -38,11 +38,11 @@ class SRigL(RigL):
     its gradient is among as many of the layer's largest as are dropped.
 
     Departures. The source rounds the fan-in down, so a layer loses weights as neurons go, up to
-    one for each neuron; here the number stays: of the neurons to ablate, those with the fewest
-    salient weights go, as many as let the others share the layer's weights evenly. The fan-ins at
-    the start are the whole numbers that bring the total nearest to the sparsity, and ``target``
-    says what that is. Where a neuron keeps more than its new fan-in, its largest weights stay (in
-    the source, arbitrary ones). Initial weights are the network's own, not scaled by fan-in.
+    one for each neuron that is left; here the number stays: the neurons with the most salient
+    weights get one more, until all are given. The fan-ins at the start are the whole numbers that
+    bring the total nearest to the sparsity, and ``target`` says what that is. Where a neuron keeps
+    more than its new fan-in, its largest weights stay (in the source, arbitrary ones). Initial
+    weights are the network's own, not scaled by fan-in.
 
     Args:
         min_salient: a neuron with fewer salient weights than this fraction of the fan-in before
@@ -93,10 +93,11 @@ class SRigL(RigL):
         kept = mask & top_mask(torch.where(mask, magnitude, -1.0), active - drop)
         salient = (kept | top_mask(gradient, drop)).sum(dim=1)
         alive = self.alive(name, salient, active)
-        fan_in = active // int(alive.sum())
-        kept &= top_of_rows(torch.where(kept, magnitude, -1.0), fan_in)
-        best = top_of_rows(torch.where(kept, torch.inf, gradient), fan_in)
-        self.masks[name].copy_((best & alive.unsqueeze(1)).reshape(self.masks[name].shape))
+        fan_in, more = divmod(active, int(alive.sum()))
+        counts = (fan_in * alive + top_mask(torch.where(alive, salient, -1), more)).unsqueeze(1)
+        kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
+        best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)
+        self.masks[name].copy_(best.reshape(self.masks[name].shape))
         self.explored[name] |= self.masks[name]
 
     def alive(self, name: str, salient: Tensor, active: int) -> Tensor:
@@ -105,10 +106,7 @@ class SRigL(RigL):
         least = max(1, int(self.min_salient * self.fan_ins[name])) if self.min_salient else 0
         few = 0 if name == self.last else int((salient < least).sum())
         room = self.parameters[name][0].numel()
-        left = max(neurons - few, math.ceil(active / room))
-        while active % left:
-            left += 1
-        return top_mask(salient, left)
+        return top_mask(salient, max(neurons - few, math.ceil(active / room)))
 
 
 def constant_fan_ins(shapes: dict[str, tuple[int, ...]], counts: dict[str, int]) -> dict[str, int]:

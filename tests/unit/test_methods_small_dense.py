@@ -172,3 +172,18 @@ def test_the_cost_is_that_of_the_narrower_network(tiny_cell) -> None:
         kernel = math.prod(layer.weight.shape[2:])
         assert active[name] == out * into * kernel
     assert run.flops.forward(active) < 0.5 * run.flops.forward()
+
+
+def test_what_moves_the_other_channels_is_undone_with_the_optimizer_state() -> None:
+    model = mobile(16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    method = SmallDense(model, optimizer, sparsity=0.7)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    method.step()
+    for name, vector in method.vectors.items():
+        gone = ~method.vector_masks[name]
+        assert not vector[gone].any()
+        assert not optimizer.state[vector]["momentum_buffer"][gone].any()
+        assert (optimizer.state[vector]["momentum_buffer"][~gone] == 1).all()
