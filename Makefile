@@ -35,7 +35,7 @@ reports/$(GRID)/report.html: reports/$(GRID)/comparison.csv
 	@$(BIN)/snakemake --cores 1 --config grid=$(GRID) --report $@ --quiet all
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
 
 lint: setup ## check style and workflow
 	$(BIN)/ruff check .

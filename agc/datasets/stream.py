@@ -108,8 +108,10 @@ class StreamedSplit:
             generator=rng.generator(seed, "workers"),
         )
         for row, images in zip(rows, _named(loader), strict=True):
-            index = torch.tensor(row, device=self.labels.device)
-            yield images.to(self.device, non_blocking=cuda), self.labels[index]
+            index = torch.tensor(row)
+            index = index.pin_memory() if cuda else index  # else the copy waits for the device
+            labels = self.labels[index.to(self.device, non_blocking=cuda)]
+            yield images.to(self.device, non_blocking=cuda), labels
 
 
 class Decoded:

@@ -19,13 +19,12 @@ import pytest
 from agc.cell import make_cell
 from agc.datasets import prepare as preparation
 from agc.datasets.fashion_mnist import CONTENTS, SOURCE
-from agc.datasets.originals import Original, Source
+from agc.datasets.originals import Original
 from agc.datasets.place import data_root, prepared_folder, raw_folder
 from agc.datasets.prepare import byte_statistics, prepare
 from agc.errors import UserError
 from agc.registry import DATASETS
 from agc.training.build import load_dataset
-from tests.unit.command_line import agc
 from tests.unit.dataset_files import Made, idx
 
 
@@ -240,20 +239,3 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(files: Made, place: P
     place.write_text("a file where the folder should be")
     with pytest.raises(UserError, match="cannot write"):
         made(files, files.folder)
-
-
-def test_the_command_prepares_lists_and_says_what_is_wrong(
-    files: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    small = Source(lambda: files.originals, DATASETS["mnist"].facts["source"].convert)
-    monkeypatch.setitem(DATASETS["mnist"].facts, "source", small)
-    told = agc("data", "prepare", "mnist", "--root", files.folder, "--offline")
-    assert told.code == 0
-    assert str(prepared_folder("mnist")) in told.out
-    listed = agc("data", "list").out
-    assert f"{tmp_path}/data" in listed
-    assert "needs no preparation" in agc("data", "prepare", "digits").message
-    assert "did you mean 'kmnist'" in agc("data", "prepare", "kmnst").message
-    assert "expected OPTION=VALUE" in agc("data", "prepare", "svhn", "--set", "extra").message
-    unprepared = agc("train", "--dataset", "kmnist", "--architecture", "resnet8", "--out", tmp_path)
-    assert "run `agc data prepare kmnist`" in unprepared.message
