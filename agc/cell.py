@@ -133,6 +133,9 @@ class Cell(_Strict):
         reason = correction.refuse(self, **self.correction.options)
         if reason is not None:
             raise ValueError(reason)
+        reason = METHODS[self.method.name].target.refuse(self, **self.method.options)
+        if reason is not None:
+            raise ValueError(f"method {self.method.name!r}: {reason}")
         objective = OBJECTIVES[self.objective.name].target
         reason = objective.refuse(**self.objective.options)
         if reason is not None:

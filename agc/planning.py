@@ -12,7 +12,7 @@ from agc.cell import Cell
 from agc.errors import UserError
 from agc.files import read_json
 from agc.grid import Grid
-from agc.registry import CORRECTIONS, OBJECTIVES
+from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
 
 PLAIN = 3
 """Units of a batch of plain training: one forward, one backward pass."""
@@ -29,7 +29,8 @@ def units_per_epoch(cell: Cell) -> float:
     prepare = objective.preparation(**cell.objective.options).units
     evaluate = objective.evaluation(**cell.objective.options).units
     extra = correction.cost(**cell.correction.options)
-    passes = (extra.step + extra.snapshot) * evaluate / PLAIN
+    sampled = METHODS[cell.method.name].target.step_units(**cell.method.options)
+    passes = (extra.step + extra.snapshot + sampled) * evaluate / PLAIN
     return prepare + evaluate + passes + extra.prepared_pass * prepare
 
 

@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import to_jsonable_python
 
 from agc.errors import UserError, unknown
 
@@ -152,7 +153,7 @@ def without_later_defaults(model: type[BaseModel], values: dict[str, Any]) -> di
         name: value
         for name, value in values.items()
         if LATER not in model.model_fields[name].metadata
-        or value != model.model_fields[name].default
+        or value != to_jsonable_python(model.model_fields[name].default)
     }
 
 

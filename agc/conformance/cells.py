@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from agc.cell import Cell, make_cell
+from agc.conformance.method_problem import often
 from agc.registry import METHODS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train
@@ -23,14 +24,13 @@ def small_cell(
 ) -> Cell:
     """A cell of a tiny network on digits: 2 epochs of 2 batches."""
     method = METHODS[name].target
-    known = METHODS.options(name).model_fields
-    often = {"update_interval": 1, "iterations": 2}
+    options = often(name, update_interval=1, late_interval=1, iterations=2)
     return make_cell(
         {
             "dataset": "digits",
             "architecture": {"name": "resnet8", "options": {"width": 4}},
             "objective": objective,
-            "method": {"name": name, "options": {k: v for k, v in often.items() if k in known}},
+            "method": {"name": name, "options": options},
             "sparsity": 0.8 if method.sparse else 0.0,
             "correction": correction,
             "training": {

@@ -16,7 +16,7 @@ from agc.datasets.settings import Augmentation
 from agc.datasets.store import Split
 from agc.errors import UserError
 from agc.training.build import build
-from agc.training.loop import SnapshotPass, prepared
+from agc.training.loop import DataPass, prepared
 
 
 def noise(count: int = 40, channels: int = 3, height: int = 9, width: int = 9) -> torch.Tensor:
@@ -148,7 +148,7 @@ def test_both_passes_of_an_epoch_share_their_batches_if_they_are_locked(
     settings = {"crop": 1, "locked": locked}
     run = build(tiny_cell(objective=objective, training={"augmentation": settings}))
     steps = list(prepared(run, 1, "train"))
-    passes = SnapshotPass(run, 1)
+    passes = DataPass(run, 1)
     for _ in range(2):
         batches = list(passes)
         assert len(batches) == len(steps)
@@ -156,5 +156,5 @@ def test_both_passes_of_an_epoch_share_their_batches_if_they_are_locked(
             assert torch.equal(one.images, other.images) is locked
             assert torch.equal(one.labels, other.labels) is locked
             assert (one.noise == other.noise) is locked
-    later = next(iter(SnapshotPass(run, 2)))
+    later = next(iter(DataPass(run, 2)))
     assert not torch.equal(later.labels, steps[0].labels)

@@ -4,7 +4,6 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 from agc.cell import Cell
+from agc.conformance.method_problem import often
 from agc.errors import UserError
 from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
 from agc.training import checkpoint
@@ -49,10 +49,9 @@ def cell(tiny_cell: Callable) -> Callable:
         **fields: Any,
     ) -> Cell:
         fixed = CORRECTIONS[correction].target.fixed_batches
-        often = "update_interval" in METHODS.options(method).model_fields
         return tiny_cell(
-            method={"name": method, "options": {"update_interval": 2} if often else {}},
-            sparsity=0.9 if METHODS[method].target.sparse else 0.0,
+            method={"name": method, "options": often(method, rounds=EPOCHS)},
+            sparsity=0.8 if METHODS[method].target.sparse else 0.0,
             correction=correction,
             objective={"name": objective, "options": FEW_STEPS.get(objective, {})},
             training={"epochs": EPOCHS, "fixed_batches": fixed, **(training or {})},

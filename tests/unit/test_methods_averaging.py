@@ -88,11 +88,11 @@ def test_averages_over_changing_masks_are_refused() -> None:
 
 
 def test_the_length_of_an_epoch_comes_from_the_data_or_is_asked_for() -> None:
-    problem = Problem("rigl+swa")
+    problem = Problem("rigl+swa", average_interval=None)
     problem.method.prepare([1, 2, 3], loss_fn)
     assert problem.method.average_interval == 3
     with pytest.raises(ValueError, match="average_interval"):
-        list(Problem("rigl+swa").steps())
+        list(Problem("rigl+swa", average_interval=None).steps())
 
 
 def test_the_forward_pass_sees_the_random_mask_and_the_gradient_passes_through_it() -> None:
