@@ -108,6 +108,9 @@ def _arm(name: str, cells: pd.DataFrame) -> dict[str, Any]:
     row[f"{name}_units_per_epoch"] = summarize(finished["units_per_epoch"]).mean
     relative = finished["training_flops"] / finished["dense_training_flops"]
     row[f"{name}_relative_training_flops"] = summarize(relative).mean
+    inference = finished["inference_flops"] / finished["dense_inference_flops"]
+    row[f"{name}_relative_inference_flops"] = summarize(inference).mean
+    row[f"{name}_exploration_rate"] = summarize(finished["exploration_rate"]).mean
     row[f"{name}_extra_tensors"] = summarize(finished["extra_tensors"]).mean
     row |= _prefixed(f"{name}_train_seconds", summarize(finished["seconds_train"]))
     return row

@@ -10,6 +10,7 @@ from agc.files import atomic_write_text, write_json
 from agc.results.claim_views import claim_tables
 from agc.results.compare import Comparison
 from agc.results.markup import TextTable, escape_markdown, latex, markdown
+from agc.results.method_views import method_tables
 from agc.results.published import published_tables
 from agc.results.views import acceleration_tables, accuracy_tables, cost_tables
 
@@ -21,6 +22,7 @@ HEADINGS = {
     "accuracy": "Accuracy",
     "acceleration": "Acceleration",
     "cost": "Cost",
+    "methods": "Methods",
     "published": "Published figures",
 }
 
@@ -30,8 +32,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
 
     ``comparison.csv`` and ``claims.csv`` hold every number; ``claims``, ``accuracy``,
     ``acceleration`` and ``cost`` are views as ``.md`` and ``.tex``, and ``comparison.md`` and
-    ``.tex`` all views in one file; ``published`` is there where others published such rows. The
-    LaTeX needs no package but booktabs.
+    ``.tex`` all views in one file; ``methods`` is there where a grid has several, ``published``
+    where others published such rows. The LaTeX needs no package but booktabs.
 
     Args:
         comparison: what to write.
@@ -48,6 +50,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         "acceleration": acceleration_tables(comparison.main),
         "cost": cost_tables(comparison.main),
     }
+    if methods := method_tables(comparison.main):
+        views["methods"] = methods
     if published := published_tables(comparison.main):
         views["published"] = published
     texts = {
