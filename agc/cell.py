@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -147,13 +148,14 @@ class Cell(_Strict):
             )
         return self
 
-    @property
+    # Computed once: an interrupt within pydantic's serializer would come out as another error.
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, hexadecimal."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    @property
+    @cached_property
     def slug(self) -> str:
         """Readable and unique name, which is also the name of the cell's folder."""
         method = self.method.name + (f"-{self.sparsity:g}" if self.sparsity else "")

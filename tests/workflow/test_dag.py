@@ -27,6 +27,7 @@ FILES = {
     "cell.json",
     "epochs.csv",
     "timings.csv",
+    "layers.csv",
     "training.json",
     "robustness.json",
     "record.json",

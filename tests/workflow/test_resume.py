@@ -156,8 +156,8 @@ def test_a_kill_before_any_file_is_in_place_leaves_a_cell_that_can_be_run_again(
         assert content(folder) == expected
         left = {path.name for path in folder.iterdir()}
         assert left == {path.name for path in (undisturbed / made.slug).iterdir()}
-    # Three checkpoints, two files of weights, two tables, and training.json at the end.
-    assert files == 9
+    # Three checkpoints, two files of weights, three tables, and training.json at the end.
+    assert files == 10
 
 
 def test_a_kill_before_the_first_checkpoint_starts_the_cell_anew(
