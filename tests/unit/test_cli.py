@@ -87,7 +87,7 @@ def test_help_says_what_a_command_does_and_names_all_its_options(path: tuple[str
 def test_the_program_and_the_module_are_the_same_command(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "agc"
     grids = (
-        "corrections, digits, fashion, fashion-gpu, "
+        "bsr, corrections, digits, fashion, fashion-gpu, methods, "
         "paper-bsr, paper-imagenet, paper-itop, paper-rigl"
     )
     for command in ([str(program)], [sys.executable, "-m", "agc"]):

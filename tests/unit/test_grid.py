@@ -11,7 +11,6 @@ import yaml
 from agc.errors import UserError
 from agc.grid import Grid, Recipe, apply_recipe, load_grid, merge, read_recipe
 from agc.registry import METHODS
-from tests.unit.full_installation import complete
 
 RECIPE = {
     "training": {"epochs": 4, "optimizer": {"lr": 0.2, "momentum": 0.8}},
@@ -210,9 +209,8 @@ def test_merging_goes_into_nested_values() -> None:
 
 
 def test_every_committed_grid_holds_each_combination_of_its_axes_once(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
+    repository: Path,
 ) -> None:
-    complete(monkeypatch)
     paths = sorted(repository.glob("workflows/grids/*.yaml"))
     assert paths
     for path in paths:

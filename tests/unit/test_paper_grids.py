@@ -15,8 +15,8 @@ from torch import nn
 from agc.cell import Cell
 from agc.grid import Grid, load_grid, read_recipe
 from agc.planning import estimate, units
-from agc.training.build import make_optimizer, make_schedule
-from tests.unit.full_installation import complete
+from agc.training.build import make_optimizer
+from agc.training.schedule import make_schedule
 
 SIZES = {
     # data sets × networks × (methods × sparsities × corrections + dense) × seeds
@@ -30,13 +30,8 @@ SIZES = {
 }
 RECIPES = (
     *("paper-itop", "paper-rigl-c10-resnet50", "paper-rigl-c100-resnet50", "paper-rigl-wrn22"),
-    *("paper-bsr", "paper-imagenet", "fashion", "fashion-gpu"),
+    *("bsr-cifar", "bsr-cifar-upstream", "paper-imagenet", "fashion", "fashion-gpu"),
 )
-
-
-@pytest.fixture(autouse=True)
-def _full_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    complete(monkeypatch)
 
 
 @cache
@@ -67,7 +62,7 @@ def test_a_grid_has_as_many_cells_as_its_axes_say(repository: Path, name: str) -
 def test_a_recipe_names_the_source_of_its_numbers(repository: Path, name: str) -> None:
     path = repository / "workflows" / "recipes" / f"{name}.yaml"
     assert read_recipe(path).training["epochs"] > 0
-    if name.startswith("paper"):
+    if name.startswith(("paper", "bsr")):
         assert "commit" in path.read_text() or "conf/" in path.read_text()
 
 
@@ -133,10 +128,10 @@ def test_topology_updates_are_the_published_ones(repository: Path) -> None:
         found = first(repository, name, **fields).method.options
         return tuple(found[key] for key in ("update_interval", "drop_fraction", "end_fraction"))
 
-    assert options("paper-itop", method="set") == (1500, 0.5, 1.0)
-    assert options("paper-itop", method="rigl") == (4000, 0.5, 1.0)
+    assert options("paper-itop", method="set-itop") == (1500, 0.5, 1.0)
+    assert options("paper-itop", method="rigl-itop") == (4000, 0.5, 1.0)
     assert options("paper-rigl", method="rigl", dataset="cifar100") == (100, 0.3, 0.75)
-    assert options("paper-imagenet", method="rigl") == (4000, 0.5, 1.0)
+    assert options("paper-imagenet", method="rigl-itop") == (4000, 0.5, 1.0)
 
 
 def test_dense_runs_are_references_and_never_corrected(repository: Path) -> None:
