@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from agc.lazy import torch
 from agc.objectives.adversarial import AdversarialObjective, divergence
 from agc.objectives.base import Passes
-from agc.objectives.options import BatchNorms, Beta, Epsilon, Norms, Smoothing, Starts, Steps
+from agc.objectives.options import Beta, Starts
 from agc.registry import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -31,29 +31,8 @@ class Mart(AdversarialObjective):
         start: ``normal``, 0.001 away from the image, as published; ``uniform``; or ``none``.
     """
 
-    def __init__(
-        self,
-        *,
-        beta: Beta = 6.0,
-        epsilon: Epsilon = 8 / 255,
-        step_size: Epsilon = 2 / 255,
-        steps: Steps = 10,
-        norm: Norms = "linf",
-        start: Starts = "normal",
-        batch_norm: BatchNorms = "eval",
-        label_smoothing: Smoothing = 0.0,
-        precision: str = "float32",
-    ) -> None:
-        super().__init__(
-            epsilon=epsilon,
-            step_size=step_size,
-            steps=steps,
-            norm=norm,
-            start=start,
-            batch_norm=batch_norm,
-            label_smoothing=label_smoothing,
-            precision=precision,
-        )
+    def __init__(self, *, beta: Beta = 6.0, start: Starts = "normal", **options: Any) -> None:
+        super().__init__(start=start, **options)
         self.beta = beta
 
     def loss(self, model: Module, batch: Batch) -> Tensor:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from agc import rng
 from agc.datasets.store import SPLIT_SEED, Split
 from agc.lazy import torch
-from agc.objectives.options import BatchNorms, Beta, Epsilon, Near, Norms, Smoothing, Steps
 from agc.objectives.trades import Trades
 from agc.registry import OBJECTIVES
 
@@ -39,30 +38,9 @@ class RobustSelfTraining(Trades):
     """
 
     def __init__(
-        self,
-        *,
-        unlabelled: Annotated[float, Field(gt=0, lt=1)] = 0.5,
-        beta: Beta = 6.0,
-        epsilon: Epsilon = 8 / 255,
-        step_size: Epsilon = 2 / 255,
-        steps: Steps = 10,
-        norm: Norms = "linf",
-        start: Near = "normal",
-        batch_norm: BatchNorms = "eval",
-        label_smoothing: Smoothing = 0.0,
-        precision: str = "float32",
+        self, *, unlabelled: Annotated[float, Field(gt=0, lt=1)] = 0.5, **options: Any
     ) -> None:
-        super().__init__(
-            beta=beta,
-            epsilon=epsilon,
-            step_size=step_size,
-            steps=steps,
-            norm=norm,
-            start=start,
-            batch_norm=batch_norm,
-            label_smoothing=label_smoothing,
-            precision=precision,
-        )
+        super().__init__(**options)
         self.unlabelled = unlabelled
 
     def training_split(self, train: Split, teach: Callable[[Split], Module]) -> Split:
