@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 from pydantic_core import PydanticUndefined
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from agc.architectures import own_names, own_summaries, timm_names
 from agc.errors import UserError, unknown
@@ -38,7 +40,7 @@ REGISTRIES: dict[Axis, Registry] = {
     Axis.ATTACKS: ATTACKS,
 }
 
-NOT_LISTED = {"source", "benchmark_only"}
+NOT_LISTED = {Axis.DATASETS: {"source", "benchmark_only"}}
 """Facts that are for the code; `agc data list` shows where data come from."""
 
 
@@ -68,26 +70,26 @@ def list_entries(
 
 
 def _table(axis: Axis, registry: Registry) -> Table:
-    table = Table(title=axis.value, title_justify="left", title_style="bold", show_edge=False)
+    table = Table(title=axis.value, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     table.add_column("name", style="cyan", no_wrap=True)
-    table.add_column("what it is")
-    table.add_column("options (defaults)", no_wrap=True)
     known = {key for name in registry.names() for key in registry[name].facts}
-    facts = sorted(known - NOT_LISTED)
+    facts = sorted(known - NOT_LISTED.get(axis, set()))
     if axis is Axis.CORRECTIONS:
-        table.add_column("units a batch")
-        table.add_column("extra tensors")
+        table.add_column("units a batch", justify="right")
+        table.add_column("extra tensors", justify="right")
     for fact in facts:
         table.add_column(fact)
+    table.add_column("what it is, options and their defaults", ratio=1)
     for name in registry.names():
         entry = registry[name]
         fields = registry.options(name).model_fields.items()
-        options = "\n".join(f"{key}={_default(field.get_default())}" for key, field in fields)
-        row = [name, entry.summary, options]
+        options = ", ".join(f"{key}={_default(field.get_default())}" for key, field in fields)
+        row = [name]
         if axis is Axis.CORRECTIONS:
             cost = entry.target.cost(**registry.resolve(name, {}))
             row += [f"{3 + cost.step + cost.snapshot:g}", f"{cost.tensors:g}"]
-        table.add_row(*row, *(_fact(entry.facts.get(fact, "")) for fact in facts))
+        row += [_fact(entry.facts.get(fact, "")) for fact in facts]
+        table.add_row(*row, Text(entry.summary) + Text(f"\n{options}" if options else "", "dim"))
     return table
 
 
