@@ -83,4 +83,6 @@ class DataPass:
             purpose = "train"
         if self.images == "prepared":
             return prepared(self.run, self.epoch, purpose)
-        return self.run.loader.epoch(self.epoch, purpose, augmented=self.images == "clean")
+        batches = self.run.loader.epoch(self.epoch, purpose, augmented=self.images == "clean")
+        # Without an attack the images are their own clean ones, as losses of two passes ask for.
+        return (batch._replace(clean=batch.images) for batch in batches)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from agc import AGC
 from agc.corrections.official import BEHAVIOURS
-from agc.registry import CORRECTIONS
+from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.build import Run, build
-from agc.training.loop import train
+from agc.training.loop import DataPass, train
 from tests.conformance.correction_cells import STEPS, result, tiny, trained
 from tests.unit.correction_problems import (
     flat,
@@ -43,6 +43,17 @@ def test_switched_off_a_published_code_still_changes_running_statistics(
     assert differ == moving
     count = len(plain.model.state_dict())
     assert same(found[count:], expected[count:])  # masks, momentum, losses
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES.names())
+def test_a_bsr_sees_clean_images_in_its_pass_under_every_objective(
+    tiny_cell: Callable, objective: str
+) -> None:
+    correction = {"name": "agc", "options": agc("a-bsr")}
+    run = build(tiny_cell(objective=objective, correction=correction, training={"epochs": 1}))
+    for _, losses in train(run):
+        assert torch.isfinite(losses).all()
+    assert all(batch.clean is batch.images for batch in DataPass(run, 1, "raw"))
 
 
 def test_a_rigl_makes_no_optimizer_step_where_the_topology_is_updated(tiny_cell: Callable) -> None:
@@ -101,7 +112,7 @@ def test_images_of_the_snapshot_pass(
     next(train(run))
     assert len(seen) == STEPS
     for batch in seen:
-        assert (batch.clean is not None) is attacked
+        assert (batch.clean is not batch.images) is attacked
         clean = batch.clean if attacked else batch.images
         stored = {image.numpy().tobytes() for image in run.loader.split.images}
         pixels = (clean * 255).round().to(torch.uint8)
