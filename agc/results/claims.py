@@ -46,9 +46,10 @@ def claims(main: pd.DataFrame) -> pd.DataFrame:
     equal computation and equal training time, ``planned_*`` against plain runs that were given the
     correction's units as more epochs. ``mean`` is over rows; ``best`` and ``worst`` are
     from the correction's side, with the rows' names. For claim A a win or a loss is a row whose
-    95 % interval excludes 0, in percentage points. For claim B the numbers are changes in
-    percent over the rows that reach the target, a win is a row with less than the plain run, and
-    a row that does not reach it is a loss, the worst, and counted in ``not_reached``.
+    95 % interval excludes 0, in percentage points; a row without an interval is neither. For
+    claim B the numbers are changes in percent over the rows that reach the target, a win is a row
+    with less than the plain run, and a row that does not reach it is a loss, the worst, and
+    counted in ``not_reached``.
     ``diverged`` counts the corrected runs that gave no result.
     """
     import pandas as pd

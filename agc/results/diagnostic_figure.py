@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_COLUMNS = 4
-WIDTH, HEIGHT, MARGINS = 1.9, 1.8, 1.3
+WIDTH, HEIGHT, MARGINS = 1.9, 1.8, 0.85
 HIGHEST = 2.0
 """Ratios above it are cut off: it is where two gradients of no correlation end at c = 1."""
 

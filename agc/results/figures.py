@@ -5,25 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agc.results.compare import compare
+from agc.results.compare import PLAIN, compare
 from agc.results.curves import read_curves
-from agc.results.learning_curves import draw_learning_curves
-from agc.results.plotting import file_stem, looks, save, style
-from agc.results.summary_figure import GROUP, draw_summary
+from agc.results.learning_curves import draw_learning_curves, pages
+from agc.results.plotting import Look, file_stem, looks, save, style
+from agc.results.summary_figure import draw_summary
+from agc.results.summary_layout import pages as summary_pages
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
-# More rows than this do not fit on a page.
-ROWS_PER_FIGURE = 40
+TASK = ("dataset", "architecture", "objective")
 
 
 def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> list[Path]:
     """Write every figure as PNG and SVG.
 
     For each data set, architecture, objective and recipe: ``accuracy-by-{epochs,units}-…`` and
-    ``loss-by-{epochs,units}-…``. For each data set and architecture: ``summary-…``, in several
-    parts if it has too many rows for a page; just ``summary`` if there is only one of them.
+    ``loss-by-{epochs,units}-…``. A recipe of plain runs alone has none where another recipe has
+    corrections: its runs stand for equal units, in the tables. For each data set and architecture:
+    ``summary-…``; just ``summary`` if there is only one of them. What does not fit on a page is
+    cut into parts, ``…-1``, ``…-2``.
 
     Args:
         records: a row for each cell, as collected.
@@ -37,41 +40,47 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
     curves = read_curves(records, epochs)
     paths = []
     with style():
-        for key, cells in records.groupby(["dataset", "architecture", "objective", "recipe"]):
+        for key, cells in _corrected_recipes(records).groupby([*TASK, "recipe"]):
             for measure in ("accuracy", "loss"):
                 for against in ("epochs", "units"):
-                    figure = draw_learning_curves(cells, curves, measure, against, styles)
-                    paths += save(figure, out, file_stem(f"{measure}-by-{against}", *key))
+                    stem = file_stem(f"{measure}-by-{against}", *key)
+                    figures = [
+                        draw_learning_curves(cells, curves, measure, against, styles, page)
+                        for page in pages(cells)
+                    ]
+                    paths += _save_parts(figures, out, stem)
         paths += _write_summaries(records, epochs, out, styles)
     return paths
 
 
+def _corrected_recipes(records: pd.DataFrame) -> pd.DataFrame:
+    """Without the recipes that have plain runs only, unless a task has no other."""
+    corrected = (records["correction"] != PLAIN).rename("corrected")
+    here = corrected.groupby([records[key] for key in (*TASK, "recipe")]).transform("any")
+    anywhere = corrected.groupby([records[key] for key in TASK]).transform("any")
+    return records[here | ~anywhere]
+
+
 def _write_summaries(
-    records: pd.DataFrame, epochs: pd.DataFrame, out: Path, styles: dict[str, dict[str, str]]
+    records: pd.DataFrame, epochs: pd.DataFrame, out: Path, styles: dict[str, Look]
 ) -> list[Path]:
     main = compare(records, epochs).main
     pairs = main[(main["correction"] != "") & (main["plain_seeds"] > 0)]
     groups = list(pairs.groupby(["dataset", "architecture"]))
     paths = []
     for key, rows in groups:
-        names = key if len(groups) > 1 else ()
-        pages = _pages(rows)
-        for part, page in enumerate(pages, start=1):
+        stem = file_stem("summary", *(key if len(groups) > 1 else ()))
+        figures = []
+        for page in summary_pages(rows):
             objectives = page["objective"].unique()
             title = ", ".join([*key, *objectives] if len(objectives) == 1 else key)
-            figure = draw_summary(page, title, styles)
-            number = str(part) if len(pages) > 1 else ""
-            paths += save(figure, out, file_stem("summary", *names, number))
+            figures.append(draw_summary(page, title, styles))
+        paths += _save_parts(figures, out, stem)
     return paths
 
 
-def _pages(rows: pd.DataFrame) -> list[pd.DataFrame]:
-    """Rows for one figure each; the corrections of one method and sparsity stay together."""
-    import pandas as pd
-
-    pages: list[list[pd.DataFrame]] = [[]]
-    for _, group in rows.groupby(GROUP, sort=False):
-        if sum(map(len, pages[-1])) + len(group) > ROWS_PER_FIGURE and pages[-1]:
-            pages.append([])
-        pages[-1].append(group)
-    return [pd.concat(page) for page in pages]
+def _save_parts(figures: list[Figure], out: Path, stem: str) -> list[Path]:
+    paths = []
+    for part, figure in enumerate(figures, start=1):
+        paths += save(figure, out, f"{stem}-{part}" if len(figures) > 1 else stem)
+    return paths

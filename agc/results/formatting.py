@@ -61,14 +61,17 @@ def divergence(row: Any, arm: str) -> str:
 
 
 def difference(row: Any, measure: str) -> str:
-    """``+0.07 [-0.69, +0.83]``: paired difference in points, with its 95 % interval."""
+    """``+0.07 [-0.69, +0.83]``: paired difference in points, with its 95 % interval.
+
+    ``+0.28 (n=3)`` where there is none: one seed, or the same difference in all of them.
+    """
     mean, low, high, n = (
         getattr(row, f"{measure}_difference_{key}") for key in ("mean", "low", "high", "n")
     )
     if not n:
         return MISSING
-    if n == 1:
-        return f"{100 * mean:+.2f} (n=1)"
+    if _empty(low):
+        return f"{100 * mean:+.2f} (n={n})"
     return f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
 
 

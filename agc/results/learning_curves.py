@@ -1,4 +1,4 @@
-"""Learning curves: a panel for each method and sparsity, a colour for each correction."""
+"""Learning curves: a panel for each method and sparsity, a line for each correction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from agc.results.acceleration import stack_counted
 from agc.results.compare import PLAIN
 from agc.results.curves import Curve
-from agc.results.plotting import add_legend
+from agc.results.plotting import EDGE, Look, add_legend, fit
 from agc.results.statistics import running_best
 
 if TYPE_CHECKING:
@@ -17,8 +17,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_COLUMNS = 4
-WIDTH, HEIGHT, MARGINS = 2.3, 1.6, 1.2
+Layout = list[list[tuple[str, float]]]
+# With more lines than this in a figure, bands would hide each other: panels are larger then, and
+# show the means alone.
+MOST_BANDS = 7
+# Columns and rows of panels on a page, width and height of a panel in inches.
+FEW_LINES = (4, 5, 2.3, 1.6)
+MANY_LINES = (3, 3, 3.0, 2.4)
+MARGINS = 0.75
+TITLE_LINE = 0.14
+# Tick labels and the gap to the next panel, in inches.
+AXIS_LABELS = 0.4
+MARKERS_PER_LINE = 5
+MARKER_SIZE = 3.5
+# As many lines of text are half of a small panel's height.
+MOST_FAILURE_LINES = 6
 MEASURES = {
     "accuracy": ("validation_accuracy", "validation accuracy, %", 100),
     "loss": ("train_loss", "training loss", 1),
@@ -31,49 +44,61 @@ def draw_learning_curves(
     curves: dict[str, Curve],
     measure: str,
     against: str,
-    styles: dict[str, dict[str, str]],
+    styles: dict[str, Look],
+    layout: Layout | None = None,
 ) -> Figure:
     """Small multiples of one data set, architecture, objective and recipe.
 
     Strong lines are running bests averaged over finished seeds, bands reach from the lowest to
-    the highest seed, faint lines are the raw averages.
+    the highest seed, faint lines are the raw averages. With more than seven lines, only the
+    first of these are drawn.
 
     Args:
         cells: their records.
         curves: the finished runs, by slug.
         measure: "accuracy" (validation) or "loss" (training, on a logarithmic axis).
         against: "epochs" or "units".
-        styles: colour and line of each correction.
+        styles: colour, line and marker of each correction.
+        layout: rows of panels to draw, one of :func:`pages`; all on one page if it is None.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    layout = panels(cells)
+    layout = layout or panels(cells)
     rows, columns = len(layout), max(map(len, layout))
+    _, _, width, height = _page(cells)
     # A caption line needs this much room, however few the panels.
-    size = (max(WIDTH * columns, 5.2) + 0.5, HEIGHT * rows + MARGINS)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=(max(width * columns, 5.2) + 0.5, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=EDGE / 2)
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
-    for row, panel_row in enumerate(layout):
-        for column in range(columns):
-            if column >= len(panel_row):
-                axes[row, column].set_axis_off()
-                continue
-            method, sparsity = panel_row[column]
-            panel = cells[(cells["method"] == method) & (cells["sparsity"] == sparsity)]
-            axis = axes[row, column]
-            _draw_panel(axis, panel, curves, measure, against, styles)
-            axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-            axis.set_title(method if sparsity == 0 else f"{method}, {100 * sparsity:g} %")
-    # A panel without one below it shows its own ticks.
+    title_lines = 0
     for row, column in np.ndindex(rows, columns):
+        axis = axes[row, column]
+        if column >= len(layout[row]):
+            axis.set_axis_off()
+            continue
+        method, sparsity = layout[row][column]
+        panel = cells[(cells["method"] == method) & (cells["sparsity"] == sparsity)]
+        _draw_panel(axis, panel, curves, measure, against, styles, bands=not _crowded(cells))
+        _name_failures(figure, axis, panel, measure, width - AXIS_LABELS)
+        name = f"{method}, {100 * sparsity:g} %" if sparsity else method
+        axis.set_title(fit(figure, name, width - AXIS_LABELS))
+        title_lines = max(title_lines, axis.get_title().count("\n"))
+        # A panel without one below it shows its own ticks.
         below = row + 1 < rows and column < len(layout[row + 1])
-        axes[row, column].tick_params(labelbottom=not below)
+        axis.tick_params(labelbottom=not below)
+    figure.set_figheight((height + TITLE_LINE * title_lines) * rows + MARGINS)
     _annotate(figure, cells, measure, against, styles)
     return figure
 
 
-def panels(cells: pd.DataFrame) -> list[list[tuple[str, float]]]:
+def pages(cells: pd.DataFrame) -> list[Layout]:
+    """The rows of panels of each page: :func:`panels`, cut where a page is full."""
+    layout = panels(cells)
+    rows = _page(cells)[1]
+    return [layout[start : start + rows] for start in range(0, len(layout), rows)]
+
+
+def panels(cells: pd.DataFrame) -> Layout:
     """Rows of (method, sparsity): a row for each method, those with one sparsity share rows."""
     found = sorted({(cell.method, cell.sparsity) for cell in cells.itertuples()})
     methods: dict[str, list[tuple[str, float]]] = {}
@@ -81,9 +106,17 @@ def panels(cells: pd.DataFrame) -> list[list[tuple[str, float]]]:
         methods.setdefault(method, []).append((method, sparsity))
     single = [row[0] for row in methods.values() if len(row) == 1]
     several = [row for row in methods.values() if len(row) > 1]
-    width = min(MOST_COLUMNS, max((len(row) for row in several), default=len(single)))
+    width = min(_page(cells)[0], max((len(row) for row in several), default=len(single)))
     rows = [single] if single else []
     return [row[i : i + width] for row in rows + several for i in range(0, len(row), width)]
+
+
+def _crowded(cells: pd.DataFrame) -> bool:
+    return cells["correction"].nunique() > MOST_BANDS
+
+
+def _page(cells: pd.DataFrame) -> tuple[int, int, float, float]:
+    return MANY_LINES if _crowded(cells) else FEW_LINES
 
 
 def _draw_panel(
@@ -92,30 +125,62 @@ def _draw_panel(
     curves: dict[str, Curve],
     measure: str,
     against: str,
-    styles: dict[str, dict[str, str]],
+    styles: dict[str, Look],
+    bands: bool,
 ) -> None:
-    failures, floors = [], []
-    for correction in sorted(set(cells["correction"]), key=lambda name: (name != PLAIN, name)):
+    from matplotlib.ticker import MaxNLocator
+
+    floors = []
+    for index, correction in enumerate(_plain_first(cells)):
         arm = cells[cells["correction"] == correction]
-        diverged = int((arm["status"] == "diverged").sum())
-        if diverged:
-            failures.append(f"{correction}: {diverged} of {len(arm)} diverged")
         runs = [curves[slug] for slug in arm.loc[arm["status"] == "finished", "slug"]]
         if runs:
-            floors.append(_draw_arm(axis, runs, measure, against, styles[correction]))
+            # Lines that lie on each other would hide each other's markers.
+            look = styles[correction] | {"markevery": _marked(runs, index)}
+            floors.append(_draw_arm(axis, runs, measure, against, look, bands))
+    # A fixed number of ticks: one that came with the last change of size would be cut off.
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if measure == "loss":
         _logarithmic(axis)
     elif floors:
         # The first steep epochs would flatten all that follows.
         axis.set_ylim(bottom=min(floors))
-    if failures:
-        y, side = (0.04, "bottom") if measure == "accuracy" else (0.96, "top")
-        where = {"ha": "right", "va": side, "transform": axis.transAxes}
-        axis.text(0.98, y, "\n".join(failures), fontsize=6.5, **where)
+
+
+def _plain_first(cells: pd.DataFrame) -> list[str]:
+    return sorted(set(cells["correction"]), key=lambda name: (name != PLAIN, name))
+
+
+def _marked(runs: list[Curve], index: int) -> tuple[int, int]:
+    """First epoch that gets a marker, and the step from one to the next."""
+    step = max(1, len(runs[0].units) // MARKERS_PER_LINE)
+    return index % step, step
+
+
+def _name_failures(
+    figure: Figure, axis: Axes, cells: pd.DataFrame, measure: str, room: float
+) -> None:
+    """Write into the panel how many runs diverged, of each correction if there is room."""
+    font = {"fontsize": 6.5}
+    failed = cells[cells["status"] == "diverged"]
+    if not len(failed):
+        return
+    counts = [(name, (failed["correction"] == name).sum()) for name in _plain_first(failed)]
+    lines = [
+        f"{name}: {count} of {(cells['correction'] == name).sum()} diverged"
+        for name, count in counts
+    ]
+    text = "\n".join(fit(figure, line, room, **font) for line in lines)
+    if text.count("\n") >= MOST_FAILURE_LINES:
+        arms = cells["correction"].nunique()
+        line = f"{len(failed)} of {len(cells)} runs diverged, in {len(counts)} of {arms} arms"
+        text = fit(figure, line, room, **font)
+    y, side = (0.04, "bottom") if measure == "accuracy" else (0.96, "top")
+    axis.text(0.98, y, text, ha="right", va=side, transform=axis.transAxes, **font)
 
 
 def _draw_arm(
-    axis: Axes, runs: list[Curve], measure: str, against: str, look: dict[str, str]
+    axis: Axes, runs: list[Curve], measure: str, against: str, look: Look, bands: bool
 ) -> float:
     """Draw one correction's runs; return the value after a tenth of its epochs."""
     field, _, scale = MEASURES[measure]
@@ -124,9 +189,10 @@ def _draw_arm(
     x = np.arange(1, len(raw) + 1)
     if against == "units":
         x = np.stack([run.units for run in runs]).mean(axis=0)
-    axis.plot(x, raw, **look, alpha=0.35, linewidth=0.7)
-    axis.plot(x, best.mean(axis=0), **look)
-    if len(runs) > 1:
+    if bands:
+        axis.plot(x, raw, **look | {"marker": ""}, alpha=0.35, linewidth=0.7)
+    axis.plot(x, best.mean(axis=0), **look, markersize=MARKER_SIZE)
+    if bands and len(runs) > 1:
         band = best.min(axis=0), best.max(axis=0)
         axis.fill_between(x, *band, color=look["color"], alpha=0.15, linewidth=0)
     return float(raw[len(raw) // 10])
@@ -142,22 +208,17 @@ def _logarithmic(axis: Axes) -> None:
 
 
 def _annotate(
-    figure: Figure,
-    cells: pd.DataFrame,
-    measure: str,
-    against: str,
-    styles: dict[str, dict[str, str]],
+    figure: Figure, cells: pd.DataFrame, measure: str, against: str, styles: dict[str, Look]
 ) -> None:
     from matplotlib.lines import Line2D
 
     shown = [name for name in styles if name in set(cells["correction"])]
-    handles = [Line2D([], [], **styles[name]) for name in shown]
+    handles = [Line2D([], [], **styles[name], markersize=MARKER_SIZE) for name in shown]
     first = cells.iloc[0]
     names = [first[key] for key in ("dataset", "architecture", "objective", "recipe")]
+    caption = "running best at the target sparsity, mean over seeds"
+    if not _crowded(cells):
+        caption = f"strong: {caption};\nband: lowest to highest seed; faint: each epoch"
     figure.supylabel(MEASURES[measure][1], fontsize=8)
-    figure.supxlabel(
-        f"{AGAINST[against]}\nstrong: running best at the target sparsity, mean over seeds;"
-        "\nband: lowest to highest seed; faint: each epoch",
-        fontsize=7.5,
-    )
+    figure.supxlabel(f"{AGAINST[against]}\n{caption}", fontsize=7.5)
     add_legend(figure, handles, shown, ", ".join(name for name in names if name))

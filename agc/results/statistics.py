@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CONFIDENCE = 0.95
+# Accuracies are fractions of a whole number of test images: their differences are whole steps
+# apart, and a spread as small as this is rounding.
+ROUNDING = 1e-12
 
 
 class Summary(NamedTuple):
@@ -19,7 +22,7 @@ class Summary(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Mean paired difference of ``n`` pairs with its t confidence interval."""
+    """Mean paired difference of ``n`` pairs with its t confidence interval (NaN: there is none)."""
 
     mean: float
     low: float
@@ -39,6 +42,10 @@ def summarize(values: ArrayLike) -> Summary:
 def paired_difference(differences: ArrayLike, confidence: float = CONFIDENCE) -> Difference:
     """Mean of paired differences with its t interval; one pair has no interval (NaN).
 
+    Neither have pairs with the same difference throughout. An accuracy is a whole number of hits,
+    so a few seeds can agree in it by chance; the t interval would have no width then, and exclude
+    0 however small the difference, as if the spread between seeds were known to be none.
+
     Args:
         differences: one number for each pair; NaN marks a pair that lacks a side.
         confidence: coverage of the interval.
@@ -46,7 +53,7 @@ def paired_difference(differences: ArrayLike, confidence: float = CONFIDENCE) ->
     from scipy.stats import t
 
     mean, sd, n = summarize(differences)
-    if n < 2:
+    if n < 2 or np.ptp(_numbers(differences)) <= ROUNDING:
         return Difference(mean, np.nan, np.nan, n)
     half = float(t.ppf(0.5 + confidence / 2, n - 1)) * sd / np.sqrt(n)
     return Difference(mean, float(mean - half), float(mean + half), n)

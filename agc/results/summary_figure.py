@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agc.results.plotting import add_legend
+from agc.results.plotting import EDGE, Look, add_legend, text_width
+from agc.results.summary_layout import Line, height, lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,19 +16,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW_HEIGHT = 0.17
-# Space between two groups of corrections, in rows.
-GAP = 0.6
-MARGIN = 1.25
-GROUP = ["objective", "method", "sparsity", "recipe"]
+# Around the rows, and of a panel, in inches.
+MARGIN, PANEL_WIDTH = 0.85, 2.7
 MARKERS = {"epochs": "o", "units": "s"}
 
 
-def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, dict[str, str]]) -> Figure:
+def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, Look]) -> Figure:
     """Two panels with a line for each row of the comparison, grouped by what was corrected.
 
     Left: paired difference of final test accuracy with its 95 % interval; an arrow where it is
-    cut off, an open marker where one seed gives none. Right: change in epochs
-    and in units to the plain run's best validation accuracy; a row that does not reach it says so.
+    cut off, an open marker where there is none: one seed, or the same difference in all of them.
+    Right: change in epochs and in units to the plain run's best validation accuracy; a row that
+    does not reach it says so. The figure is as wide as its labels need.
 
     Args:
         rows: rows of the main table that have both arms.
@@ -34,30 +35,44 @@ def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, dict[str, str
         styles: colour of each correction.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    places, centres, names = _places(rows)
-    height = ROW_HEIGHT * (places[-1] + 1) + MARGIN
-    figure = Figure(figsize=(7.2, max(height, 2.2)), layout="constrained")
-    figure.get_layout_engine().set(wspace=0.06)
+    places = lines(rows)
+    figure = Figure(layout="constrained")
+    labels = max(text_width(figure, line.label, **_font(line)) for line in places)
+    tall = ROW_HEIGHT * (height(rows) + 1) + MARGIN
+    figure.set_size_inches(2 * PANEL_WIDTH + labels + 2 * EDGE, max(tall, 1.8))
+    figure.get_layout_engine().set(wspace=0.06, w_pad=EDGE / 2)
     left, right = figure.subplots(1, 2, sharey=True)
     reach = _reach(rows)
     left.set_xlim(-reach, reach)
-    for place, row in zip(places, rows.itertuples(), strict=True):
-        colour = styles[row.correction]["color"]
-        _draw_difference(left, place, row, colour, reach)
-        _draw_change(right, place, row, colour)
-    left.set_yticks(centres, names)
-    left.set_ylim(places[-1] + 0.8, -0.8)
-    _separate(rows, places, (left, right))
+    for line in places:
+        if line.row is not None:
+            colour = styles[line.row.correction]["color"]
+            _draw_difference(left, line.place, line.row, colour, reach)
+            _draw_change(right, line.place, line.row, colour)
+    right.margins(x=0.08)
+    _say_unreached(right, places, styles)
+    left.set_yticks([line.place for line in places], [line.label for line in places])
+    for text, line in zip(left.get_yticklabels(), places, strict=True):
+        text.set(**_font(line))
+    left.set_ylim(height(rows) - 0.2, -0.8)
+    _separate(places, (left, right))
     for axis in (left, right):
         axis.axvline(0, color="#333333", linewidth=0.8)
         axis.grid(axis="y", visible=False)
-        axis.tick_params(axis="y", length=0)
+        # Arrows stand on the axis: the labels keep clear of them.
+        axis.tick_params(axis="y", length=0, pad=7)
+        # A fixed number of ticks: one that came with the last change of size would be cut off.
+        axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     left.set_xlabel("final test accuracy, correction − none,\npoints, paired, 95 % t interval")
     right.set_xlabel("change to reach none's best\nvalidation accuracy, %")
-    right.margins(x=0.08)
     _annotate(figure, rows, title, styles)
     return figure
+
+
+def _font(line: Line) -> dict[str, str]:
+    return {"fontweight": "bold" if line.row is None else "normal"}
 
 
 def _reach(rows: pd.DataFrame) -> float:
@@ -84,15 +99,13 @@ def _draw_difference(axis: Axes, place: float, row: Any, colour: str, reach: flo
         axis.plot(-reach, place, "<", color=colour, markersize=5, clip_on=False)
     if high > reach:
         axis.plot(reach, place, ">", color=colour, markersize=5, clip_on=False)
-    # An open marker: one seed, so no interval.
+    # An open marker: no interval.
     face = "white" if np.isnan(low) else colour
     axis.plot(mean, place, "o", color=colour, markerfacecolor=face, markersize=4)
 
 
 def _draw_change(axis: Axes, place: float, row: Any, colour: str) -> None:
     if row.accuracy_crossing != "reached":
-        text = " not reached" if row.accuracy_crossing else " no pair"
-        axis.text(0, place, text, va="center", fontsize=6.5, color=colour)
         return
     changes = {key: getattr(row, f"{key}_to_accuracy_change_percent") for key in MARKERS}
     axis.plot(list(changes.values()), [place, place], color=colour, linewidth=0.6, alpha=0.6)
@@ -101,38 +114,32 @@ def _draw_change(axis: Axes, place: float, row: Any, colour: str) -> None:
         axis.plot(changes[key], place, marker, color=colour, markerfacecolor=face, markersize=4)
 
 
-def _separate(rows: pd.DataFrame, places: list[float], axes: tuple[Axes, ...]) -> None:
+def _say_unreached(axis: Axes, places: list[Line], styles: dict[str, Look]) -> None:
+    """Say in their rows which have no change, on the side of 0 that has the room."""
+    low, high = axis.get_xlim()
+    side = "left" if high >= -low else "right"
+    for line in places:
+        if line.row is not None and line.row.accuracy_crossing != "reached":
+            text = " not reached " if line.row.accuracy_crossing else " no pair "
+            colour = styles[line.row.correction]["color"]
+            axis.text(0, line.place, text, ha=side, va="center", fontsize=6.5, color=colour)
+
+
+def _separate(places: list[Line], axes: tuple[Axes, ...]) -> None:
     """Draw a thin line between one objective and the next."""
-    objectives = list(rows["objective"])
-    for index in range(1, len(objectives)):
-        if objectives[index] != objectives[index - 1]:
+    for above, below in pairwise(places):
+        if above.objective != below.objective:
             for axis in axes:
-                middle = (places[index] + places[index - 1]) / 2
+                middle = (above.place + below.place) / 2
                 axis.axhline(middle, color="#bbbbbb", linewidth=0.6)
 
 
-def _places(rows: pd.DataFrame) -> tuple[list[float], list[float], list[str]]:
-    """Height of each row, and the middle and the name of each group of corrections."""
-    several = rows["objective"].nunique() > 1
-    places: list[float] = []
-    centres, names = [], []
-    start = 0.0
-    for (objective, method, sparsity, recipe), group in rows.groupby(GROUP, sort=False):
-        places += [start + index for index in range(len(group))]
-        centres.append(start + (len(group) - 1) / 2)
-        start = places[-1] + 1 + GAP
-        name = f"{method} {100 * sparsity:g} %" if sparsity else method
-        name = f"{objective}: {name}" if several else name
-        names.append(f"{name}, {recipe}" if recipe else name)
-    return places, centres, names
-
-
-def _annotate(
-    figure: Figure, rows: pd.DataFrame, title: str, styles: dict[str, dict[str, str]]
-) -> None:
+def _annotate(figure: Figure, rows: pd.DataFrame, title: str, styles: dict[str, Look]) -> None:
     from matplotlib.lines import Line2D
 
-    shown = [name for name in styles if name in set(rows["correction"])]
+    # Several corrections are named at their rows.
+    names = set(rows["correction"])
+    shown = sorted(names) if len(names) == 1 else []
     handles = [Line2D([], [], color=styles[name]["color"]) for name in shown]
     for key, marker in MARKERS.items():
         face = "white" if key == "epochs" else "#333333"

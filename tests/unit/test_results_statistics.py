@@ -55,6 +55,24 @@ def test_one_pair_has_no_interval() -> None:
     assert np.isnan(got.high)
 
 
+@pytest.mark.parametrize("hits", [[3, 3, 3], [-1, -1], [0, 0, 0, 0, 0]])
+def test_the_same_difference_in_all_pairs_has_no_interval(hits: list[int]) -> None:
+    # Of 360 images: the floating-point differences are not the same to the last bit.
+    plain = np.array([331, 340, 352, 298, 311])[: len(hits)]
+    got = paired_difference((plain + hits) / 360 - plain / 360)
+    assert got.mean == pytest.approx(hits[0] / 360)
+    assert got.n == len(hits)
+    assert np.isnan(got.low)
+    assert np.isnan(got.high)
+
+
+def test_one_hit_of_difference_between_pairs_has_an_interval() -> None:
+    hits = np.array([3, 3, 4])
+    plain = np.array([9331, 9340, 9352])
+    got = paired_difference((plain + hits) / 1e4 - plain / 1e4)
+    assert got.low < 3e-4 < got.mean < got.high
+
+
 @given(arrays(float, (3, 7), elements=NUMBERS), st.booleans())
 def test_running_best_is_the_best_so_far(curves: np.ndarray, largest: bool) -> None:
     best = max if largest else min

@@ -87,6 +87,22 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert "not reached" in claims
 
 
+def test_the_same_gain_in_all_seeds_is_neither_an_interval_nor_a_win(tmp_path: Path) -> None:
+    folders = []
+    for seed, plain in enumerate((0.5, 0.6, 0.7)):
+        for name, gain in (("none", 0.0), ("agc", 0.05)):
+            test = {"test_accuracy": np.full(12, plain + gain)}
+            folders.append(write_cell(tmp_path, correction=entry(name), seed=seed, columns=test))
+    result = compare(*collected(folders, tmp_path / "o"))
+    write_tables(result, tmp_path / "tables", {})
+    title = "digits, resnet8, standard: test accuracy"
+    (row,) = table_rows((tmp_path / "tables" / "accuracy.md").read_text(), title)
+    assert "+5.00 (n=3)" in row
+    claim = result.claims.set_index("claim").loc["A"]
+    assert claim.epochs_mean == pytest.approx(5)
+    assert (claim.epochs_wins, claim.epochs_losses) == (0, 0)
+
+
 def test_a_grid_of_plain_runs_alone_is_written(tmp_path: Path) -> None:
     write_tables(compare(*collected([write_cell(tmp_path)], tmp_path / "o")), tmp_path, {})
     rows = table_rows(

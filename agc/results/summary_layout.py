@@ -1,0 +1,107 @@
+"""What stands where in the summary figure: headings, rows and gaps, cut into pages."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Space between two groups of corrections, in rows.
+GAP = 0.6
+# Rows, headings and gaps together; 7.5 inches.
+ROWS_PER_PAGE = 44
+LETTERS_PER_LINE = 48
+GROUP = ["objective", "method", "sparsity", "recipe"]
+
+
+class Line(NamedTuple):
+    """A labelled place in the figure: a row of the comparison, or a heading without one."""
+
+    place: float
+    label: str
+    row: Any | None
+    objective: str
+
+
+class Naming(NamedTuple):
+    """Which names are not the same in all rows."""
+
+    corrections: bool
+    objectives: bool
+
+
+def lines(rows: pd.DataFrame) -> list[Line]:
+    """Headings and rows from top to bottom, ``place`` in rows from the first one.
+
+    With several corrections, each group of what was corrected has a heading, and each row the
+    name of its correction; with one, each row has the name of its group.
+    """
+    naming, top = _naming(rows), 0.0
+    found: list[Line] = []
+    for _, group in rows.groupby(GROUP, sort=False):
+        own = _group(group, naming)
+        found += [line._replace(place=top + line.place) for line in own]
+        top += _height(own) + GAP
+    return found
+
+
+def height(rows: pd.DataFrame) -> float:
+    """All the lines of a page, in rows."""
+    last = lines(rows)[-1]
+    return last.place + (1 + _height([last])) / 2
+
+
+def pages(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """Rows for one figure each.
+
+    The corrections of one group stay together, unless they are too many for a page of their own.
+    """
+    import pandas as pd
+
+    naming, used = _naming(rows), 0.0
+    found: list[list[pd.DataFrame]] = []
+    for _, group in rows.groupby(GROUP, sort=False):
+        for part in _parts(group, naming):
+            more = _height(_group(part, naming))
+            if found and used + GAP + more <= ROWS_PER_PAGE:
+                found[-1].append(part)
+                used += GAP + more
+            else:
+                found.append([part])
+                used = more
+    return [pd.concat(page) for page in found]
+
+
+def _naming(rows: pd.DataFrame) -> Naming:
+    return Naming(rows["correction"].nunique() > 1, rows["objective"].nunique() > 1)
+
+
+def _group(group: pd.DataFrame, naming: Naming) -> list[Line]:
+    """The lines of one group, ``place`` from its own first row."""
+    objective, method, sparsity, recipe = group[GROUP].iloc[0]
+    name = f"{method} {100 * sparsity:g} %" if sparsity else method
+    name = f"{objective}: {name}" if naming.objectives else name
+    name = f"{name}, {recipe}" if recipe else name
+    texts: list[tuple[str, Any]] = [(name, None)] if naming.corrections else []
+    for row in group.itertuples():
+        texts.append((row.correction if naming.corrections else name, row))
+    found, top = [], 0.0
+    for text, row in texts:
+        label = textwrap.fill(text, LETTERS_PER_LINE, break_on_hyphens=False)
+        more = label.count("\n")
+        found.append(Line(top + more / 2, label, row, objective))
+        top += 1 + more
+    return found
+
+
+def _height(found: list[Line]) -> float:
+    return sum(1 + line.label.count("\n") for line in found)
+
+
+def _parts(group: pd.DataFrame, naming: Naming) -> list[pd.DataFrame]:
+    if len(group) == 1 or _height(_group(group, naming)) <= ROWS_PER_PAGE:
+        return [group]
+    middle = len(group) // 2
+    return [*_parts(group.iloc[:middle], naming), *_parts(group.iloc[middle:], naming)]
