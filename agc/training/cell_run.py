@@ -25,6 +25,7 @@ from agc.training.build import Run, build
 from agc.training.device import Machine
 from agc.training.done import is_trained
 from agc.training.loop import train
+from agc.training.memory import first_line, is_out_of_memory
 from agc.training.result import write_result
 from agc.training.stop import Stopped, StopRequest
 
@@ -124,6 +125,14 @@ class CellRun:
         except Stopped as stopped:
             self._log(str(stopped))
             raise
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._log(f"out of memory: {first_line(error)}")
+            raise UserError(
+                f"out of memory ({first_line(error)}); it goes on where there is more, or with "
+                "fewer processes beside it"
+            ) from error
         self._finish(run, status)
         return status
 
@@ -274,5 +283,9 @@ class CellRun:
         self._log(status)
 
     def _log(self, line: str) -> None:
-        with (self.folder / "train.log").open("a", encoding="utf-8") as log:
-            log.write(f"{now()} {line}\n")
+        path = self.folder / "train.log"
+        try:
+            with path.open("a", encoding="utf-8") as log:
+                log.write(f"{now()} {line}\n")
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
