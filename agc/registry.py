@@ -70,8 +70,8 @@ class Registry:
 
         def add(target: Target) -> Target:
             # Names of entries become names of files.
-            if not re.fullmatch(r"\w[\w+.-]*", name):
-                raise ValueError(f"{self.kind} {name!r}: a name has letters, digits, and '+.-_'")
+            if not re.fullmatch(r"\w[\w:+.-]*", name):
+                raise ValueError(f"{self.kind} {name!r}: a name has letters, digits, and ':+.-_'")
             known = self._entries.get(name)
             if known is not None and known.target.__module__ != target.__module__:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from agc.results.plotting import save
 from agc.results.record import write_record
 from agc.training.cell_run import CellRun
 from agc.training.device import Machine
+from tests.conftest import CellMaker
 from tests.faults.trials import SAME, left_over, record, trained
 
 
@@ -43,11 +46,11 @@ def fill(disk: Path, leave: int = 0) -> Path:
     return filler
 
 
-@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.95, 1.1, 1.4, 1.75])
-def test_a_training_that_fills_the_disk_loses_nothing(
+@pytest.mark.parametrize("share", [0.5, 1.5])
+def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(
     cell: Cell, machine: Machine, undisturbed: Path, disk: Path, share: float
 ) -> None:
-    # In shares of a checkpoint: the first, the second beside the first, a file of weights, a table.
+    # In shares of a checkpoint: there is no room for the first, or for the second beside it.
     probe = disk.parent / "probe"
     with pytest.raises(KeyError):
         CellRun(cell, probe, machine, 0.0, on_epoch=raise_in_epoch(2)).train()
@@ -55,17 +58,43 @@ def test_a_training_that_fills_the_disk_loses_nothing(
     folder = disk / cell.slug
     filler = fill(disk, int(share * size))
 
-    with pytest.raises(UserError, match=rf"cannot write {folder}.*No space|file write failed"):
+    with pytest.raises(UserError, match=rf"cannot write {folder}/checkpoint\.pt: "):
         CellRun(cell, folder, machine, 0.0).train()
-    assert not (folder / "training.json").exists()
-    for name in SAME:
-        if (folder / name).exists():
-            assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert (folder / "checkpoint.pt").exists() == (share > 1)
     assert not left_over(folder)
 
     filler.unlink()
     assert CellRun(cell, folder, machine, 0.0).train() == "finished"
+    assert ("resumed after epoch 1" in (folder / "train.log").read_text()) == (share > 1)
     assert trained(folder) == trained(undisturbed)
+
+
+def test_whatever_file_of_a_cell_finds_no_room_is_not_half_there(
+    tiny_cell: CellMaker, machine: Machine, disk: Path
+) -> None:
+    cell = tiny_cell({"epochs": 1}, method={"name": "rigl"}, sparsity=0.9)
+    expected = disk.parent / "expected"
+    CellRun(cell, expected, machine).train()
+    refused = set()
+    for pages in count():
+        folder, filler = disk / f"{pages}", fill(disk, pages * 4096)
+        try:
+            assert CellRun(cell, folder, machine).train() == "finished"
+        except UserError as error:
+            refused.add(re.search(rf"cannot write {folder}/([\w.]+): ", str(error))[1])
+        else:
+            break
+        assert not (folder / "training.json").exists()
+        assert not left_over(folder)
+        for path in (path for path in map(folder.joinpath, SAME) if path.exists()):
+            assert path.read_bytes() == (expected / path.name).read_bytes()
+        filler.unlink()
+        if pages % 4 == 0:
+            assert CellRun(cell, folder, machine).train() == "finished"
+            assert trained(folder) == trained(expected)
+        shutil.rmtree(folder)
+    assert refused >= {"cell.json", "model.safetensors", "epochs.csv", "training.json"}
+    assert trained(folder) == trained(expected)
 
 
 def raise_in_epoch(epoch: int):
