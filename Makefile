@@ -9,10 +9,10 @@ export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report test lint format lock clean
+.PHONY: help setup demo report test test-faults lint format lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## make .venv and install the locked requirements
 
@@ -36,6 +36,9 @@ reports/$(GRID)/report.html: reports/$(GRID)/comparison.csv
 
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
+
+test-faults: setup ## run all tests of faults: kills, full disks, broken files (FAULT_MOMENTS=20)
+	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -rs
 
 lint: setup ## check style and workflow
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -19,6 +20,9 @@ from agc.registry import DATASETS, METHODS
 
 FIELDS = (*AXIS_NAMES, "sparsity", "seed")
 """What an exclusion may look at."""
+
+RESERVED = ("cells", "logs", "benchmarks", "mlartifacts", "mlflow.db")
+"""What a results folder holds beside a folder for each grid."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,12 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
             message names the file and the key.
     """
     path = find_file("grids", name, workflows)
+    # It becomes a folder of the results and the reports: `...yaml` would be the one above them.
+    if not re.fullmatch(r"\w[\w+. -]*", path.stem) or path.stem in RESERVED:
+        raise UserError(
+            f"{path}: {path.stem!r} is no name for a grid; it begins with a letter or a digit, "
+            f"goes on with those and ' +.-_', and is none of {', '.join(RESERVED)}"
+        )
     file = _read(path, GridFile)
     names = [file.recipe] if isinstance(file.recipe, str) else file.recipe
     folder = path.parent.parent

@@ -17,6 +17,16 @@ PACKAGES = ("torch", "torchvision", "timm", "torchattacks", "numpy")
 CODE = ("agc", "workflows", "envs", "Snakefile", "pyproject.toml")
 """What must be committed for a record to count as made by its commit."""
 
+ENVIRONMENT = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_VISIBLE_DEVICES",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "PYTHONHASHSEED",
+    "SLURM_JOB_ID",
+)
+"""The variables that a record may name; all others stay out of it, as some hold secrets."""
+
 
 def now() -> str:
     """Present time, ISO 8601, UTC."""
@@ -56,6 +66,7 @@ def provenance(device: str, threads: int, deterministic: bool) -> dict[str, Any]
         "device": device,
         "threads": threads,
         "deterministic": deterministic,
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     }
 
 

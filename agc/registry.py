@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,6 +69,9 @@ class Registry:
         """Decorator that puts a class or function on this axis as ``name``."""
 
         def add(target: Target) -> Target:
+            # Names of entries become names of files.
+            if not re.fullmatch(r"\w[\w:+.-]*", name):
+                raise ValueError(f"{self.kind} {name!r}: a name has letters, digits, and ':+.-_'")
             known = self._entries.get(name)
             if known is not None and known.target.__module__ != target.__module__:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")

@@ -13,6 +13,7 @@ from rich.console import Console
 from agc.cell import Cell
 from agc.errors import UserError
 from agc.grid import load_grid
+from agc.training.stop import EXIT_CODE, Stopped
 
 Results = Annotated[
     Path,
@@ -56,13 +57,17 @@ def each_cell(
 
     Raises:
         UserError: the problem, if there was but one cell.
-        typer.Exit: code 2 if all problems were bad input, else 1.
+        typer.Exit: code 75 if a signal ended the work, 2 if all problems were bad input, else 1.
     """
     console = Console(stderr=True, soft_wrap=True)
     codes = []
     for cell, folder in work:
         try:
             report(cell, one(cell, folder))
+        except Stopped as stopped:
+            report(cell, str(stopped))
+            console.print("agc: stopped; run the same command again to go on", markup=False)
+            raise typer.Exit(EXIT_CODE) from stopped
         except UserError as error:
             if len(work) == 1:
                 raise

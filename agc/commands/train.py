@@ -17,6 +17,7 @@ from agc.grid import Recipe, apply_recipe, find_file, merge, read_recipe
 from agc.results.diagnostic_files import write_diagnostics
 from agc.training.done import is_trained
 from agc.training.progress import Progress
+from agc.training.stop import GRACE, Stopped, StopRequest
 
 if TYPE_CHECKING:
     from agc.training.device import Machine
@@ -57,6 +58,12 @@ def train(
     checkpoint_interval: Annotated[
         float, typer.Option(help="Seconds between checkpoints; 0: after each epoch.")
     ] = 30.0,
+    grace: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Seconds that the running epoch may take after SIGTERM or SIGUSR1."
+        ),
+    ] = GRACE,
     fast: Annotated[
         bool, typer.Option("--fast", help="Allow algorithms that are not deterministic.")
     ] = False,
@@ -74,6 +81,10 @@ def train(
 
     agc train --dataset digits --architecture resnet8 --method rigl --sparsity 0.95
     --correction agc --seed 0 --out DIR
+
+    SIGTERM and SIGUSR1 (Slurm's warning: --signal=USR1@60) end it politely: after the running
+    epoch there is a checkpoint, and the exit code is 75, "try again". An epoch that does not end
+    within --grace seconds is given up; the checkpoint of before is left.
     """
     if cells:
         work = [_located(path, results) for path in cells]
@@ -98,15 +109,17 @@ def train(
 
         return prepare_machine(device, threads, fast)
 
-    with Progress([cell for cell, _ in work]) as progress:
+    with StopRequest(grace) as stop, Progress([cell for cell, _ in work]) as progress:
 
         def one(cell: Cell, folder: Path) -> str:
             if is_trained(folder, cell.slug):
                 return "trained already, skipped"
+            if stop.asked:
+                raise Stopped(f"stopped by {stop.signal} before it began")
             from agc.training.cell_run import CellRun
 
             watch = [] if diagnose is None else _watched_epochs(diagnose, cell)
-            run = CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch, watch=watch)
+            run = CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch, watch, stop)
             outcome = run.train()
             if run.measured:
                 write_diagnostics(cell, run.measured, folder / "diagnostics")

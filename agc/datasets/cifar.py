@@ -10,6 +10,7 @@ from typing import Any
 
 from agc.datasets.originals import Original, Source
 from agc.datasets.prepare import save_split
+from agc.errors import UserError
 
 
 def cifar_source(family: str) -> Source:
@@ -26,7 +27,8 @@ def cifar_originals(family: str) -> list[Original]:
 def convert(family: str, paths: dict[str, Path], folder: Path) -> int:
     """Write both splits; returns the number of (fine) classes.
 
-    Unpickling can run code: the archive's checksum has been verified.
+    Unpickling could run code, so that nothing but arrays and plain values is read, whatever the
+    archive's checksum says.
     """
     import numpy as np
 
@@ -35,7 +37,12 @@ def convert(family: str, paths: dict[str, Path], folder: Path) -> int:
 
         def content(name: str) -> Any:
             file = archive.extractfile(f"{known.base_folder}/{name}")
-            return pickle.load(file, encoding="latin1")
+            try:
+                return _Arrays(file, encoding="latin1").load()
+            except Exception as error:  # whatever junk makes the reader stumble over
+                raise UserError(
+                    f"{paths[known.filename]}: {name} cannot be read: {error}"
+                ) from error
 
         for which, files in (("train", known.train_list), ("test", known.test_list)):
             parts = [content(name) for name, _ in files]
@@ -43,6 +50,30 @@ def convert(family: str, paths: dict[str, Path], folder: Path) -> int:
             labels = [part.get("labels", part.get("fine_labels")) for part in parts]
             save_split(folder, which, images, np.concatenate(labels))
         return len(content(known.meta["filename"])[known.meta["key"]])
+
+
+class _Arrays(pickle.Unpickler):
+    """Reads plain values and numpy arrays, and refuses every other class and function."""
+
+    ALLOWED = frozenset(
+        [
+            ("_codecs", "encode"),
+            ("numpy", "dtype"),
+            ("numpy", "ndarray"),
+            ("numpy.core.multiarray", "_reconstruct"),
+            ("numpy._core.multiarray", "_reconstruct"),
+        ]
+    )
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The few that arrays are pickled with.
+
+        Raises:
+            UnpicklingError: any other is asked for.
+        """
+        if (module, name) not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array does")
+        return super().find_class(module, name)
 
 
 def _known(family: str) -> Any:

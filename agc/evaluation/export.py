@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from agc.cell import Cell, read_cell
@@ -17,14 +16,14 @@ from agc.errors import UserError
 from agc.files import atomic_path
 from agc.training.build import build_model, load_dataset
 from agc.training.done import is_trained
-from agc.training.weights import load_weights, read_weights
+from agc.training.weights import load_weights, read_weights, write_tensors
 
 
 def export_dense(cell: Cell, weights: Path, out: Path) -> None:
     """A plain state dict with its zeros, as safetensors, for ``Module.load_state_dict``."""
     state, _ = read_weights(weights)
     with atomic_path(out) as temporary:
-        save_file(_contiguous(state), temporary, metadata={"slug": cell.slug})
+        write_tensors(temporary, _contiguous(state), {"slug": cell.slug})
 
 
 def export_csr(cell: Cell, weights: Path, out: Path) -> None:
@@ -44,7 +43,7 @@ def export_csr(cell: Cell, weights: Path, out: Path) -> None:
     shapes = {name: list(mask.shape) for name, mask in masks.items()}
     header = {"slug": cell.slug, "shapes": json.dumps(shapes)}
     with atomic_path(out) as temporary:
-        save_file(_contiguous(tensors), temporary, metadata=header)
+        write_tensors(temporary, _contiguous(tensors), header)
 
 
 def export_onnx(cell: Cell, weights: Path, out: Path) -> None:

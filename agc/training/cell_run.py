@@ -25,7 +25,9 @@ from agc.training.build import Run, build
 from agc.training.device import Machine
 from agc.training.done import is_trained
 from agc.training.loop import train
+from agc.training.memory import first_line, is_out_of_memory
 from agc.training.result import write_result
+from agc.training.stop import Stopped, StopRequest
 
 REACHED = 1e-3
 """A "best" epoch counts only once the sparsity is within this of its target."""
@@ -46,6 +48,7 @@ class CellRun:
         on_epoch: called with each epoch's row, for a progress bar.
         watch: epochs in which to measure gradients (:mod:`agc.evaluation.diagnostics`); the
             training has the same bits, and its seconds do not count the measuring.
+        stop: may ask for the end of the training before its last epoch.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class CellRun:
         checkpoint_interval: float = 30.0,
         on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
         watch: Iterable[int] = (),
+        stop: StopRequest | None = None,
     ) -> None:
         self.cell = cell
         self.folder = folder
@@ -63,6 +67,7 @@ class CellRun:
         self.checkpoint_interval = checkpoint_interval
         self.on_epoch = on_epoch
         self.watch = frozenset(watch)
+        self.stop = stop if stop is not None else StopRequest()
         self.watched: Watched | None = None
         self.measured: list[dict[str, Any]] = []
         self.path = folder / "checkpoint.pt"
@@ -82,6 +87,7 @@ class CellRun:
 
         Raises:
             UserError: another process trains the cell, or a file stands in the way.
+            Stopped: it was asked to stop; the next run goes on from the last checkpoint.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +122,17 @@ class CellRun:
         except (Diverged, FloatingPointError) as error:
             self._log(f"diverged: {error}")
             status = "diverged"
+        except Stopped as stopped:
+            self._log(str(stopped))
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._log(f"out of memory: {first_line(error)}")
+            raise UserError(
+                f"out of memory ({first_line(error)}); it goes on where there is more, or with "
+                "fewer processes beside it"
+            ) from error
         self._finish(run, status)
         return status
 
@@ -143,7 +160,9 @@ class CellRun:
 
     def _epochs(self, run: Run, first: int) -> None:
         last_save = begin = time.perf_counter()
-        for epoch, losses in train(run, first):
+        if self.stop.asked:
+            raise Stopped(f"stopped by {self.stop.signal} before epoch {first}")
+        for epoch, losses in train(run, first, self._end_if_overdue):
             loss = losses.double().mean().item()
             trained = time.perf_counter()
             measuring = self._measuring()
@@ -166,11 +185,20 @@ class CellRun:
             )
             self.on_epoch(row)
             last = epoch == self.cell.training.epochs
-            if not last and evaluated - last_save >= self.checkpoint_interval:
+            leave = self.stop.asked and not last
+            due = evaluated - last_save >= self.checkpoint_interval
+            if leave or (due and not last):
                 checkpoint.save(self.path, run, epoch, self._progress())
                 last_save = time.perf_counter()
                 self.seconds["checkpoint"] += last_save - evaluated
+            if leave:
+                raise Stopped(f"stopped by {self.stop.signal} after epoch {epoch}")
             begin = time.perf_counter()
+
+    def _end_if_overdue(self) -> None:
+        if self.stop.overdue:
+            epoch = len(self.rows) + 1
+            raise Stopped(f"stopped by {self.stop.signal} within epoch {epoch}")
 
     def _measuring(self) -> float:
         """Seconds that measuring gradients took since the last call."""
@@ -255,5 +283,9 @@ class CellRun:
         self._log(status)
 
     def _log(self, line: str) -> None:
-        with (self.folder / "train.log").open("a", encoding="utf-8") as log:
-            log.write(f"{now()} {line}\n")
+        path = self.folder / "train.log"
+        try:
+            with path.open("a", encoding="utf-8") as log:
+                log.write(f"{now()} {line}\n")
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +14,13 @@ from agc.datasets.loader import Batch
 from agc.training.build import Run
 
 
-def train(run: Run, first_epoch: int = 1) -> Iterator[tuple[int, Tensor]]:
+def train(
+    run: Run, first_epoch: int = 1, after_step: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, Tensor]]:
     """Train from ``first_epoch`` to the last; yield each epoch with its steps' losses.
 
-    Losses stay on the device: nothing in an epoch waits for it.
+    Losses stay on the device: nothing in an epoch waits for it. ``after_step`` may end the training
+    by raising.
     """
     model, optimizer, sparse, correction = run.model, run.optimizer, run.method, run.correction
     if first_epoch == 1:
@@ -43,6 +46,7 @@ def train(run: Run, first_epoch: int = 1) -> Iterator[tuple[int, Tensor]]:
                 run.ledger.settle(sparse)
             correction.after_step()
             losses.append(loss.detach())
+            after_step()
         if epoch == run.cell.training.epochs:
             sparse.finish(DataPass(run, epoch + 1), run.loss_fn)
         yield epoch, torch.stack(losses)

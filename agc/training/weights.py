@@ -44,7 +44,19 @@ def save_weights(
     # One entry: safetensors writes several in an order that changes from run to run.
     header = {"agc": json.dumps({"slug": slug, "format": FORMAT, "shapes": shapes})}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=header)
+        write_tensors(temporary, tensors, header)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        OSError: the disk is full, which the library reports as an error of its own.
+    """
+    try:
+        save_file(tensors, path, metadata=header)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -35,18 +36,24 @@ def server() -> ForkServerContext:
 
 
 def start(
-    context: ForkServerContext, log: Path, *arguments: object, die_at: int | None = None
+    context: ForkServerContext,
+    log: Path,
+    *arguments: object,
+    die_at: int | None = None,
+    memory: int | None = None,
 ) -> ForkServerProcess:
     """Start ``agc`` with these arguments; what it prints goes into ``log``.
 
-    With ``die_at`` it kills itself just before it puts its n-th file into place.
+    With ``die_at`` it kills itself just before it puts its n-th file into place. With ``memory`` it
+    can allocate only so many bytes more than a process that has not begun.
     """
-    process = context.Process(target=_run, args=(log, [str(a) for a in arguments], die_at))
+    given = (log, [str(a) for a in arguments], die_at, memory)
+    process = context.Process(target=_run, args=given)
     process.start()
     return process
 
 
-def _run(log: Path, arguments: list[str], die_at: int | None) -> None:
+def _run(log: Path, arguments: list[str], die_at: int | None, memory: int | None) -> None:
     from agc.cli import main
 
     with log.open("a", encoding="utf-8", buffering=1) as stream:
@@ -54,6 +61,10 @@ def _run(log: Path, arguments: list[str], die_at: int | None) -> None:
         sys.argv = ["agc", *arguments]
         if die_at is not None:
             _die_at(die_at)
+        if memory is not None:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            limit = pages * resource.getpagesize() + memory
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         main()
 
 
