@@ -9,10 +9,10 @@ export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report test lint format lock clean
+.PHONY: help setup demo report test test-slurm lint format lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## make .venv and install the locked requirements
 
@@ -37,6 +37,9 @@ reports/$(GRID)/report.html: reports/$(GRID)/comparison.csv
 test: setup ## run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
 
+test-slurm: setup ## run the grid on a Slurm of one node (root on Debian; says what is missing)
+	$(BIN)/python -m pytest -rs tests/slurm
+
 lint: setup ## check style and workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,8 +51,11 @@ format: setup ## format code and workflow
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflows
 
+# All extras but slurm, which only clusters need.
+EXTRAS := attacks autoattack tracking workflow export dev
+
 lock: setup ## resolve the requirements anew
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --fork-strategy fewest --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o envs/requirements.lock
 
 clean: ## remove results, keep the environment

@@ -55,7 +55,11 @@ def train(
     device: Device = "auto",
     threads: Threads = 1,
     checkpoint_interval: Annotated[
-        float, typer.Option(help="Seconds between checkpoints; 0: after each epoch.")
+        float,
+        typer.Option(
+            envvar="AGC_CHECKPOINT_INTERVAL",
+            help="Seconds between checkpoints; 0: after each epoch.",
+        ),
     ] = 30.0,
     fast: Annotated[
         bool, typer.Option("--fast", help="Allow algorithms that are not deterministic.")
