@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report test test-faults lint format lock clean
+.PHONY: help setup demo report test test-faults test-slurm lint format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test: setup ## run the tests
 test-faults: setup ## run all tests of faults: kills, full disks, broken files (FAULT_MOMENTS=20)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -rs
 
+test-slurm: setup ## run the grid on a Slurm of one node (root on Debian; says what is missing)
+	$(BIN)/python -m pytest -rs tests/slurm
+
 lint: setup ## check style and workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,8 +54,11 @@ format: setup ## format code and workflow
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflows
 
+# All extras but slurm, which only clusters need.
+EXTRAS := attacks autoattack tracking workflow export dev
+
 lock: setup ## resolve the requirements anew
-	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --fork-strategy fewest --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --fork-strategy fewest --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --upgrade -o envs/requirements.lock
 
 clean: ## remove results, keep the environment

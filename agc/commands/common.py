@@ -24,7 +24,11 @@ GridName = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...", envvar="AGC_DEVICE"),
+    typer.Option(
+        "--device",
+        envvar="AGC_DEVICE",
+        help="auto (a free one, of AGC_DEVICES if that lists some), cpu, cuda, cuda:1, ...",
+    ),
 ]
 Threads = Annotated[
     int,

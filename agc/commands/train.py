@@ -56,7 +56,11 @@ def train(
     device: Device = "auto",
     threads: Threads = 1,
     checkpoint_interval: Annotated[
-        float, typer.Option(help="Seconds between checkpoints; 0: after each epoch.")
+        float,
+        typer.Option(
+            envvar="AGC_CHECKPOINT_INTERVAL",
+            help="Seconds between checkpoints; 0: after each epoch.",
+        ),
     ] = 30.0,
     grace: Annotated[
         float,

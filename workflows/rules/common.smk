@@ -88,6 +88,9 @@ def jobs(size):
     ]
 
 
+# Clusters wait for a GPU as long as they are asked for one.
+GPUS = 0 if config["device"] == "cpu" else 1
+
 # The device is a resource, not a parameter: a change of it changes no cell and reruns none.
 TRAIN = (
     "agc train {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"

@@ -12,9 +12,9 @@ if config["evaluations_per_job"] == 1:
         threads: 1
         resources:
             device=config["device"],
-            gpu=1,
-            mem_mb=4000,
-            runtime=60,
+            gpu=GPUS,
+            mem_mb=config["memory_mb"],
+            runtime=config["evaluate_minutes"],
         params:
             cells=folder("{cell}"),
         shell:
@@ -36,9 +36,9 @@ else:
             threads: 1
             resources:
                 device=config["device"],
-                gpu=1,
-                mem_mb=4000,
-                runtime=60,
+                gpu=GPUS,
+                mem_mb=config["memory_mb"],
+                runtime=config["evaluate_minutes"],
             params:
                 cells=[folder(cell) for cell in cells],
             shell:

@@ -14,9 +14,9 @@ if config["cells_per_job"] == 1:
         threads: 1
         resources:
             device=config["device"],
-            gpu=1,
-            mem_mb=4000,
-            runtime=240,
+            gpu=GPUS,
+            mem_mb=config["memory_mb"],
+            runtime=config["train_minutes"],
         params:
             cells=folder("{cell}"),
         shell:
@@ -40,9 +40,9 @@ else:
             threads: 1
             resources:
                 device=config["device"],
-                gpu=1,
-                mem_mb=4000,
-                runtime=240,
+                gpu=GPUS,
+                mem_mb=config["memory_mb"],
+                runtime=config["train_minutes"],
             params:
                 cells=[folder(cell) for cell in cells],
             shell:

@@ -1,0 +1,138 @@
+"""One accelerator, one process: devices of a machine that are taken by file lock.
+
+The kernel drops a lock with the process that holds it, however that ends: no device is leaked.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from agc.errors import UserError
+from agc.lazy import torch
+
+DEVICES = "AGC_DEVICES"
+"""Environment variable: the devices that ``auto`` chooses from, separated by commas."""
+
+WAIT = 0.2
+"""Seconds between two looks at devices that are all in use."""
+
+_held: dict[int, Lease] = {}
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A device that belongs to this process until it ends.
+
+    Attributes:
+        device: as torch names it; ``cpu`` for a slot of the CPU.
+        name: which device or slot it is: ``cuda:1``, ``cpu:2``.
+    """
+
+    device: str
+    name: str
+    lock: FileLock = field(repr=False, compare=False)
+
+
+def take_device(folder: Path | None = None) -> Lease | None:
+    """Take a free one of this machine's devices; wait while there is none.
+
+    The devices are those that CUDA shows, or those of the environment variable ``AGC_DEVICES``.
+    There, ``cpu:0,cpu:1`` makes slots of the CPU, and a device named twice is shared by two
+    processes. A process that has a device gets the same one again.
+
+    Locks are by the device's UUID, so that processes that number the devices in other ways
+    (``CUDA_VISIBLE_DEVICES``) agree on them. They hold among the processes of one user.
+
+    Args:
+        folder: of the lock files; the user's own in the machine's temporary folder by default.
+
+    Returns:
+        The lease, or None where there is no device to lease.
+
+    Raises:
+        UserError: ``AGC_DEVICES`` is malformed, or the folder cannot be used.
+    """
+    # By process, as a forked child has to take a device of its own.
+    if os.getpid() in _held:
+        return _held[os.getpid()]
+    names = _listed()
+    if not names:
+        return None
+    folder = _lock_folder() if folder is None else folder
+    keys = _keys(names)
+    said = False
+    while True:
+        for name, key in zip(names, keys, strict=True):
+            lock = FileLock(folder / f"{key}.lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue
+            except OSError as error:
+                reason = error.strerror or error
+                raise UserError(f"cannot lock a device in {folder}: {reason}") from error
+            device = "cpu" if name.startswith("cpu") else name
+            _held[os.getpid()] = Lease(device, name, lock)
+            return _held[os.getpid()]
+        if not said:
+            print(f"agc: waiting for a free device of {', '.join(names)}", file=sys.stderr)
+            said = True
+        time.sleep(WAIT)
+
+
+def _listed() -> list[str]:
+    """Names of the devices to choose from, each with its number."""
+    text = os.environ.get(DEVICES, "").strip()
+    if not text:
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if not re.fullmatch(r"(cpu|cuda)(:\d+)?", name):
+            raise UserError(
+                f"{DEVICES}={text!r}: {name!r} is no device (allowed: cpu, cpu:N, cuda, cuda:N)"
+            )
+    return [name if ":" in name else f"{name}:0" for name in names]
+
+
+def _keys(names: list[str]) -> list[str]:
+    """A lock's name per entry: which device, and the how-manieth place on it."""
+    seen: Counter[str] = Counter()
+    keys = []
+    for name in names:
+        identity = _identity(name)
+        keys.append(f"{identity}-{seen[identity]}")
+        seen[identity] += 1
+    return keys
+
+
+def _identity(name: str) -> str:
+    kind, _, number = name.partition(":")
+    if kind == "cpu":
+        return f"cpu-{number}"
+    count = torch.cuda.device_count()
+    if int(number) >= count:
+        raise UserError(f"{DEVICES} names {name!r}, but this process sees {count} CUDA devices")
+    return f"cuda-{torch.cuda.get_device_properties(int(number)).uuid}"
+
+
+def _lock_folder() -> Path:
+    """The user's folder of locks; nobody else may have put it there."""
+    folder = Path(tempfile.gettempdir()) / f"agc-devices-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise UserError(f"cannot make {folder}: {error.strerror or error}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise UserError(f"{folder} is not this user's folder; device locks cannot be kept there")
+    return folder

@@ -1,0 +1,67 @@
+"""Profiles: their flags are Snakemake's own, and the command of the pod plans the grid."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.workflow.project import EXECUTABLES, Project, environment, job_counts
+
+TINY = {"objectives": ["standard"], "methods": ["rigl"]}
+
+
+@pytest.fixture
+def project(tmp_path: Path, repository: Path) -> Project:
+    made = Project(tmp_path / "project", repository)
+    made.grid("tiny", **TINY)
+    return made
+
+
+def test_the_command_of_the_pod_plans_the_grid_on_its_volume(
+    project: Project, tmp_path: Path, repository: Path
+) -> None:
+    text = (repository / "workflows" / "profiles" / "kubernetes" / "job.yaml").read_text()
+    claim, job = yaml.safe_load_all(text)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert claim["metadata"]["name"] == pod["volumes"][0]["persistentVolumeClaim"]["claimName"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {
+        volume["name"] for volume in pod["volumes"]
+    }
+    assert container["command"] == ["snakemake"]
+    volume = tmp_path / "volume"
+    arguments = [
+        argument.replace("/agc/", f"{volume}/").replace("grid=digits", "grid=tiny")
+        for argument in container["args"]
+    ]
+    done = subprocess.run(
+        [str(EXECUTABLES / "snakemake"), "-n", *arguments],
+        cwd=project.folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    # One job of training: cells_per_job reaches the workflow.
+    assert job_counts(output)["train"] == 1
+    assert f"{volume}/results/cells" in output
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_a_gpu_is_asked_for_unless_cells_train_on_the_cpu(project: Project, device: str) -> None:
+    code, output = project.snakemake(
+        "-n", grid="tiny", device=device, train_minutes=17, memory_mb=2500
+    )
+    assert code == 0, output
+    gpus = 0 if device == "cpu" else 1
+    found = re.search(r"rule train_0:.*?resources: ([^\n]*)", output, re.DOTALL)
+    assert found is not None, output
+    asked = found[1]
+    assert f"gpu={gpus}" in asked
+    assert "runtime=17" in asked
+    assert "mem_mb=2500" in asked
