@@ -13,6 +13,7 @@ from agc.architectures import own_names, register_all, timm_names
 from agc.architectures.stem import SMALL_IMAGE, adapt_stem, create_for_images
 from agc.datasets.store import Dataset
 from agc.errors import UserError, unknown
+from agc.training.memory import is_out_of_memory
 
 
 class Classifier(nn.Module):
@@ -81,6 +82,8 @@ def _check(classifier: Classifier, name: str, dataset: Dataset) -> None:
         with torch.no_grad():
             shape = tuple(classifier(image).shape)
     except (RuntimeError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise
         size = tuple(image.shape[1:])
         reason = str(error).splitlines()[0]
         raise UserError(f"architecture {name!r} does not take images {size}: {reason}") from error

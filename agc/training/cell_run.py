@@ -96,8 +96,17 @@ class CellRun:
             raise UserError(f"{self.cell.slug} is being trained by another process") from error
         except OSError as error:
             raise UserError(f"cannot write {self.folder}: {error.strerror or error}") from error
-        with held:
-            return self._train()
+        try:
+            with held:
+                return self._train()
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            self._log(f"out of memory: {first_line(error)}")
+            raise UserError(
+                f"out of memory ({first_line(error)}); it goes on where there is more, or with "
+                "fewer processes beside it"
+            ) from error
 
     def _train(self) -> str:
         described = self.folder / "cell.json"
@@ -125,14 +134,6 @@ class CellRun:
         except Stopped as stopped:
             self._log(str(stopped))
             raise
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self._log(f"out of memory: {first_line(error)}")
-            raise UserError(
-                f"out of memory ({first_line(error)}); it goes on where there is more, or with "
-                "fewer processes beside it"
-            ) from error
         self._finish(run, status)
         return status
 
