@@ -19,7 +19,6 @@ from typing import Any
 # Lines longer than this could be torn apart by a pipe that is full (POSIX gives at least 512).
 PIPE_LINE = 4096
 CLOSE_SECONDS = 20.0
-"""Patience with a writer that still has epochs to log when training is over."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +30,17 @@ class Live:
         experiment: name of the experiment; a grid's name, for ``agc track sync`` to complete.
         uri: the store.
         artifact_root: folder of the artifacts, as for ``sync``.
+        patience: seconds that a writer gets, when training is over, for what it has yet to log.
     """
 
-    def __init__(self, experiment: str, uri: str, artifact_root: Path) -> None:
+    def __init__(
+        self,
+        experiment: str,
+        uri: str,
+        artifact_root: Path,
+        patience: float = CLOSE_SECONDS,
+    ) -> None:
+        self.patience = patience
         self.arguments = [experiment, str(artifact_root.resolve())]
         # On a command line, others would see a password.
         self.environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
@@ -64,10 +71,11 @@ class Live:
         self.process.stdin.close()
         # A writer that outlived this process could log beside the sync that comes next.
         try:
-            self.process.wait(CLOSE_SECONDS if kind is None else 0)
+            self.process.wait(self.patience if kind is None else 0)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+            self._give_up("its writer was too slow")
 
     def cell(self, folder: Path) -> None:
         """Say which cell the next epochs belong to."""

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,19 +12,18 @@ from tests.services.servers import DRIVER, Postgres, Server, programs
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     if programs() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     if importlib.util.find_spec(DRIVER) is None:
         pytest.skip(f"PostgreSQL's driver is not installed: pip install {DRIVER}-binary")
-    folder = tmp_path_factory.mktemp("postgres")
-    # The user postgres must reach its cluster through folders that pytest closes to others.
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(parent.stat().st_mode | 0o011)
-    database = Postgres(folder / "cluster")
-    database.start()
-    yield database
-    database.stop()
+    # The user postgres could not reach it among pytest's folders, which are closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        database = Postgres(Path(folder) / "cluster")
+        database.start()
+        yield database
+        database.stop()
 
 
 @pytest.fixture(scope="session")
