@@ -9,10 +9,10 @@ export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report test test-faults test-slurm lint format lock clean
+.PHONY: help setup demo report test test-faults test-services services test-slurm lint format lock clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## make .venv and install the locked requirements
 
@@ -35,7 +35,21 @@ reports/$(GRID)/report.html: reports/$(GRID)/comparison.csv
 	@$(BIN)/snakemake --cores 1 --config grid=$(GRID) --report $@ --quiet all
 
 test: setup ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -rs
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs --ignore tests/services
+
+test-services: setup services ## test tracking servers and their page: PostgreSQL, Chromium
+	$(BIN)/python -m pytest -rs tests/services
+
+services:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		command -v chromium > /dev/null && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends postgresql chromium; } || \
+		echo "not installed: no network? Their tests are skipped."; \
+	else \
+		command -v chromium chromium-browser > /dev/null || echo "missing: chromium (install it as root)"; \
+		command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || echo "missing: postgresql (install it as root)"; \
+	fi
+	@$(BIN)/python -c "import psycopg2" 2> /dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python psycopg2-binary || echo "missing: psycopg2-binary (pip install psycopg2-binary)"
 
 test-faults: setup ## run all tests of faults: kills, full disks, broken files (FAULT_MOMENTS=20)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -rs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,7 @@ from agc.training.progress import Progress
 from agc.training.stop import GRACE, Stopped, StopRequest
 
 if TYPE_CHECKING:
+    from agc.tracking.live import Live
     from agc.training.device import Machine
 
 Cells = Annotated[
@@ -78,6 +80,12 @@ def train(
             help="Measure gradients in these epochs, or in `all`: diagnostics.csv and a figure.",
         ),
     ] = None,
+    live: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GRID", help="Show epochs in MLflow as they end, in GRID's experiment."
+        ),
+    ] = None,
 ) -> None:
     """Train cells; finished ones are skipped, killed ones go on from their checkpoint.
 
@@ -113,7 +121,16 @@ def train(
 
         return prepare_machine(device, threads, fast)
 
-    with StopRequest(grace) as stop, Progress([cell for cell, _ in work]) as progress:
+    with (
+        StopRequest(grace) as stop,
+        Progress([cell for cell, _ in work]) as progress,
+        _live_view(live, results) as view,
+    ):
+
+        def on_epoch(row: dict[str, Any]) -> None:
+            progress.epoch(row)
+            if view is not None:
+                view.epoch(row)
 
         def one(cell: Cell, folder: Path) -> str:
             if is_trained(folder, cell.slug):
@@ -123,13 +140,24 @@ def train(
             from agc.training.cell_run import CellRun
 
             watch = [] if diagnose is None else _watched_epochs(diagnose, cell)
-            run = CellRun(cell, folder, machine(), checkpoint_interval, progress.epoch, watch, stop)
+            run = CellRun(cell, folder, machine(), checkpoint_interval, on_epoch, watch, stop)
+            if view is not None:
+                view.cell(folder)
             outcome = run.train()
             if run.measured:
                 write_diagnostics(cell, run.measured, folder / "diagnostics")
             return outcome
 
         each_cell(work, one, progress.cell)
+
+
+def _live_view(experiment: str | None, results: Path) -> AbstractContextManager[Live | None]:
+    if experiment is None:
+        return nullcontext()
+    from agc.tracking import default_uri
+    from agc.tracking.live import Live
+
+    return Live(experiment, default_uri(results), results / "mlartifacts")
 
 
 def _watched_epochs(text: str, cell: Cell) -> list[int]:

@@ -89,10 +89,7 @@ def read_content(folder: Path, grid: str) -> Content:
         started, finished = (
             _milliseconds(record["provenance"][key]) for key in ("started", "finished")
         )
-        parameters = {
-            _key(name): value if isinstance(value, str) else json.dumps(value)
-            for name, value in flatten(record["cell"])
-        }
+        parameters = read_parameters(record["cell"])
         points = list(_epoch_points(folder / "epochs.csv", started, finished))
         points += _summary_points(record, finished)
         tags = _tags(record, grid, [name for name, v in parameters.items() if _too_long(v)])
@@ -101,13 +98,26 @@ def read_content(folder: Path, grid: str) -> Content:
         raise UserError(f"the record in {folder} is damaged: {reason}") from error
     return Content(
         slug=folder.name,
-        parameters={name: _cut(value, PARAMETER_LIMIT) for name, value in parameters.items()},
+        parameters=cut_parameters(parameters),
         points=points,
-        tags={_key(name): _cut(value, TAG_LIMIT) for name, value in tags.items()},
+        tags={metric_key(name): _cut(value, TAG_LIMIT) for name, value in tags.items()},
         files=record_files(folder),
         started=started,
         finished=max(started, finished),
     )
+
+
+def read_parameters(cell: dict[str, Any]) -> dict[str, str]:
+    """Every field of a cell as MLflow names it, at its full length."""
+    return {
+        metric_key(name): value if isinstance(value, str) else json.dumps(value)
+        for name, value in flatten(cell)
+    }
+
+
+def cut_parameters(parameters: dict[str, str]) -> dict[str, str]:
+    """Parameters no longer than MLflow takes them."""
+    return {name: _cut(value, PARAMETER_LIMIT) for name, value in parameters.items()}
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -135,7 +145,7 @@ def _epoch_points(path: Path, started: int, finished: int) -> Iterator[Point]:
         timestamp = started + (finished - started) * epoch // last
         for name, text in row.items():
             if text:
-                yield Point(_key(name), float(text), epoch, timestamp)
+                yield Point(metric_key(name), float(text), epoch, timestamp)
 
 
 def _summary_points(record: dict[str, Any], finished: int) -> Iterator[Point]:
@@ -149,7 +159,7 @@ def _summary_points(record: dict[str, Any], finished: int) -> Iterator[Point]:
         step = int(values.get("epoch") or costs["epochs"])
         for name, value in flatten(values, block):
             if isinstance(value, int | float) and not isinstance(value, bool):
-                yield Point(_key(name), float(value), step, finished)
+                yield Point(metric_key(name), float(value), step, finished)
 
 
 def _tags(record: dict[str, Any], grid: str, cut: list[str]) -> dict[str, str]:
@@ -181,7 +191,8 @@ def _milliseconds(moment: str) -> int:
     return math.floor(parsed.timestamp() * 1000)
 
 
-def _key(name: str) -> str:
+def metric_key(name: str) -> str:
+    """A name with only those characters that MLflow allows."""
     return re.sub(r"[^/\w.\- ]", "_", name)[:250]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from agc.errors import UserError
 from agc.tracking.content import Content, read_content
+from agc.tracking.live_run import continues, logged
 from agc.tracking.plan import DIGEST, SyncReport, compare, local_path
 from agc.tracking.store import (
     database_file,
@@ -23,7 +24,7 @@ from agc.tracking.store import (
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, Run
 
 Progress = Callable[[int, int, str], None]
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def sync(
     with store_lock(uri, artifact_root, say):
         client = open_client(uri)
         with store_errors(uri):
-            experiment = _experiment(client, grid, uri, artifact_root)
+            experiment = open_experiment(client, grid, uri, artifact_root)
             plan = compare(client, experiment, cell_folders)
             todo = plan.add | plan.repair
             for done, (folder, wanted) in enumerate(todo.items()):
@@ -79,9 +80,12 @@ def sync(
                     plan.add.pop(folder, None)
                     plan.repair.pop(folder, None)
                     continue
-                _write(client, experiment, content, wanted)
+                begun = plan.begun.get(folder)
+                kept = begun and continues(client, begun, content)
+                written = _write(client, experiment, content, wanted, begun if kept else None)
                 for run in plan.outdated.get(folder, []):
-                    client.delete_run(run.info.run_id)
+                    if run.info.run_id != written:
+                        client.delete_run(run.info.run_id)
             unwanted = plan.duplicates + (plan.stale if prune else [])
             for run in unwanted:
                 client.delete_run(run.info.run_id)
@@ -108,7 +112,12 @@ def check(grid: str, cell_folders: Sequence[Path], uri: str, artifact_root: Path
             return compare(client, experiment, cell_folders).report(grid)
 
 
-def _experiment(client: MlflowClient, grid: str, uri: str, artifact_root: Path) -> Experiment:
+def open_experiment(client: MlflowClient, grid: str, uri: str, artifact_root: Path) -> Experiment:
+    """The experiment of a grid, made or taken out of the trash if need be.
+
+    Raises:
+        UserError: the folder of its artifacts is gone.
+    """
     experiment = client.get_experiment_by_name(grid)
     location = None if is_server(uri) else (artifact_root.resolve() / grid).as_uri()
     if experiment is None:
@@ -130,16 +139,28 @@ def _experiment(client: MlflowClient, grid: str, uri: str, artifact_root: Path) 
     return experiment
 
 
-def _write(client: MlflowClient, experiment: Experiment, content: Content, wanted: str) -> None:
-    from mlflow.entities import Metric, Param
+def _write(
+    client: MlflowClient, experiment: Experiment, content: Content, wanted: str, begun: Run | None
+) -> str:
+    """Write a run, or what one that the live view began lacks; its identifier."""
+    from mlflow.entities import Metric, Param, RunTag
 
-    run_id = client.create_run(
-        experiment.experiment_id,
-        start_time=content.started,
-        tags=content.tags,
-        run_name=content.slug,
-    ).info.run_id
-    metrics = [Metric(p.name, p.value, p.timestamp, p.step) for p in content.points]
+    points = content.points
+    if begun is None:
+        run_id = client.create_run(
+            experiment.experiment_id,
+            start_time=content.started,
+            tags=content.tags,
+            run_name=content.slug,
+        ).info.run_id
+    else:
+        run_id = begun.info.run_id
+        held = logged(client, begun)
+        points = [p for p in points if (p.name, p.step) not in held]
+        tags = [RunTag(name, value) for name, value in content.tags.items()]
+        for some in _chunks(tags, PARAMETERS_A_CALL):
+            client.log_batch(run_id, tags=some)
+    metrics = [Metric(p.name, p.value, p.timestamp, p.step) for p in points]
     parameters = [Param(name, value) for name, value in content.parameters.items()]
     parts = zip_longest(_chunks(metrics, METRICS_A_CALL), _chunks(parameters, PARAMETERS_A_CALL))
     for some_metrics, some_parameters in parts:
@@ -149,6 +170,7 @@ def _write(client: MlflowClient, experiment: Experiment, content: Content, wante
     client.set_terminated(run_id, "FINISHED", end_time=content.finished)
     # Last: a run that a kill cut short has no digest, and is written anew.
     client.set_tag(run_id, DIGEST, wanted)
+    return run_id
 
 
 def _chunks(items: list[T], size: int) -> list[list[T]]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
 
 DIGEST = "agc.digest"
+LIVE = "agc.live"
+"""Marks a run that was begun while its cell trained."""
 PAGE = 1000
 
 
@@ -67,6 +69,8 @@ class Plan:
     unchanged: int = 0
     waiting: int = 0
     outdated: dict[Path, list[Run]] = field(default_factory=dict)
+    begun: dict[Path, Run] = field(default_factory=dict)
+    """Runs of the live view, to be completed where they agree with the record."""
     duplicates: list[Run] = field(default_factory=list)
     stale: list[Run] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -105,6 +109,9 @@ def compare(
         elif found:
             plan.repair[folder] = wanted
             plan.outdated[folder] = found
+            live = [run for run in found if is_live(run)]
+            if live:
+                plan.begun[folder] = live[0]
         else:
             plan.add[folder] = wanted
     plan.stale = [run for group in runs.values() for run in group]
@@ -123,6 +130,11 @@ def _runs(client: MlflowClient, experiment: Experiment) -> dict[str, list[Run]]:
         token = page.token
         if not token:
             return runs
+
+
+def is_live(run: Run) -> bool:
+    """Whether the live view began a run and no sync has completed it."""
+    return LIVE in run.data.tags and DIGEST not in run.data.tags
 
 
 def _is_whole(run: Run, wanted: str, folder: Path) -> bool:

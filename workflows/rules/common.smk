@@ -92,8 +92,12 @@ def jobs(size):
 GPUS = 0 if config["device"] == "cpu" else 1
 
 # The device is a resource, not a parameter: a change of it changes no cell and reruns none.
+# A cell that two grids share shows its epochs in the first; the sync adds it to the other.
+LIVE = f" --live {shlex.quote(next(iter(GRIDS)))} --results {shlex.quote(RESULTS)}"
 TRAIN = (
-    "agc train {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
+    "agc train {params.cells:q} --device {resources.device} --threads {threads}"
+    f"{LIVE.replace('{', '{{').replace('}', '}}') if config['live'] else ''}"
+    " > {log} 2>&1"
     " && touch {output:q}"
 )
 EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"

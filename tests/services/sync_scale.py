@@ -1,0 +1,54 @@
+"""How long a sync takes: ``python -m tests.services.sync_scale --cells 1000 --epochs 100``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+import time
+from pathlib import Path
+
+from agc.tracking import default_uri, store, sync
+from tests.unit.tracking_cells import make_cells
+
+METRICS = 10
+
+
+def main() -> None:
+    """Make finished cells, mirror them twice, and print wall and CPU seconds of either."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--uri", help="A store; by default a new SQLite file.")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        results = Path(folder)
+        cells = make_cells(results, given.cells, given.epochs)
+        for cell in cells:
+            write_epochs(cell / "epochs.csv", given.epochs)
+        begin = (time.perf_counter(), time.process_time())
+        store.load_mlflow()
+        tell("import of MLflow", begin)
+        for name in ("first sync", "second sync"):
+            begin = (time.perf_counter(), time.process_time())
+            report = sync("scale", cells, given.uri or default_uri(results), results / "artifacts")
+            tell(f"{name} ({report.summary()})", begin)
+
+
+def write_epochs(path: Path, epochs: int) -> None:
+    """A history of ten metrics, each value another."""
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["epoch", *(f"metric_{i}" for i in range(METRICS))])
+        for epoch in range(1, epochs + 1):
+            writer.writerow([epoch, *(epoch + i / METRICS for i in range(METRICS))])
+
+
+def tell(name: str, begin: tuple[float, float]) -> None:
+    """Print what passed since ``begin``: wall and CPU seconds of this process."""
+    wall, cpu = time.perf_counter() - begin[0], time.process_time() - begin[1]
+    print(f"{name}: {wall:.1f} s, {cpu:.1f} CPU s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
