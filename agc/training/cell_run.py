@@ -11,12 +11,9 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from agc import rng
 from agc.cell import Cell, read_cell
 from agc.errors import UserError
-from agc.evaluation.clean import evaluate_clean
 from agc.evaluation.diagnostics import Watched
-from agc.evaluation.robust import validate_robust
 from agc.evaluation.topology import TopologyWatch
 from agc.provenance import now
 from agc.results.record import SELECTION_KEY
@@ -24,6 +21,7 @@ from agc.training import checkpoint
 from agc.training.build import Run, build
 from agc.training.device import Machine
 from agc.training.done import is_trained
+from agc.training.epoch_row import epoch_row
 from agc.training.loop import train
 from agc.training.memory import first_line, is_out_of_memory
 from agc.training.result import write_result
@@ -168,7 +166,8 @@ class CellRun:
             trained = time.perf_counter()
             measuring = self._measuring()
             with run.meter.pause():
-                row = self._row(run, epoch, loss)
+                row, layers = epoch_row(run, epoch, loss, self.topology)
+            self.layers += layers
             evaluated = time.perf_counter()
             self.timings.append(
                 {
@@ -219,40 +218,6 @@ class CellRun:
             "best_state": self.best_state,
             "seconds": self.seconds,
             "started": self.started,
-        }
-
-    def _row(self, run: Run, epoch: int, loss: float) -> dict[str, Any]:
-        """One line of ``epochs.csv``: nothing in it depends on the clock."""
-        validation = evaluate_clean(run.model, run.validation)
-        test = evaluate_clean(run.model, run.test)
-        diagnostics = run.correction.diagnostics()
-        topology, layers = self.topology.measure(run.method, epoch)
-        self.layers += layers
-        settings, robust = self.cell.evaluation, {}
-        if settings.validation_steps:
-            draw = rng.generator(
-                self.cell.seed, "validation/attack", epoch, device=run.loader.device
-            )
-            accuracy = validate_robust(run.model, run.validation, settings, draw)
-            robust = {SELECTION_KEY: accuracy}
-        return {
-            "epoch": epoch,
-            "train_loss": loss,
-            "validation_loss": validation[0],
-            "validation_accuracy": validation[1],
-            **robust,
-            "test_loss": test[0],
-            "test_accuracy": test[1],
-            "learning_rate": run.optimizer.param_groups[0]["lr"],
-            "sparsity": run.method.sparsity(),
-            "exploration_rate": run.method.exploration_rate(),
-            **topology,
-            "tau": diagnostics.get("tau"),
-            "coefficient": diagnostics.get("coefficient"),
-            "updates": run.ledger.updates,
-            "units": run.meter.units(run.loader.images_per_epoch),
-            "flops": run.ledger.so_far(run.method),
-            "steps": run.method.steps,
         }
 
     def _keep_best(self, run: Run, row: dict[str, Any]) -> None:
