@@ -51,9 +51,8 @@ class AGC(ControlVariate):
         variant: which published behaviour to follow.
         estimator: ``loss`` is the official one, of the losses at two points an epoch apart.
             ``gradient`` and ``layer`` regress g on q within the training pass, for all tensors
-            together or each by itself, at no extra pass; ``online`` does so with a memory of
-            about five steps instead of an epoch, and starts at 1 with each snapshot, so that it
-            follows the snapshot's age.
+            together or each by itself, at no extra pass; ``online`` does so with a memory of five
+            steps or so, and starts at 1 with each snapshot: it follows the snapshot's age.
         clip: bounds of τ, or null.
         full_gradient: u from a full ``pass``, from a ``subset`` of it, or as the ``running`` mean
             of the gradients of the epoch before (no pass; the first epoch is not corrected).

@@ -30,6 +30,12 @@ from agc.training.stop import Stopped, StopRequest
 REACHED = 1e-3
 """A "best" epoch counts only once the sparsity is within this of its target."""
 
+PROGRESS = (
+    *("rows", "timings", "layers", "measured"),
+    *("best", "best_state", "seconds", "started"),
+)
+"""What of a run outlives a kill, beside what the loop works with."""
+
 
 class Diverged(Exception):
     """A loss is no longer finite."""
@@ -149,11 +155,9 @@ class CellRun:
             self._log(f"start on {self.machine.device} ({self.machine.name})")
             return 1
         epoch, progress = checkpoint.load(self.path, run)
-        self.rows, self.timings = progress["rows"], progress["timings"]
-        self.measured, self.layers = progress["measured"], progress["layers"]
         self.topology.load_state_dict(progress["topology"])
-        self.best, self.best_state = progress["best"], progress["best_state"]
-        self.seconds, self.started = progress["seconds"], progress["started"]
+        for key in PROGRESS:
+            setattr(self, key, progress[key])
         self._log(f"resumed after epoch {epoch}")
         return epoch + 1
 
@@ -209,15 +213,8 @@ class CellRun:
 
     def _progress(self) -> dict[str, Any]:
         return {
-            "rows": self.rows,
-            "timings": self.timings,
-            "measured": self.measured,
-            "layers": self.layers,
             "topology": self.topology.state_dict(),
-            "best": self.best,
-            "best_state": self.best_state,
-            "seconds": self.seconds,
-            "started": self.started,
+            **{key: getattr(self, key) for key in PROGRESS},
         }
 
     def _keep_best(self, run: Run, row: dict[str, Any]) -> None:
