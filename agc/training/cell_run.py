@@ -16,6 +16,7 @@ from agc.errors import UserError
 from agc.evaluation.diagnostics import Watched
 from agc.evaluation.topology import TopologyWatch
 from agc.provenance import now
+from agc.results.read import TIMING_COLUMNS
 from agc.results.record import SELECTION_KEY
 from agc.training import checkpoint
 from agc.training.build import Run, build
@@ -173,13 +174,8 @@ class CellRun:
                 row, layers = epoch_row(run, epoch, loss, self.topology)
             self.layers += layers
             evaluated = time.perf_counter()
-            self.timings.append(
-                {
-                    "epoch": epoch,
-                    "train_seconds": trained - begin - measuring,
-                    "evaluation_seconds": evaluated - trained,
-                }
-            )
+            seconds = (trained - begin - measuring, evaluated - trained)
+            self.timings.append(dict(zip(TIMING_COLUMNS, (epoch, *seconds), strict=True)))
             if not all(torch.isfinite(torch.tensor([loss, row["validation_loss"]]))):
                 raise Diverged(f"epoch {epoch}: training loss {loss}")
             self.rows.append(row)
