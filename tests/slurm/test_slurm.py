@@ -24,7 +24,7 @@ QUICK = (
 )
 CONFIG = {"track": False, "memory_mb": 2000, "evaluate_minutes": 10, "train_minutes": 10}
 SAME = ("epochs.csv", "model.safetensors", "best.safetensors")
-EPOCHS = 8
+EPOCHS = 60  # a few seconds: nothing has ended when the third is seen
 LIMIT = 4  # minutes; the least that two starts of Snakemake and one of torch surely fit into
 
 
