@@ -22,10 +22,10 @@ QUICK = (
     "--seconds-between-status-checks=2",
     "--latency-wait=20",
 )
-CONFIG = {"track": False, "memory_mb": 2000, "evaluate_minutes": 10, "train_minutes": 10}
+CONFIG = {"track": False, "memory_mb": 2000, "evaluate_minutes": 30, "train_minutes": 30}
 SAME = ("epochs.csv", "model.safetensors", "best.safetensors")
 EPOCHS = 60  # a few seconds: nothing has ended when the third is seen
-LIMIT = 4  # minutes: two starts of Snakemake and one of torch have to fit into it
+LIMIT = 6  # minutes: two starts of Snakemake and one of torch have to fit into it
 
 
 class Named(Project):
@@ -71,7 +71,7 @@ def submit(slurm: Node, project: Project) -> Iterator[Callable[..., subprocess.P
             process.wait()
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 900) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], seconds: float = 1800) -> tuple[int, str]:
     output, _ = process.communicate(timeout=seconds)
     return process.returncode, output
 
