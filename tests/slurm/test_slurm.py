@@ -22,10 +22,10 @@ QUICK = (
     "--seconds-between-status-checks=2",
     "--latency-wait=20",
 )
-CONFIG = {"track": False, "memory_mb": 2000, "evaluate_minutes": 10, "train_minutes": 10}
+CONFIG = {"track": False, "memory_mb": 2000, "evaluate_minutes": 30, "train_minutes": 30}
 SAME = ("epochs.csv", "model.safetensors", "best.safetensors")
-EPOCHS = 8
-LIMIT = 4  # minutes; the least that two starts of Snakemake and one of torch surely fit into
+EPOCHS = 60  # a few seconds: nothing has ended when the third is seen
+LIMIT = 6  # minutes: two starts of Snakemake and one of torch have to fit into it
 
 
 class Named(Project):
@@ -71,7 +71,7 @@ def submit(slurm: Node, project: Project) -> Iterator[Callable[..., subprocess.P
             process.wait()
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 900) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], seconds: float = 1800) -> tuple[int, str]:
     output, _ = process.communicate(timeout=seconds)
     return process.returncode, output
 
@@ -183,6 +183,10 @@ def test_a_job_at_its_time_limit_is_submitted_anew_and_goes_on_from_its_checkpoi
     os.kill(training, signal.SIGSTOP)
     code, output = finish(process)
     assert code == 0, output
-    assert slurm.states(project.name) == ["TIMEOUT", "COMPLETED", "COMPLETED"]
+    # A busy machine may need more than one more job for what is left.
+    *earlier, trained, attacked = slurm.states(project.name)
+    assert (trained, attacked) == ("COMPLETED", "COMPLETED")
+    assert earlier
+    assert set(earlier) == {"TIMEOUT"}
     assert {slug: content(project.cell(slug)) for slug in expected} == expected
     assert "resumed after epoch" in log(project, first) + log(project, second)
