@@ -17,6 +17,7 @@ FAMILIES = {
     # family: (its smallest network, shape of the features of one image)
     "ResNet": ("resnet10t", (512, 4, 4)),
     "ResNeXt": ("resnext50_32x4d", (2048, 4, 4)),
+    "WRN-50": ("wide_resnet50_2", (2048, 4, 4)),
     "VGG with batch norm": ("vgg11_bn", (512, 1, 1)),
     "MobileNet": ("mobilenetv3_small_050", (288, 2, 2)),
     "EfficientNet": ("test_efficientnet", (256, 2, 2)),
@@ -29,6 +30,7 @@ FAMILIES = {
 
 # timm's VGG has 120 million weights in its head; narrow or short ones say as much here.
 SMALLER = {"vgg11_bn": {"mlp_ratio": 1 / 64}, "resnext50_32x4d": {"layers": (1, 1, 1, 1)}}
+SMALLER["wide_resnet50_2"] = SMALLER["resnext50_32x4d"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
