@@ -7,16 +7,16 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from agc.architectures import own_names, timm_names
-from agc.datasets.settings import Augmentation
 from agc.errors import UserError, describe, unknown
 from agc.evaluation.settings import Evaluation
 from agc.files import read_json, write_json
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.training.settings import Strict, Training
 
 SCHEMA = 1
 """Version of the files of a cell."""
@@ -24,72 +24,15 @@ SCHEMA = 1
 REVISION = 1
 """Bumped by hand when a change of code changes results; part of every cell's hash."""
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Choice(_Strict):
+class Choice(Strict):
     """One entry of an axis, with its options."""
 
     name: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
 
 
-class Optimizer(_Strict):
-    """Optimizer by torch's (``sgd``) or timm's name; weight decay acts on all parameters."""
-
-    name: str = "sgd"
-    lr: Positive = 0.1
-    momentum: NonNegative = 0.9
-    nesterov: bool = True
-    weight_decay: NonNegative = 5e-4
-
-
-class LearningRate(_Strict):
-    """Learning-rate schedule, stepped once an epoch after an optional linear warm-up.
-
-    Attributes:
-        name: ``step`` multiplies by ``factor`` at each milestone; ``cosine`` falls to 0.
-        milestones: fractions of the training.
-        factor: of the ``step`` schedule.
-        warmup: epochs.
-    """
-
-    name: Literal["step", "cosine", "constant"] = "step"
-    milestones: tuple[Fraction, ...] = (0.5, 0.75)
-    factor: Fraction = 0.1
-    warmup: Annotated[int, Field(ge=0)] = 0
-
-
-class Training(_Strict):
-    """Hyper-parameters that all axes share.
-
-    Attributes:
-        validation: held out of the training images: a fraction below 1, or a number of images.
-        fixed_batches: the same images share a batch in every epoch.
-        clip_norm: largest norm of the corrected gradient, or null.
-        precision: ``bfloat16`` is autocast over float32 weights.
-    """
-
-    epochs: Count = 12
-    batch_size: Count = 64
-    validation: Positive = 0.1
-    optimizer: Optimizer = Optimizer()
-    schedule: LearningRate = LearningRate()
-    augmentation: Augmentation = Augmentation()
-    fixed_batches: bool = False
-    clip_norm: Positive | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
-    channels_last: bool = False
-
-
-class Cell(_Strict):
+class Cell(Strict):
     """One training run: all that can change a number of its record, and nothing else."""
 
     dataset: Choice

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from agc.cell import LearningRate
+from agc.training.settings import LearningRate
 
 
 class Schedule(Protocol):
