@@ -19,6 +19,7 @@ from agc.results.diagnostic_files import write_diagnostics
 from agc.training.done import is_trained
 from agc.training.progress import Progress
 from agc.training.stop import GRACE, Stopped, StopRequest
+from agc.training.torchrun import Torchrun
 
 if TYPE_CHECKING:
     from agc.tracking.live import Live
@@ -97,6 +98,9 @@ def train(
     SIGTERM and SIGUSR1 (Slurm's warning: --signal=USR1@60) end it politely: after the running
     epoch there is a checkpoint, and the exit code is 75, "try again". An epoch that does not end
     within --grace seconds is given up; the checkpoint of before is left.
+
+    A cell with training.devices above 1 is trained by as many processes, one a device. This
+    command starts the others; or torchrun starts all: torchrun --nproc-per-node 2 -m agc train DIR
     """
     if cells:
         work = [_located(path, results) for path in cells]
@@ -115,16 +119,22 @@ def train(
         cell = _cell_from_fields(fields, recipe, epochs, set_ or [])
         work = [(cell, out or cell_folder(results, cell))]
 
+    devices = max(cell.training.devices for cell, _ in work)
+    if diagnose is not None and devices > 1:
+        raise UserError("--diagnose measures one device's gradients, but a cell has several")
+    ranks = Torchrun.here()
+    ranks.allow(len(work))
+
     @cache
     def machine() -> Machine:
         from agc.training.device import prepare_machine
 
-        return prepare_machine(device, threads, fast)
+        return prepare_machine(device, threads, fast, devices)
 
     with (
         StopRequest(grace) as stop,
-        Progress([cell for cell, _ in work]) as progress,
-        _live_view(live, results) as view,
+        Progress([cell for cell, _ in work], hidden=ranks.rank > 0) as progress,
+        _live_view(live if ranks.rank == 0 else None, results) as view,
     ):
 
         def on_epoch(row: dict[str, Any]) -> None:
@@ -138,9 +148,13 @@ def train(
             if stop.asked:
                 raise Stopped(f"stopped by {stop.signal} before it began")
             from agc.training.cell_run import CellRun
+            from agc.training.launch import Work, make_team
 
             watch = [] if diagnose is None else _watched_epochs(diagnose, cell)
-            run = CellRun(cell, folder, machine(), checkpoint_interval, on_epoch, watch, stop)
+            told = Work(cell, folder, machine(), checkpoint_interval)
+            run = CellRun(
+                **vars(told), on_epoch=on_epoch, watch=watch, stop=stop, team=make_team(told)
+            )
             if view is not None:
                 view.cell(folder)
             outcome = run.train()

@@ -13,6 +13,7 @@ from agc import rng
 from agc.datasets.augment import augment
 from agc.errors import UserError
 from agc.lazy import torch
+from agc.passes.share import Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +52,8 @@ class Loader:
         seed: the cell's seed.
         fixed: whether the same images share a batch in every epoch; then the order of the batches
             is shuffled, and each says which one it is.
+        share: which images of each batch are wanted. They are the same images, augmented in the
+            same way, as one process has them in the whole batch.
 
     Raises:
         UserError: fewer images than one batch, or they are too small for the padding.
@@ -63,6 +66,7 @@ class Loader:
         augmentation: Augmentation,
         seed: int,
         fixed: bool = False,
+        share: Share = Share(),
     ) -> None:
         if batch_size > len(split):
             raise UserError(f"batch_size {batch_size} exceeds the {len(split)} training images")
@@ -77,6 +81,7 @@ class Loader:
         self.augmentation = augmentation
         self.seed = seed
         self.fixed = fixed
+        self.share = share
         self.device = str(split.images.device)
         self.order_device = self.device
 
@@ -85,19 +90,21 @@ class Loader:
 
     @property
     def images_per_epoch(self) -> int:
-        """Images that one epoch sees."""
+        """Images that one epoch sees, on all processes together."""
         return len(self) * self.batch_size
 
     def epoch(self, epoch: int, purpose: str = "train", augmented: bool = True) -> Iterator[Batch]:
         """Batches of one epoch; another ``purpose`` gives another order and augmentation."""
         plan = list(self._rows(epoch, purpose))
         place = rng.derive(self.seed, f"{purpose}/place", epoch) if augmented else None
-        batches = self.fetch([rows for _, rows in plan], place)
+        batches = self.fetch([self.share.of(rows) for _, rows in plan], place)
         for step, ((index, _), (images, labels)) in enumerate(zip(plan, batches, strict=True)):
             if augmented:
                 draw = rng.generator(self.seed, f"{purpose}/augment", epoch, step, self.device)
-                images = augment(images, self.augmentation, draw)
-            noise = rng.derive(self.seed, f"{purpose}/noise", epoch, step)
+                images = self.share.of(augment(self.share.spread(images), self.augmentation, draw))
+            # Elsewhere other units are dropped; the first process does what one alone does.
+            own = f"/{self.share.rank}" if self.share.rank else ""
+            noise = rng.derive(self.seed, f"{purpose}/noise{own}", epoch, step)
             yield Batch(images.float().div_(255), labels, noise=noise, index=index)
 
     def fetch(

@@ -18,6 +18,7 @@ from agc import rng
 from agc.datasets.loader import Loader
 from agc.errors import UserError
 from agc.lazy import torch
+from agc.passes.share import Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -143,8 +144,9 @@ class StreamLoader(Loader):
         augmentation: Augmentation,
         seed: int,
         fixed: bool = False,
+        share: Share = Share(),
     ) -> None:
-        super().__init__(split, batch_size, augmentation, seed, fixed)
+        super().__init__(split, batch_size, augmentation, seed, fixed, share)
         self.area = augmentation.area
         self.augmentation = augmentation.model_copy(update={"area": None})
         self.order_device = "cpu"
@@ -163,10 +165,11 @@ def make_loader(
     augmentation: Augmentation,
     seed: int,
     fixed: bool = False,
+    share: Share = Share(),
 ) -> Loader:
     """The loader for a split; the arguments are those of :class:`~agc.datasets.loader.Loader`."""
     kind = StreamLoader if isinstance(split, StreamedSplit) else Loader
-    return kind(split, batch_size, augmentation, seed, fixed)
+    return kind(split, batch_size, augmentation, seed, fixed, share)
 
 
 def workers() -> int:

@@ -23,12 +23,14 @@ class Meter:
         forward: images through the network.
         input_backward: images whose gradient went to the input alone (weights frozen).
         backward: images whose gradient went to the weights.
+        processes: which train one model together, each on as many images; all of them count.
     """
 
     forward: int = 0
     input_backward: int = 0
     backward: int = 0
     paused: bool = False
+    processes: int = 1
 
     def watch(self, model: nn.Module) -> None:
         """Count from now on. A deep copy of the model shares the hook, hence this meter."""
@@ -36,7 +38,7 @@ class Meter:
         def count(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
             if self.paused:
                 return
-            images = len(args[0])
+            images = len(args[0]) * self.processes
             self.forward += images
             if output.requires_grad:
                 trained = any(p.requires_grad for p in module.parameters())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 from agc.lazy import torch
+from agc.passes.share import Share
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -37,17 +39,24 @@ class Ball:
             return self.images
         if kind == "uniform":
             return self.anywhere(generator)
-        noise = torch.randn(
-            self.images.shape,
-            generator=generator,
-            dtype=self.images.dtype,
-            device=self.images.device,
-        )
-        return self.project(self.images + NEAR * noise)
+        return self.project(self.images + NEAR * self.drawn(torch.randn, generator))
 
     def anywhere(self, generator: Generator) -> Tensor:
         """A random point of the ball."""
         raise NotImplementedError
+
+    def drawn(
+        self, draw: Callable[..., Tensor], generator: Generator, shape: tuple[int, ...] = ()
+    ) -> Tensor:
+        """Random numbers for each image, of its shape or of ``shape``.
+
+        A generator that has a share draws for the images of all processes, and these get theirs.
+        """
+        count, *rest = self.images.shape
+        share = getattr(generator, "share", Share())
+        shape = (share.count * count, *(shape or rest))
+        kind = {"dtype": self.images.dtype, "device": self.images.device}
+        return share.of(draw(shape, generator=generator, **kind))
 
     @staticmethod
     def direction(gradient: Tensor) -> Tensor:
@@ -78,11 +87,8 @@ class LinfBall(Ball):
 
     def anywhere(self, generator: Generator) -> Tensor:
         """Each pixel uniformly within ``epsilon``, then cut to [0, 1]."""
-        images = self.images
-        noise = torch.rand(
-            images.shape, generator=generator, dtype=images.dtype, device=images.device
-        )
-        return torch.clamp(images + self.epsilon * (2 * noise - 1), 0, 1)
+        noise = self.drawn(torch.rand, generator)
+        return torch.clamp(self.images + self.epsilon * (2 * noise - 1), 0, 1)
 
     @staticmethod
     def direction(gradient: Tensor) -> Tensor:
@@ -108,10 +114,9 @@ class L2Ball(Ball):
 
     def anywhere(self, generator: Generator) -> Tensor:
         """A random direction, and a uniform share of the radius."""
-        kind = {"dtype": self.images.dtype, "device": self.images.device}
-        noise = torch.randn(self.images.shape, generator=generator, **kind)
-        share = torch.rand((len(self.images), 1, 1, 1), generator=generator, **kind)
-        change = noise * (share * self.epsilon / (_length(noise) + TINY))
+        noise = self.drawn(torch.randn, generator)
+        part = self.drawn(torch.rand, generator, (1, 1, 1))
+        change = noise * (part * self.epsilon / (_length(noise) + TINY))
         return torch.clamp(self.images + change, 0, 1)
 
     @staticmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Optimizer
 
 from agc.architectures.build import build_classifier
@@ -20,6 +22,8 @@ from agc.errors import UserError
 from agc.evaluation.cost import LayerFlops, Ledger, Meter, layer_flops
 from agc.methods.base import SparseMethod
 from agc.objectives.base import Objective
+from agc.passes.batch_norm import share_batch_norm
+from agc.passes.share import Share
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
 from agc.training.schedule import Schedule, make_schedule
 from agc.training.step import LossFunction, draws_noise, loss_function
@@ -27,10 +31,16 @@ from agc.training.step import LossFunction, draws_noise, loss_function
 
 @dataclass
 class Run:
-    """Everything that training a cell needs, on one device."""
+    """Everything that training a cell needs, on one device.
+
+    Attributes:
+        wrapped: what a step's forward pass goes through: the model, or DistributedDataParallel
+            around it where several processes train it together.
+    """
 
     cell: Cell
     model: nn.Module
+    wrapped: nn.Module
     loader: Loader
     validation: Split
     test: Split
@@ -56,7 +66,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     Raises:
         UserError: something of the cell cannot be built; nothing has been computed then.
     """
-    training = cell.training
+    training, share = cell.training, Share.here()
     dataset = load_dataset(cell)
     train, validation = hold_out(dataset.train, training.validation)
     objective = OBJECTIVES.create(
@@ -72,17 +82,21 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         training.augmentation,
         cell.seed,
         training.fixed_batches,
+        share,
     )
     loader = objective.loader(loader)
     model = build_model(cell, dataset, device)
+    if share.count > 1:
+        model = share_batch_norm(model)
     optimizer = make_optimizer(cell, model)
     # Before anything copies the model: the copies' passes are counted too.
-    meter = Meter()
+    meter = Meter(processes=share.count)
     meter.watch(model)
+    wrapped = model if share.count == 1 else _distributed(model)
     # Before the method: one published correction looks at the weights before they are masked.
     correction = CORRECTIONS.create(
         cell.correction.name,
-        model,
+        wrapped,
         options=cell.correction.options,
         seed=cell.seed,
         epochs=training.epochs,
@@ -90,7 +104,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     try:
         method = METHODS.create(
             cell.method.name,
-            model,
+            wrapped,
             optimizer,
             options=cell.method.options,
             sparsity=cell.sparsity,
@@ -108,6 +122,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     return Run(
         cell=cell,
         model=model,
+        wrapped=wrapped,
         loader=loader,
         validation=validation.to(device),
         test=dataset.test.to(device),
@@ -147,6 +162,16 @@ def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
     if cell.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model
+
+
+def _distributed(model: nn.Module) -> nn.Module:
+    """The model in DistributedDataParallel, which leaves buffers alone.
+
+    Running statistics are the same everywhere: they follow the batch of all processes.
+    """
+    known = inspect.signature(DistributedDataParallel).parameters
+    flag = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    return DistributedDataParallel(model, **{flag: False})
 
 
 def make_optimizer(cell: Cell, model: nn.Module) -> Optimizer:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
-from agc.cell import Cell, read_cell
+from agc.cell import Cell
 from agc.errors import UserError
 from agc.evaluation.diagnostics import Watched
 from agc.evaluation.topology import TopologyWatch
@@ -23,10 +22,12 @@ from agc.training.build import Run, build
 from agc.training.device import Machine
 from agc.training.done import is_trained
 from agc.training.epoch_row import epoch_row
+from agc.training.folder import CellFolder
 from agc.training.loop import train
 from agc.training.memory import first_line, is_out_of_memory
 from agc.training.result import write_result
 from agc.training.stop import Stopped, StopRequest
+from agc.training.team import Team
 
 REACHED = 1e-3
 """A "best" epoch counts only once the sparsity is within this of its target."""
@@ -54,6 +55,7 @@ class CellRun:
         watch: epochs in which to measure gradients (:mod:`agc.evaluation.diagnostics`); the
             training has the same bits, and its seconds do not count the measuring.
         stop: may ask for the end of the training before its last epoch.
+        team: the processes that train the cell together; one of them writes.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class CellRun:
         on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
         watch: Iterable[int] = (),
         stop: StopRequest | None = None,
+        team: Team | None = None,
     ) -> None:
         self.cell = cell
         self.folder = folder
@@ -73,6 +76,8 @@ class CellRun:
         self.on_epoch = on_epoch
         self.watch = frozenset(watch)
         self.stop = stop if stop is not None else StopRequest()
+        self.team = team if team is not None else Team()
+        self.files = CellFolder(folder, cell, writes=self.team.leads)
         self.watched: Watched | None = None
         self.measured: list[dict[str, Any]] = []
         self.path = folder / "checkpoint.pt"
@@ -95,33 +100,26 @@ class CellRun:
             Stopped: it was asked to stop; the next run goes on from the last checkpoint.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            held = FileLock(self.folder / ".lock", timeout=0).acquire()
-        except Timeout as error:
-            raise UserError(f"{self.cell.slug} is being trained by another process") from error
-        except OSError as error:
-            raise UserError(f"cannot write {self.folder}: {error.strerror or error}") from error
-        try:
-            with held:
+            with self.files.held():
                 return self._train()
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            self._log(f"out of memory: {first_line(error)}")
+            self.files.log(f"out of memory: {first_line(error)}")
             raise UserError(
                 f"out of memory ({first_line(error)}); it goes on where there is more, or with "
                 "fewer processes beside it"
             ) from error
 
     def _train(self) -> str:
-        described = self.folder / "cell.json"
-        if not described.exists():
-            self.cell.write(self.folder)
-        elif read_cell(described) != self.cell:
-            raise UserError(f"{described} is not cell {self.cell.slug!r}")
         if is_trained(self.folder, self.cell.slug):
             return "skipped"
-        self._sweep()
+        self.files.sweep()
+        with self.team:
+            self.team.expect(self.cell.training.devices)
+            return self._run()
+
+    def _run(self) -> str:
         started, begin = now(), time.perf_counter()
         run = build(self.cell, self.machine.device)
         self.topology = TopologyWatch(run.method)
@@ -134,32 +132,24 @@ class CellRun:
             self._epochs(run, first)
             status = "finished"
         except (Diverged, FloatingPointError) as error:
-            self._log(f"diverged: {error}")
+            self.files.log(f"diverged: {error}")
             status = "diverged"
         except Stopped as stopped:
-            self._log(str(stopped))
+            self.files.log(str(stopped))
             raise
         self._finish(run, status)
         return status
 
-    def _sweep(self) -> None:
-        """Remove what a killed run was writing, and what was made of an earlier result."""
-        for unfinished in self.folder.glob(".*.tmp"):
-            if not unfinished.name.startswith(".cell.json."):  # `agc plan` may be writing it
-                unfinished.unlink(missing_ok=True)
-        for name in ("robustness.json", "record.json"):
-            (self.folder / name).unlink(missing_ok=True)
-
     def _resume(self, run: Run, started: str) -> int:
         self.started = started
         if not self.path.exists():
-            self._log(f"start on {self.machine.device} ({self.machine.name})")
+            self.files.log(f"start on {self.machine.device} ({self.machine.name})")
             return 1
         epoch, progress = checkpoint.load(self.path, run)
         self.topology.load_state_dict(progress["topology"])
         for key in PROGRESS:
             setattr(self, key, progress[key])
-        self._log(f"resumed after epoch {epoch}")
+        self.files.log(f"resumed after epoch {epoch}")
         return epoch + 1
 
     def _epochs(self, run: Run, first: int) -> None:
@@ -167,7 +157,7 @@ class CellRun:
         if self.stop.asked:
             raise Stopped(f"stopped by {self.stop.signal} before epoch {first}")
         for epoch, losses in train(run, first, self._end_if_overdue):
-            loss = losses.double().mean().item()
+            loss = self.team.mean(losses.double().mean()).item()
             trained = time.perf_counter()
             measuring = self._measuring()
             with run.meter.pause():
@@ -180,19 +170,19 @@ class CellRun:
                 raise Diverged(f"epoch {epoch}: training loss {loss}")
             self.rows.append(row)
             self._keep_best(run, row)
-            self._log(
+            self.files.log(
                 f"epoch {epoch}: loss {loss:.4f}, validation {row['validation_accuracy']:.4f}"
             )
             self.on_epoch(row)
             last = epoch == self.cell.training.epochs
-            leave = self.stop.asked and not last
             due = evaluated - last_save >= self.checkpoint_interval
-            if leave or (due and not last):
-                checkpoint.save(self.path, run, epoch, self._progress())
+            leave, due = self.team.any(self.stop.asked, due, device=self.machine.device)
+            if (leave or due) and not last:
+                checkpoint.save(self.path, run, epoch, self._progress(), self.team)
                 last_save = time.perf_counter()
                 self.seconds["checkpoint"] += last_save - evaluated
-            if leave:
-                raise Stopped(f"stopped by {self.stop.signal} after epoch {epoch}")
+            if leave and not last:
+                raise Stopped(f"stopped by {self.stop.signal or 'a signal'} after epoch {epoch}")
             begin = time.perf_counter()
 
     def _end_if_overdue(self) -> None:
@@ -226,6 +216,8 @@ class CellRun:
             }
 
     def _finish(self, run: Run, status: str) -> None:
+        if not self.files.writes:
+            return
         write_result(
             self.folder,
             run,
@@ -239,12 +231,4 @@ class CellRun:
             seconds=self.seconds,
         )
         self.path.unlink(missing_ok=True)
-        self._log(status)
-
-    def _log(self, line: str) -> None:
-        path = self.folder / "train.log"
-        try:
-            with path.open("a", encoding="utf-8") as log:
-                log.write(f"{now()} {line}\n")
-        except OSError as error:
-            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        self.files.log(status)

@@ -10,17 +10,23 @@ import torch
 
 from agc.errors import UserError
 from agc.files import atomic_path
+from agc.passes.share import Share
 from agc.training.build import Run
+from agc.training.team import Team
 
 FORMAT = 2
 """Version of the tree."""
 
 
-def save(path: Path, run: Run, epoch: int, progress: dict[str, Any]) -> None:
+def save(path: Path, run: Run, epoch: int, progress: dict[str, Any], team: Team = Team()) -> None:
     """Write the state after ``epoch``; ``progress`` is plain data and tensors of the caller.
 
     Random generators are derived, so none is stored, and the learning-rate schedule is replayed.
+    All processes of a team call it, as an objective's state may be by image; one writes.
     """
+    objectives = team.gather(run.objective.state_dict())
+    if not team.leads:
+        return
     tree = {
         "format": FORMAT,
         "slug": run.cell.slug,
@@ -29,7 +35,8 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any]) -> None:
         "optimizer": run.optimizer.state_dict(),
         "method": run.method.state_dict(),
         "correction": run.correction.state_dict(),
-        "objective": run.objective.state_dict(),
+        "objective": objectives[0],
+        "others": objectives[1:],
         "meter": run.meter.state_dict(),
         "ledger": run.ledger.state_dict(),
         "progress": progress,
@@ -69,7 +76,8 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
     run.method.load_state_dict(tree["method"])
     run.correction.load_state_dict(tree["correction"])
     # Checkpoints of before objectives had a state lack it.
-    run.objective.load_state_dict(tree.get("objective", {}))
+    objectives = [tree.get("objective", {}), *tree.get("others", [])]
+    run.objective.load_state_dict(objectives[Share.here().rank])
     run.meter.load_state_dict(tree["meter"])
     run.ledger.load_state_dict(tree["ledger"])
     return tree["epoch"], tree["progress"]

@@ -26,7 +26,7 @@ DEVICES = "AGC_DEVICES"
 WAIT = 0.2
 """Seconds between two looks at devices that are all in use."""
 
-_held: dict[int, Lease] = {}
+_held: dict[int, list[Lease]] = {}
 
 
 @dataclass(frozen=True)
@@ -43,51 +43,70 @@ class Lease:
     lock: FileLock = field(repr=False, compare=False)
 
 
-def take_device(folder: Path | None = None) -> Lease | None:
-    """Take a free one of this machine's devices; wait while there is none.
+def take_devices(count: int = 1, folder: Path | None = None) -> list[Lease]:
+    """Take free ones of this machine's devices; wait while there are too few.
 
     The devices are those that CUDA shows, or those of the environment variable ``AGC_DEVICES``.
     There, ``cpu:0,cpu:1`` makes slots of the CPU, and a device named twice is shared by two
-    processes. A process that has a device gets the same one again.
+    processes. A process that has devices gets the same ones again. Who waits holds none, so that
+    two processes which want several never wait for each other.
 
     Locks are by the device's UUID, so that processes that number the devices in other ways
     (``CUDA_VISIBLE_DEVICES``) agree on them. They hold among the processes of one user.
 
     Args:
+        count: how many.
         folder: of the lock files; the user's own in the machine's temporary folder by default.
 
     Returns:
-        The lease, or None where there is no device to lease.
+        The leases; none where there is no device to lease.
 
     Raises:
-        UserError: ``AGC_DEVICES`` is malformed, or the folder cannot be used.
+        UserError: ``AGC_DEVICES`` is malformed, it has too few devices, or the folder cannot be
+            used.
     """
-    # By process, as a forked child has to take a device of its own.
-    if os.getpid() in _held:
-        return _held[os.getpid()]
+    # By process, as a forked child has to take devices of its own.
+    held = _held.get(os.getpid(), [])
+    if len(held) >= count:
+        return held[:count]
     names = _listed()
     if not names:
-        return None
+        return []
+    if len(names) < count:
+        raise UserError(f"{count} devices are wanted, but there are only {', '.join(names)}")
+    for lease in held:
+        lease.lock.release()
     folder = _lock_folder() if folder is None else folder
     keys = _keys(names)
     said = False
-    while True:
-        for name, key in zip(names, keys, strict=True):
-            lock = FileLock(folder / f"{key}.lock", timeout=0)
-            try:
-                lock.acquire()
-            except Timeout:
-                continue
-            except OSError as error:
-                reason = error.strerror or error
-                raise UserError(f"cannot lock a device in {folder}: {reason}") from error
-            device = "cpu" if name.startswith("cpu") else name
-            _held[os.getpid()] = Lease(device, name, lock)
-            return _held[os.getpid()]
+    while len(taken := _free(names, keys, folder, count)) < count:
+        for lease in taken:
+            lease.lock.release()
         if not said:
-            print(f"agc: waiting for a free device of {', '.join(names)}", file=sys.stderr)
+            many = "a free device" if count == 1 else f"{count} free devices"
+            print(f"agc: waiting for {many} of {', '.join(names)}", file=sys.stderr)
             said = True
         time.sleep(WAIT)
+    _held[os.getpid()] = taken
+    return taken
+
+
+def _free(names: list[str], keys: list[str], folder: Path, count: int) -> list[Lease]:
+    """Leases of the first ``count`` devices that nobody has, or of fewer."""
+    taken: list[Lease] = []
+    for name, key in zip(names, keys, strict=True):
+        lock = FileLock(folder / f"{key}.lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            continue
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"cannot lock a device in {folder}: {reason}") from error
+        taken.append(Lease("cpu" if name.startswith("cpu") else name, name, lock))
+        if len(taken) == count:
+            break
+    return taken
 
 
 def _listed() -> list[str]:

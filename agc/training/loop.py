@@ -12,6 +12,7 @@ from torch import Tensor
 from agc import rng
 from agc.datasets.loader import Batch
 from agc.training.build import Run
+from agc.training.team import Draws
 
 
 def train(
@@ -22,7 +23,7 @@ def train(
     Losses stay on the device: nothing in an epoch waits for it. ``after_step`` may end the training
     by raising.
     """
-    model, optimizer, sparse, correction = run.model, run.optimizer, run.method, run.correction
+    model, optimizer, sparse, correction = run.wrapped, run.optimizer, run.method, run.correction
     if first_epoch == 1:
         sparse.prepare(DataPass(run, 0), run.loss_fn)
         run.ledger.settle(sparse)
@@ -56,7 +57,9 @@ def train(
 def prepared(run: Run, epoch: int, purpose: str) -> Iterator[Batch]:
     """Batches of one pass, each attacked at the weights of the moment if the objective does."""
     for step, batch in enumerate(run.loader.epoch(epoch, purpose)):
-        attack = rng.generator(run.cell.seed, f"{purpose}/attack", epoch, step, run.loader.device)
+        attack = Draws(run.loader.device)
+        attack.manual_seed(rng.derive(run.cell.seed, f"{purpose}/attack", epoch, step))
+        attack.share = run.loader.share
         yield run.objective.prepare(run.model, batch, attack)
 
 

@@ -24,10 +24,11 @@ class Progress:
     Args:
         cells: all cells of the process.
         by_epoch: whether the bar counts epochs, else cells.
+        hidden: whether nothing is shown at all.
     """
 
-    def __init__(self, cells: list[Cell], by_epoch: bool = True) -> None:
-        self.console = Console(stderr=True)
+    def __init__(self, cells: list[Cell], by_epoch: bool = True, hidden: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=hidden)
         self.by_epoch = by_epoch
         self.count = len(cells)
         self.done = 0

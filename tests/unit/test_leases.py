@@ -13,7 +13,7 @@ import pytest
 
 from agc.errors import UserError
 from agc.training import leases
-from agc.training.leases import take_device
+from agc.training.leases import take_devices
 
 FORKED = multiprocessing.get_context("fork")
 DEVICES = "cpu:0,cpu:1,cpu:2"
@@ -35,8 +35,7 @@ def use(folder: Path, devices: str, seconds: float) -> None:
     """A job: take a device, use it, end."""
     os.environ[leases.DEVICES] = devices
     leases.WAIT = 0.005
-    lease = take_device(folder)
-    assert lease is not None
+    (lease,) = take_devices(folder=folder)
     note(folder / "journal", "start", os.getpid(), lease.name, time.monotonic())
     time.sleep(seconds)
     note(folder / "journal", "end", os.getpid(), lease.name, time.monotonic())
@@ -105,17 +104,16 @@ def test_eight_processes_on_three_devices_with_kills_never_share_one_and_leak_no
 
 def test_a_process_keeps_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(leases.DEVICES, DEVICES)
-    first = take_device(tmp_path)
-    assert first is not None
+    (first,) = take_devices(folder=tmp_path)
     assert (first.device, first.name) == ("cpu", "cpu:0")
-    assert take_device(tmp_path) is first
+    assert take_devices(folder=tmp_path) == [first]
 
 
 def test_the_next_process_gets_the_next_device_and_a_third_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(leases.DEVICES, "cpu:4,cpu:4")  # shared by two on purpose
-    assert take_device(tmp_path)
+    assert take_devices(folder=tmp_path)
     others = [start(tmp_path, "cpu:4,cpu:4", 0.3) for _ in range(2)]
     for process in others:
         process.join(20)
@@ -138,8 +136,7 @@ def test_devices_are_told_apart_by_what_they_are_not_by_their_number(
     visible = ["a", "b"]
     assert leases._keys(leases._listed()) == ["cuda-uuid-a-0", "cuda-uuid-b-0"]
     visible = ["b"]
-    lease = take_device(tmp_path)
-    assert lease is not None
+    (lease,) = take_devices(folder=tmp_path)
     assert lease.name == lease.device == "cuda:0"
     assert [path.name for path in tmp_path.iterdir()] == ["cuda-uuid-b-0.lock"]
 
@@ -149,7 +146,7 @@ def test_where_there_is_no_device_nothing_is_leased(
 ) -> None:
     monkeypatch.delenv(leases.DEVICES, raising=False)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert take_device(tmp_path) is None
+    assert take_devices(folder=tmp_path) == []
     assert not list(tmp_path.iterdir())
 
 
@@ -167,7 +164,7 @@ def test_a_malformed_list_of_devices_is_refused(
 ) -> None:
     monkeypatch.setenv(leases.DEVICES, value)
     with pytest.raises(UserError) as error:
-        take_device(tmp_path)
+        take_devices(folder=tmp_path)
     assert message in str(error.value)
 
 
@@ -176,7 +173,7 @@ def test_locks_are_kept_in_a_folder_that_is_the_users_alone(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv(leases.DEVICES, "cpu:0")
-    assert take_device()
+    assert take_devices()
     (folder,) = tmp_path.iterdir()
     assert folder.stat().st_mode & 0o077 == 0
     elsewhere = tmp_path / "elsewhere"
@@ -184,7 +181,7 @@ def test_locks_are_kept_in_a_folder_that_is_the_users_alone(
     folder.symlink_to(elsewhere)
     monkeypatch.setattr(leases, "_held", {})
     with pytest.raises(UserError, match="is not this user's folder"):
-        take_device()
+        take_devices()
 
 
 def test_auto_trains_on_the_device_that_was_taken(
