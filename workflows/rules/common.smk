@@ -91,11 +91,22 @@ def jobs(size):
 # Clusters wait for a GPU as long as they are asked for one.
 GPUS = 0 if config["device"] == "cpu" else 1
 
+
+def devices(cells):
+    # How many train a job's cells, a process on each.
+    return max(CELLS[cell].training.devices for cell in cells)
+
+
+def each(cells, threads):
+    # Threads of each of a job's processes. A resource, as a changed parameter would rerun the job.
+    return max(1, threads // devices(cells))
+
+
 # The device is a resource, not a parameter: a change of it changes no cell and reruns none.
 # A cell that two grids share shows its epochs in the first; the sync adds it to the other.
 LIVE = f" --live {shlex.quote(next(iter(GRIDS)))} --results {shlex.quote(RESULTS)}"
 TRAIN = (
-    "agc train {params.cells:q} --device {resources.device} --threads {threads}"
+    "agc train {params.cells:q} --device {resources.device} --threads {resources.process_threads}"
     f"{LIVE.replace('{', '{{').replace('}', '}}') if config['live'] else ''}"
     " > {log} 2>&1"
     " && touch {output:q}"

@@ -11,10 +11,11 @@ if config["cells_per_job"] == 1:
             f"{RESULTS}/logs/train/{{cell}}.log",
         benchmark:
             f"{RESULTS}/benchmarks/train/{{cell}}.tsv"
-        threads: 1
+        threads: lambda wildcards: devices([wildcards.cell])
         resources:
             device=config["device"],
-            gpu=GPUS,
+            gpu=lambda wildcards: GPUS * devices([wildcards.cell]),
+            process_threads=lambda wildcards, threads: each([wildcards.cell], threads),
             mem_mb=config["memory_mb"],
             runtime=config["train_minutes"],
         params:
@@ -37,10 +38,13 @@ else:
                 f"{RESULTS}/logs/train/{number}.log",
             benchmark:
                 f"{RESULTS}/benchmarks/train/{number}.tsv"
-            threads: 1
+            threads: devices(cells)
             resources:
                 device=config["device"],
-                gpu=GPUS,
+                gpu=GPUS * devices(cells),
+                process_threads=lambda wildcards, threads, cells=cells: each(
+                    cells, threads
+                ),
                 mem_mb=config["memory_mb"],
                 runtime=config["train_minutes"],
             params:

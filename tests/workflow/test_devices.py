@@ -1,0 +1,47 @@
+"""Cells of several devices within a grid: jobs that ask for as many, and train."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.project import Project
+
+ONE = {"method": "rigl", "sparsity": 0.9}
+TWO = {**ONE, "training": {"devices": 2}}
+
+
+@pytest.fixture
+def project(tmp_path: Path, repository: Path) -> Project:
+    made = Project(tmp_path / "project", repository)
+    plain = {"methods": ["rigl"], "objectives": ["standard"], "corrections": ["none"]}
+    axes = {"dataset": "digits", "architecture": "resnet8", "objective": "standard"}
+    made.grid("both", **plain, include=[{**axes, **TWO, "correction": "none", "seed": 0}])
+    return made
+
+
+@pytest.mark.parametrize("cells_per_job", [1, 42])
+def test_a_job_asks_for_the_devices_of_its_cells(project: Project, cells_per_job: int) -> None:
+    code, output = project.snakemake(
+        "-n", "--cores", "4", "-p", grid="both", device="auto", cells_per_job=cells_per_job
+    )
+    assert code == 0, output
+    jobs = re.findall(r"rule train\w*:.*?(?=\n\n)", output, re.DOTALL)
+    assert len(jobs) == 2
+    asked = sorted(
+        (int((re.search(r"threads: (\d)", job) or ["", "1"])[1]), f"gpu={n}" in job)
+        for n, job in zip((1, 2), sorted(jobs, key=lambda job: "threads: 2" in job), strict=True)
+    )
+    assert asked == [(1, True), (2, True)]
+    assert output.count("--device auto --threads 1") == 4, "two trainings and two evaluations"
+
+
+def test_a_cell_of_two_devices_is_trained_and_compared(project: Project) -> None:
+    code, output = project.snakemake(grid="both", device="cpu", track=False)
+    assert code == 0, output
+    for slug, cell in project.cells("both").items():
+        log = (project.cell(slug) / "train.log").read_text()
+        assert log.count("epoch 2:") == 1, f"{cell.training.devices} devices wrote:\n{log}"
+    assert (project.folder / "reports" / "both" / "comparison.csv").is_file()
