@@ -31,35 +31,44 @@ def note(journal: Path, *words: object) -> None:
         file.write(" ".join(map(str, words)) + "\n")
 
 
-def use(folder: Path, devices: str, seconds: float) -> None:
-    """A job: take a device, use it, end."""
+def use(folder: Path, devices: str, seconds: float, count: int) -> None:
+    """A job: take devices, use them, end."""
     os.environ[leases.DEVICES] = devices
     leases.WAIT = 0.005
-    (lease,) = take_devices(folder=folder)
-    note(folder / "journal", "start", os.getpid(), lease.name, time.monotonic())
+    taken = take_devices(count, folder)
+    for lease in taken:
+        note(folder / "journal", "start", os.getpid(), lease.name, time.monotonic())
     time.sleep(seconds)
-    note(folder / "journal", "end", os.getpid(), lease.name, time.monotonic())
+    for lease in taken:
+        note(folder / "journal", "end", os.getpid(), lease.name, time.monotonic())
 
 
-def start(folder: Path, devices: str, seconds: float) -> BaseProcess:
-    process = FORKED.Process(target=use, args=(folder, devices, seconds))
+def start(folder: Path, devices: str, seconds: float, count: int = 1) -> BaseProcess:
+    process = FORKED.Process(target=use, args=(folder, devices, seconds, count))
     process.start()
     return process
 
 
 def uses(journal: Path, killed: dict[int, float]) -> dict[str, list[tuple[float, float]]]:
     """Per device, from when to when processes used it; a killed one used it until its kill."""
-    begun: dict[int, tuple[str, float]] = {}
+    begun: dict[tuple[int, str], float] = {}
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for line in journal.read_text().splitlines():
         word, pid, device, moment = line.split()
         if word == "start":
-            begun[int(pid)] = (device, float(moment))
+            begun[int(pid), device] = float(moment)
         else:
-            found[device].append((begun.pop(int(pid))[1], float(moment)))
-    for pid, (device, moment) in begun.items():
+            found[device].append((begun.pop((int(pid), device)), float(moment)))
+    for (pid, device), moment in begun.items():
         found[device].append((moment, killed[pid]))
     return found
+
+
+def assert_one_at_a_time(found: dict[str, list[tuple[float, float]]]) -> None:
+    for device, times in found.items():
+        times.sort()
+        for (_, end), (begin, _) in pairwise(times):
+            assert end <= begin, f"two processes at once on {device}"
 
 
 def test_eight_processes_on_three_devices_with_kills_never_share_one_and_leak_none(
@@ -87,10 +96,7 @@ def test_eight_processes_on_three_devices_with_kills_never_share_one_and_leak_no
     found = uses(tmp_path / "journal", killed)
     assert set(found) == set(DEVICES.split(","))
     assert killed
-    for device, times in found.items():
-        times.sort()
-        for (_, end), (begin, _) in pairwise(times):
-            assert end <= begin, f"two processes at once on {device}"
+    assert_one_at_a_time(found)
     # Whatever the killed ones held is free again: three processes get three devices at once.
     (tmp_path / "journal").unlink()
     last = [start(tmp_path, DEVICES, 0.5) for _ in range(3)]
@@ -121,6 +127,26 @@ def test_the_next_process_gets_the_next_device_and_a_third_waits(
     (first, second) = sorted(uses(tmp_path / "journal", {})["cpu:4"])
     assert first[1] <= second[0]
     assert capfd.readouterr().err == "agc: waiting for a free device of cpu:4, cpu:4\n"
+
+
+def test_processes_that_want_several_devices_never_wait_for_each_other(tmp_path: Path) -> None:
+    wanted = [2, 3, 1, 2, 3, 2]
+    processes = [start(tmp_path, DEVICES, 0.02, count) for count in wanted]
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    found = uses(tmp_path / "journal", {})
+    assert sum(map(len, found.values())) == sum(wanted)
+    assert_one_at_a_time(found)
+
+
+def test_more_devices_than_there_are_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(leases.DEVICES, DEVICES)
+    with pytest.raises(UserError, match="4 devices are wanted, but there are only cpu:0, cpu:1"):
+        take_devices(4, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_devices_are_told_apart_by_what_they_are_not_by_their_number(
