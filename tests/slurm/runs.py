@@ -38,7 +38,7 @@ def finish(process: subprocess.Popen[str], seconds: float = 1800) -> tuple[int, 
     return process.returncode, output
 
 
-def wait(met: Callable[[], object], process: subprocess.Popen[str], seconds: float = 300) -> None:
+def wait(met: Callable[[], object], process: subprocess.Popen[str], seconds: float = 600) -> None:
     """Wait for something that the running Snakemake has to bring about."""
     deadline = time.monotonic() + seconds
     while not met():
