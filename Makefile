@@ -7,9 +7,11 @@ GRID ?= digits
 CORES ?= all
 export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
+# Without bytecode each process compiles torch, timm and the rest anew, for twice its CPU time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report test test-faults test-services services test-slurm lint format lock clean
+.PHONY: help setup demo report test test-faults test-services services test-slurm slurm lint format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -54,8 +56,18 @@ services:
 test-faults: setup ## run all tests of faults: kills, full disks, broken files (FAULT_MOMENTS=20)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -rs
 
-test-slurm: setup ## run the grid on a Slurm of one node (root on Debian; says what is missing)
+test-slurm: setup slurm ## run grids on a Slurm of one node (root on Debian; says what is missing)
 	$(BIN)/python -m pytest -rs tests/slurm
+
+slurm:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		command -v slurmctld > /dev/null && command -v munged > /dev/null || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends slurm-wlm munge; } || \
+		echo "not installed: no network?"; \
+	fi
+	@$(BIN)/python -c "import snakemake_executor_plugin_slurm" 2> /dev/null || \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python "snakemake-executor-plugin-slurm>=2.8,<3" || \
+		echo "missing: snakemake-executor-plugin-slurm (pip install 'agc-bench[slurm]')"
 
 lint: setup ## check style and workflow
 	$(BIN)/ruff check .

@@ -34,7 +34,7 @@ SlurmctldPort={control_port}
 SlurmdPort={node_port}
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/munge.sock
+AuthInfo=socket={folder}/munge/munge.sock,cred_expire=20
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -69,7 +69,7 @@ def missing() -> list[str]:
         lacking.append(f"Debian packages: apt-get install {' '.join(packages)}")
     if find_spec("snakemake_executor_plugin_slurm") is None:
         lacking.append("Snakemake's plugin: pip install 'agc-bench[slurm]'")
-    if SYSTEM.exists():
+    if os.path.lexists(SYSTEM):
         lacking.append(f"a machine without a Slurm of its own: {SYSTEM} is there")
     return lacking
 
@@ -110,7 +110,7 @@ class Node:
 
     def stop(self) -> None:
         """Cancel what is left, and end the daemons."""
-        with suppress(OSError, subprocess.SubprocessError):
+        with suppress(OSError, subprocess.SubprocessError, RuntimeError):
             self.ask("scancel", "--partition=gpu")
             self._wait(lambda: not self.ask("squeue", "-h"))
         for process in reversed(self.running):
@@ -124,8 +124,7 @@ class Node:
 
     def ask(self, *command: str) -> str:
         """What a command of Slurm prints."""
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        return done.stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
 
     def jobs(self, prefix: str) -> list[int]:
         """Numbers of the running jobs whose names begin with ``prefix``."""
@@ -133,17 +132,33 @@ class Node:
         pairs = [line.split() for line in lines]
         return [int(number) for number, name in pairs if name.startswith(prefix)]
 
-    def states(self, prefix: str) -> list[str]:
-        """Last state of each such job that has ended, in the order of their ends."""
+    def ended(self, prefix: str) -> list[tuple[int, str]]:
+        """Number and last state of each such job that has ended, in the order of their ends."""
         journal = self.folder / "jobs.txt"
         lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
-        found = [dict(word.split("=", 1) for word in line.split() if "=" in word) for line in lines]
-        return [job["JobState"] for job in found if job["Name"].startswith(prefix)]
+        found = [job for job in map(_pairs, lines) if job["Name"].startswith(prefix)]
+        return [(int(job["JobId"]), job["JobState"]) for job in found]
+
+    def states(self, prefix: str) -> list[str]:
+        """Last state of each such job that has ended, in the order of their ends."""
+        return [state for _, state in self.ended(prefix)]
 
     def described(self, job: int) -> dict[str, str]:
         """What ``scontrol`` says about a job."""
-        words = self.ask("scontrol", "show", "job", str(job)).split()
-        return dict(word.split("=", 1) for word in words if "=" in word)
+        return _pairs(self.ask("scontrol", "show", "job", str(job)))
+
+    def limit(self, job: int, minutes: int) -> None:
+        """Give a running job another time limit, counted from its start."""
+        self.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+
+    def cancel(self, prefix: str) -> None:
+        """End what is left of such jobs, queued or running."""
+        lines = self.ask("squeue", "-h", "-o", "%i %j").splitlines()
+        pairs = [line.split() for line in lines]
+        left = [number for number, name in pairs if name.startswith(prefix)]
+        if left:
+            self.ask("scancel", *left)
+            self._wait(lambda: not self.ask("squeue", "-h", f"--jobs={','.join(left)}"), 60)
 
     def _munge_files(self) -> list[str]:
         folder = self.folder / "munge"
@@ -163,6 +178,10 @@ class Node:
                 logs = "".join(p.read_text(errors="replace") for p in self.folder.glob("*.log"))
                 raise RuntimeError(f"Slurm did not come up:\n{logs[-3000:]}")
             time.sleep(0.2)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
 def _free_port() -> int:

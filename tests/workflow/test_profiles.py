@@ -33,9 +33,15 @@ def test_the_command_of_the_pod_plans_the_grid_on_its_volume(
         volume["name"] for volume in pod["volumes"]
     }
     assert container["command"] == ["snakemake"]
+    # As many jobs at once as the pod has cores, and as many cores as GPUs: not those of the node.
+    (cores,) = (v["valueFrom"] for v in container["env"] if v["name"] == "CORES")
+    assert cores == {"resourceFieldRef": {"resource": "requests.cpu"}}
+    sizes = container["resources"]
+    assert sizes["requests"]["cpu"] == sizes["limits"]["nvidia.com/gpu"]
+    values = {"$(CORES)": sizes["requests"]["cpu"], "grid=digits": "grid=tiny"}
     volume = tmp_path / "volume"
     arguments = [
-        argument.replace("/agc/", f"{volume}/").replace("grid=digits", "grid=tiny")
+        values.get(argument, argument).replace("/agc/", f"{volume}/")
         for argument in container["args"]
     ]
     done = subprocess.run(
