@@ -16,6 +16,7 @@ from agc.errors import UserError
 from agc.evaluation.diagnostics import Watched
 from agc.evaluation.topology import TopologyWatch
 from agc.provenance import now
+from agc.results.failure import clear_failure, write_failure
 from agc.results.read import TIMING_COLUMNS
 from agc.results.record import SELECTION_KEY
 from agc.training import checkpoint
@@ -24,7 +25,7 @@ from agc.training.device import Machine
 from agc.training.done import is_trained
 from agc.training.epoch_row import epoch_row
 from agc.training.loop import train
-from agc.training.memory import first_line, is_out_of_memory
+from agc.training.memory import memory_errors
 from agc.training.result import write_result
 from agc.training.stop import Stopped, StopRequest
 
@@ -91,7 +92,8 @@ class CellRun:
             ``finished``, ``diverged``, or ``skipped`` if the result was there.
 
         Raises:
-            UserError: another process trains the cell, or a file stands in the way.
+            UserError: another process trains the cell, a file stands in the way, or memory is used
+                up, which ``failure.json`` then tells.
             Stopped: it was asked to stop; the next run goes on from the last checkpoint.
         """
         try:
@@ -101,17 +103,8 @@ class CellRun:
             raise UserError(f"{self.cell.slug} is being trained by another process") from error
         except OSError as error:
             raise UserError(f"cannot write {self.folder}: {error.strerror or error}") from error
-        try:
-            with held:
-                return self._train()
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self._log(f"out of memory: {first_line(error)}")
-            raise UserError(
-                f"out of memory ({first_line(error)}); it goes on where there is more, or with "
-                "fewer processes beside it"
-            ) from error
+        with held, memory_errors(self._note_failure):
+            return self._train()
 
     def _train(self) -> str:
         described = self.folder / "cell.json"
@@ -149,6 +142,7 @@ class CellRun:
                 unfinished.unlink(missing_ok=True)
         for name in ("robustness.json", "record.json"):
             (self.folder / name).unlink(missing_ok=True)
+        clear_failure(self.folder)
 
     def _resume(self, run: Run, started: str) -> int:
         self.started = started
@@ -240,6 +234,10 @@ class CellRun:
         )
         self.path.unlink(missing_ok=True)
         self._log(status)
+
+    def _note_failure(self, reason: str) -> None:
+        write_failure(self.folder, self.cell.slug, "training", len(self.rows), reason)
+        self._log(f"out of memory: {reason}")
 
     def _log(self, line: str) -> None:
         path = self.folder / "train.log"

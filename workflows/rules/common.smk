@@ -63,6 +63,12 @@ def record(cell):
     return f"{folder(cell)}/record.json"
 
 
+def records(cells):
+    # A partial run takes those that are there.
+    every = map(record, cells)
+    return [path for path in every if not config["partial"] or Path(path).exists()]
+
+
 # What makes each store, as arguments of `agc data prepare`.
 PREPARATIONS = {
     store_key(dataset.name, dataset.options): [

@@ -1,7 +1,7 @@
 # From records to tables, figures and the MLflow mirror; one job a grid.
 rule collect:
     input:
-        lambda wildcards: [record(cell) for cell in slugs(wildcards.grid)],
+        lambda wildcards: records(slugs(wildcards.grid)),
     output:
         records=f"{RESULTS}/{{grid}}/records.parquet",
         epochs=f"{RESULTS}/{{grid}}/epochs.parquet",
@@ -16,8 +16,9 @@ rule collect:
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
         results=lambda wildcards: RESULTS,
+        partial="--partial" if config["partial"] else "",
     shell:
-        "agc collect {params.grid:q} --results {params.results:q} > {log} 2>&1"
+        "agc collect {params.grid:q} --results {params.results:q} {params.partial} > {log} 2>&1"
 
 
 rule compare:
@@ -53,7 +54,7 @@ rule compare:
 
 rule track:
     input:
-        lambda wildcards: [record(cell) for cell in slugs(wildcards.grid)],
+        lambda wildcards: records(slugs(wildcards.grid)),
     output:
         f"{RESULTS}/{{grid}}/tracking.json",
     log:
