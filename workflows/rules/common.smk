@@ -3,8 +3,9 @@ import shlex
 import sys
 from pathlib import Path
 
+from agc.datasets.manifest import MANIFEST
 from agc.datasets.place import prepared_folder
-from agc.datasets.prepare import MANIFEST, source_of, store_key
+from agc.datasets.prepare import source_of, store_key
 from agc.errors import UserError
 from agc.grid import load_grid
 from agc.planning import bundle
