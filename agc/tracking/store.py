@@ -6,8 +6,9 @@ import logging
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -105,7 +106,8 @@ def load_mlflow() -> None:
     except ImportError as error:
         raise UserError("tracking needs MLflow: pip install 'agc-bench[tracking]'") from error
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        # What goes wrong is told in one line by `store_errors`.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -117,10 +119,27 @@ def open_client(uri: str) -> MlflowClient:
     load_mlflow()
     from mlflow import MlflowClient
 
+    database = database_file(uri)
     with store_errors(uri):
+        if database is not None and not database.exists():
+            _make_database(database)
         if "://" in uri and not is_server(uri) and not uri.startswith("file:"):
             _connect_once(uri)
         return MlflowClient(tracking_uri=uri)
+
+
+def _make_database(path: Path) -> None:
+    """Make an SQLite store beside its place: MLflow cannot go on with tables that are half made."""
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name that is new at each attempt: MLflow keeps its connection to a file that was removed.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        made = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{made}")
+        # Unlike a rename, a link never takes the place of what another process has made meanwhile.
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
 
 
 def _connect_once(uri: str) -> None:

@@ -104,7 +104,7 @@ LIVE = f" --live {shlex.quote(next(iter(GRIDS)))} --results {shlex.quote(RESULTS
 TRAIN = (
     "agc train {params.cells:q} --device {resources.device} --threads {threads}"
     f"{LIVE.replace('{', '{{').replace('}', '}}') if config['live'] else ''}"
-    " > {log} 2>&1"
+    " > {log:q} 2>&1"
     " && touch {output:q}"
 )
-EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
+EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log:q} 2>&1"

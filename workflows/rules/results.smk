@@ -18,7 +18,7 @@ rule collect:
         results=lambda wildcards: RESULTS,
         partial="--partial" if config["partial"] else "",
     shell:
-        "agc collect {params.grid:q} --results {params.results:q} {params.partial} > {log} 2>&1"
+        "agc collect {params.grid:q} --results {params.results:q} {params.partial} > {log:q} 2>&1"
 
 
 rule compare:
@@ -49,7 +49,7 @@ rule compare:
         reports=lambda wildcards: REPORTS,
     shell:
         "agc compare {params.grid:q} --results {params.results:q}"
-        " --reports {params.reports:q} > {log} 2>&1"
+        " --reports {params.reports:q} > {log:q} 2>&1"
 
 
 rule track:
@@ -64,4 +64,4 @@ rule track:
         results=lambda wildcards: RESULTS,
     shell:
         "agc track sync {params.grid:q} --results {params.results:q}"
-        " --report {output} --tolerant > {log} 2>&1"
+        " --report {output:q} --tolerant > {log:q} 2>&1"
