@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,4 +97,16 @@ def test_the_whole_workflow_in_a_strange_place_without_a_home(
     assert code == 0, output
     assert (project.folder / "reports" / "tiny" / "comparison.csv").exists()
     mirrored = json.loads((project.folder / "mes résultats/tiny/tracking.json").read_text())
-    assert mirrored
+    assert mirrored["mirrored"]
+    assert mirrored["added"] == 2
+
+    # A clock that has been set back makes stamps of the future: no cell is trained for that.
+    folders = [project.folder / "mes résultats" / "cells" / slug for slug in project.cells("tiny")]
+    before = {folder: (trained(folder), record(folder)) for folder in folders}
+    sealed = [(folder / "training.json").read_bytes() for folder in folders]
+    for folder in folders:
+        os.utime(folder / ".trained", (time.time() + 10**6,) * 2)
+    code, output = project.snakemake(variables=variables, **config)
+    assert code == 0, output
+    assert {folder: (trained(folder), record(folder)) for folder in folders} == before
+    assert [(folder / "training.json").read_bytes() for folder in folders] == sealed
