@@ -69,6 +69,8 @@ def build_network(
             name, (size[0], size[1]), options, num_classes=classes, in_chans=channels
         )
     except (TypeError, RuntimeError, ValueError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())
         raise UserError(f"architecture {name!r} with {options}: {reason}") from error
     return adapt_stem(net) if max(size) <= SMALL_IMAGE else net

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -13,20 +14,33 @@ from agc.commands.common import GridName, Results, grid_folders
 from agc.errors import UserError
 from agc.files import atomic_write_text
 from agc.grid import load_grid
+from agc.results.failure import WITHOUT_RESULT
 
 Reports = Annotated[
     Path, typer.Option("--reports", help="Folder of the reports; one subfolder a grid.")
 ]
 
 
-def collect(grid: GridName, results: Results = Path("results")) -> None:
+def collect(
+    grid: GridName,
+    results: Results = Path("results"),
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="Show cells without a record as out of memory or unfinished."
+        ),
+    ] = False,
+) -> None:
     """Gather the records of a grid's cells into two tables and one log."""
     from agc.results.collect import collect as gather
 
     name, folders = grid_folders(grid, results)
-    gather(folders, results / name)
+    statuses = Counter(gather(folders, results / name, partial))
     atomic_write_text(results / name / "train.log", "\n".join(_logs(folders)))
-    typer.echo(f"{len(folders)} records in {results / name}/records.parquet and epochs.parquet")
+    lacking = [f"{statuses[s]} {s}" for s in WITHOUT_RESULT if statuses[s]]
+    count = f"{statuses.total() - sum(statuses[s] for s in WITHOUT_RESULT)} records"
+    tables = f"{results / name}/records.parquet and epochs.parquet"
+    typer.echo(f"{', '.join([count, *lacking])} in {tables}")
 
 
 def _logs(folders: list[Path]) -> list[str]:

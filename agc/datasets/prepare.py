@@ -7,28 +7,22 @@ A store is a folder of plain ``.npy`` files (``train-images.npy`` of uint8 [N, C
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agc.datasets.manifest import MANIFEST, verified_manifest, write_manifest
 from agc.datasets.originals import Original, Report, Source, gather
 from agc.datasets.place import prepared_folder
 from agc.datasets.store import Dataset, Split
 from agc.errors import UserError
-from agc.files import atomic_folder, read_json, write_json
+from agc.files import atomic_folder
 from agc.lazy import torch
 from agc.registry import DATASETS
 
 if TYPE_CHECKING:
     import numpy as np
-
-FORMAT = 1
-"""Version of the stores; one of another version is made anew."""
-
-MANIFEST = "manifest.json"
-"""File of a store that names and seals the others."""
 
 CHUNK = 4096
 """Images that are looked at together."""
@@ -82,7 +76,7 @@ def prepare(
             report(f"{name}: another process is preparing it; waiting")
             held = lock.acquire()
         with held:
-            if _is_whole(folder, report):
+            if _is_whole(folder, name, report):
                 report(f"{name}: prepared already in {folder}")
                 return folder
             for unfinished in folder.parent.glob(f".{folder.name}.*.tmp"):
@@ -91,7 +85,8 @@ def prepare(
             paths = gather(name, source, chosen, root, download, report)
             with atomic_folder(folder) as temporary:
                 classes = source.convert(paths, temporary)
-                _describe(temporary, name, classes, {o.name: o.md5 for o in chosen})
+                facts = _facts(temporary, name, classes, {o.name: o.md5 for o in chosen})
+                write_manifest(temporary, folder.name, facts)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
     report(f"{name}: prepared in {folder}")
@@ -105,18 +100,17 @@ def open_store(name: str, **options: Any) -> tuple[Path, dict[str, Any]]:
     prepare`` verifies them too.
 
     Raises:
-        UserError: not prepared, of another version, or a file is truncated or corrupt.
+        UserError: not prepared, of another version or data set, or a file is truncated or corrupt.
     """
     folder = prepared_folder(store_key(name, options))
     chosen = "".join(f" --set {key}={str(value).lower()}" for key, value in options.items())
     command = f"agc data prepare {name}" + (chosen if source_of(name).chosen(options) else "")
     if not (folder / MANIFEST).exists():
         raise UserError(f"dataset {name!r} is not prepared in {folder}: run `{command}`")
-    manifest = read_json(folder / MANIFEST)
-    problem = _problem(folder, manifest, thorough=False)
-    if problem is not None:
-        raise UserError(f"{problem}; to make it anew, run `{command}`")
-    return folder, manifest
+    try:
+        return folder, verified_manifest(folder, name, thorough=False)
+    except UserError as error:
+        raise UserError(f"{error}; to make it anew, run `{command}`") from error
 
 
 def load_images(name: str, **options: Any) -> Dataset:
@@ -179,27 +173,18 @@ def byte_statistics(images: np.ndarray) -> tuple[list[float], list[float]]:
     return mean.tolist(), np.sqrt(spread).tolist()
 
 
-def _describe(folder: Path, name: str, classes: int, originals: dict[str, str]) -> None:
-    """Write the manifest of a new store."""
+def _facts(folder: Path, name: str, classes: int, originals: dict[str, str]) -> dict[str, Any]:
+    """What the manifest of a new store tells of its data."""
     import numpy as np
 
-    manifest: dict[str, Any] = {
-        "format": FORMAT,
-        "name": name,
-        "classes": classes,
-        "originals": originals,
-        "files": {
-            path.name: {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-            for path in sorted(folder.iterdir())
-        },
-    }
+    facts: dict[str, Any] = {"name": name, "classes": classes, "originals": originals}
     images = folder / "train-images.npy"
     if images.exists():
-        manifest["mean"], manifest["std"] = byte_statistics(np.load(images, mmap_mode="r"))
-    write_json(folder / MANIFEST, manifest)
+        facts["mean"], facts["std"] = byte_statistics(np.load(images, mmap_mode="r"))
+    return facts
 
 
-def _is_whole(folder: Path, report: Report) -> bool:
+def _is_whole(folder: Path, name: str, report: Report) -> bool:
     """Whether a store is there and good; one that is not is named and removed."""
     if not folder.exists():
         return False
@@ -207,32 +192,9 @@ def _is_whole(folder: Path, report: Report) -> bool:
         folder.rmdir()
         return False
     try:
-        problem = _problem(folder, read_json(folder / MANIFEST), thorough=True)
+        verified_manifest(folder, name, thorough=True)
     except UserError as error:
-        problem = str(error)
-    if problem is None:
-        return True
-    report(f"{problem}; making it anew")
-    shutil.rmtree(folder)
-    return False
-
-
-def _problem(folder: Path, manifest: Any, thorough: bool) -> str | None:
-    """What is wrong with a store, or None."""
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != FORMAT:
-        return f"{folder} has format {found!r}, this version of agc reads {FORMAT}"
-    for file, expected in manifest["files"].items():
-        path = folder / file
-        size = path.stat().st_size if path.exists() else 0
-        if size != expected["bytes"]:
-            return f"{path} has {size} bytes instead of {expected['bytes']}"
-        decoded = path.suffix == ".npy"
-        if (thorough or decoded) and _sha256(path) != expected["sha256"]:
-            return f"{path} is corrupt: its SHA-256 is not that of its manifest"
-    return None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        report(f"{error}; making it anew")
+        shutil.rmtree(folder)
+        return False
+    return True

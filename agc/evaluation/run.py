@@ -17,10 +17,12 @@ from agc.evaluation.ladder import Plan, climb, summary
 from agc.evaluation.robust import evaluate_robust
 from agc.files import read_json, write_json
 from agc.provenance import installed
+from agc.results.failure import clear_failure, write_failure
 from agc.results.record import write_record
 from agc.training.build import build_model, load_dataset
 from agc.training.device import Machine
 from agc.training.done import is_evaluated, is_trained
+from agc.training.memory import memory_errors
 from agc.training.weights import load_weights
 
 WEIGHTS = {"final": "model.safetensors", "best": "best.safetensors"}
@@ -45,16 +47,23 @@ def evaluate_cell(
         record is written anyway.
 
     Raises:
-        UserError: the cell is not trained, or one of its files is not whole.
+        UserError: the cell is not trained, one of its files is not whole, or memory is used up,
+            which ``failure.json`` then tells.
     """
     cell = read_cell(folder / "cell.json")
     if not is_trained(folder, cell.slug):
         raise UserError(f"{folder}: the cell is not trained (no whole training.json)")
     done = is_evaluated(folder, cell.slug)
-    if not done:
-        write_json(folder / "robustness.json", _standard(cell, folder, machine, report))
-    if plan is not None:
-        _on_demand(cell, folder, machine, plan, report)
+    clear_failure(folder)
+
+    def note(reason: str) -> None:
+        write_failure(folder, cell.slug, "evaluation", cell.training.epochs, reason)
+
+    with memory_errors(note):
+        if not done:
+            write_json(folder / "robustness.json", _standard(cell, folder, machine, report))
+        if plan is not None:
+            _on_demand(cell, folder, machine, plan, report)
     _add_attacks(cell, folder)
     write_record(folder)
     return "skipped" if done and plan is None else "evaluated"

@@ -9,9 +9,10 @@ from typing import Any
 from agc.errors import UserError
 from agc.files import atomic_path
 from agc.registry import DATASETS
+from agc.results.failure import describe_failure, read_failure
 from agc.results.labels import label_cells
 from agc.results.read import read_epochs, read_record
-from agc.results.record import RESULT_KEYS
+from agc.results.record import RESULT_KEYS, record_without_result
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 PROVENANCE_KEYS = (
@@ -32,10 +33,19 @@ PROVENANCE_KEYS = (
 )
 
 
-def collect(cell_folders: list[Path], out: Path) -> None:
+def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[str]:
     """Write ``records.parquet`` and ``epochs.parquet`` of these cells into ``out``.
 
     Rows are sorted by slug, so the same cells give the same files in whatever order they come.
+
+    Args:
+        cell_folders: folders of the cells.
+        out: folder of the tables, made if it does not exist.
+        partial: give cells without a record a row that says why (:mod:`agc.results.failure`),
+            where they are refused otherwise. Damaged records are always refused.
+
+    Returns:
+        The status of each row.
 
     Raises:
         UserError: a cell is unfinished, unreadable, of another version or invalid; the message
@@ -50,7 +60,7 @@ def collect(cell_folders: list[Path], out: Path) -> None:
         if one.name == other.name:
             raise UserError(f"cell {one.name!r} is in two places: {one} and {other}")
 
-    records, epochs = _read_all(folders)
+    records, epochs = _read_all(folders, partial)
     labels = label_cells([record["cell"] for record in records])
     rows = [flat_row(record, label) for record, label in zip(records, labels, strict=True)]
     frame = pd.DataFrame(rows)
@@ -59,6 +69,7 @@ def collect(cell_folders: list[Path], out: Path) -> None:
     with atomic_path(out / "records.parquet") as first, atomic_path(out / "epochs.parquet") as last:
         frame.to_parquet(first, index=False)
         pd.concat(epochs, ignore_index=True).to_parquet(last, index=False)
+    return [record["status"] for record in records]
 
 
 def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
@@ -90,11 +101,14 @@ def _is_text(column: str) -> bool:
     return column.startswith("provenance_") or column in WHOLE_NUMBERS
 
 
-def _read_all(folders: list[Path]) -> tuple[list[dict[str, Any]], list[Any]]:
+def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]], list[Any]]:
     records, epochs, failures = [], [], []
     for folder in folders:
         try:
-            record = read_record(folder)
+            if partial and not (folder / "record.json").exists():
+                records.append(record_without_result(folder))
+                continue
+            record = _read_finished(folder)
             curve = read_epochs(folder, record)
         except UserError as error:
             failures.append(str(error))
@@ -109,4 +123,17 @@ def _read_all(folders: list[Path]) -> tuple[list[dict[str, Any]], list[Any]]:
     if failures:
         more = f" (and {len(failures) - 1} more cells cannot be collected)"
         raise UserError(failures[0] + (more if len(failures) > 1 else ""))
+    if not epochs:
+        raise UserError(f"none of {len(folders)} cells has a result")
     return records, epochs
+
+
+def _read_finished(folder: Path) -> dict[str, Any]:
+    """The record of a cell; the reason that it has none, if that is known."""
+    failure = None if (folder / "record.json").exists() else read_failure(folder)
+    if failure is not None:
+        raise UserError(
+            f"{folder.name}: {describe_failure(failure)}; run it again with more memory, or "
+            "collect the others with --partial"
+        )
+    return read_record(folder)

@@ -10,6 +10,7 @@ import numpy as np
 from agc.results.acceleration import crossings
 from agc.results.claims import claims
 from agc.results.curves import Curve, read_curves
+from agc.results.failure import WITHOUT_RESULT, loss_key
 from agc.results.statistics import paired_difference, summarize
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
     """Compare each correction with the plain run of the same seeds and settings.
 
     Diverged runs count in ``{arm}_seeds`` and ``{arm}_diverged`` and are left out of every mean.
+    So are cells without a result; columns ``{arm}_out_of_memory`` and ``{arm}_unfinished`` count
+    them where there are any.
     A row without a plain arm has empty ``plain_*`` columns, and a plain arm without a correction
     one row whose ``correction`` is empty.
 
@@ -66,6 +69,10 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
             row |= compare_arms(plain, corrected, curves)
             rows.append(row | _at_equal_units_planned(records, corrected))
     main = pd.DataFrame(rows)
+    for status in WITHOUT_RESULT:
+        counts = [f"{arm}_{loss_key(status)}" for arm in ("plain", "corrected")]
+        if not main[counts].any(axis=None):
+            main = main.drop(columns=counts)
     return Comparison(main=main, claims=claims(main))
 
 
@@ -102,6 +109,8 @@ def _arm(name: str, cells: pd.DataFrame) -> dict[str, Any]:
         f"{name}_seeds": len(cells),
         f"{name}_diverged": int((cells["status"] == "diverged").sum()),
     }
+    for status in WITHOUT_RESULT:
+        row[f"{name}_{loss_key(status)}"] = int((cells["status"] == status).sum())
     for key, column in ACCURACIES.items():
         row |= _prefixed(f"{name}_{key}", summarize(finished[column].to_numpy(float)))
     row[f"{name}_epochs"] = summarize(finished["epochs"]).mean

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from agc.results.failure import WITHOUT_RESULT, loss_key
+
 MISSING = "–"
 NOT_REACHED = "not reached"
 
@@ -44,10 +46,10 @@ def accuracy(row: Any, arm: str, measure: str, count: bool = True) -> str:
     ``count`` the number of seeds is left out where none diverged.
     """
     mean, sd, n = (getattr(row, f"{arm}_{measure}_{key}") for key in ("mean", "sd", "n"))
-    diverged = getattr(row, f"{arm}_diverged")
+    lost = [status for status in ("diverged", *WITHOUT_RESULT) if _count(row, arm, status)]
     if not n:
-        return f"{divergence(row, arm)} diverged" if diverged else MISSING
-    of = f" of {getattr(row, f'{arm}_seeds')}" if diverged else ""
+        return ", ".join(f"{loss(row, arm, status)} {status}" for status in lost) or MISSING
+    of = f" of {getattr(row, f'{arm}_seeds')}" if lost else ""
     if n == 1:
         return f"{100 * mean:.2f} (n=1{of})"
     text = f"{100 * mean:.2f} ± {100 * sd:.2f}"
@@ -56,8 +58,24 @@ def accuracy(row: Any, arm: str, measure: str, count: bool = True) -> str:
 
 def divergence(row: Any, arm: str) -> str:
     """``1 of 3``: how many runs of an arm diverged."""
+    return loss(row, arm, "diverged")
+
+
+def loss(row: Any, arm: str, status: str) -> str:
+    """``1 of 3``: how many runs of an arm have this status."""
     seeds = getattr(row, f"{arm}_seeds")
-    return f"{getattr(row, f'{arm}_diverged')} of {seeds}" if seeds else MISSING
+    return f"{_count(row, arm, status)} of {seeds}" if seeds else MISSING
+
+
+def incomplete(row: Any) -> bool:
+    """Whether an arm has cells without a result."""
+    arms = ("plain", "corrected")
+    return any(_count(row, arm, status) for arm in arms for status in WITHOUT_RESULT)
+
+
+def _count(row: Any, arm: str, status: str) -> int:
+    # The columns of cells without a result are there only where there are such cells.
+    return getattr(row, f"{arm}_{loss_key(status)}", 0)
 
 
 def difference(row: Any, measure: str) -> str:

@@ -160,20 +160,22 @@ def _marked(runs: list[Curve], index: int) -> tuple[int, int]:
 def _name_failures(
     figure: Figure, axis: Axes, cells: pd.DataFrame, measure: str, room: float
 ) -> None:
-    """Write into the panel how many runs diverged, of each correction if there is room."""
+    """Write into the panel how many runs gave no curve, of each correction if there is room."""
     font = {"fontsize": 6.5}
-    failed = cells[cells["status"] == "diverged"]
+    failed = cells[cells["status"] != "finished"]
     if not len(failed):
         return
-    counts = [(name, (failed["correction"] == name).sum()) for name in _plain_first(failed)]
-    lines = [
-        f"{name}: {count} of {(cells['correction'] == name).sum()} diverged"
-        for name, count in counts
-    ]
+    lines = []
+    for name in _plain_first(failed):
+        total = (cells["correction"] == name).sum()
+        counts = failed.loc[failed["correction"] == name, "status"].value_counts().sort_index()
+        parts = [f"{count} of {total} {status}" for status, count in counts.items()]
+        lines.append(f"{name}: {', '.join(parts)}")
     text = "\n".join(fit(figure, line, room, **font) for line in lines)
     if text.count("\n") >= MOST_FAILURE_LINES:
         arms = cells["correction"].nunique()
-        line = f"{len(failed)} of {len(cells)} runs diverged, in {len(counts)} of {arms} arms"
+        word = "diverged" if (failed["status"] == "diverged").all() else "without a result"
+        line = f"{len(failed)} of {len(cells)} runs {word}, in {len(lines)} of {arms} arms"
         text = fit(figure, line, room, **font)
     y, side = (0.04, "bottom") if measure == "accuracy" else (0.96, "top")
     axis.text(0.98, y, text, ha="right", va=side, transform=axis.transAxes, **font)

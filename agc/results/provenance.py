@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agc.results.failure import WITHOUT_RESULT
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -14,8 +16,10 @@ MACHINE = ("device", "cpu", "threads")
 def summarize_provenance(records: pd.DataFrame) -> dict[str, Any]:
     """Versions, commits, machines, times and number of cells behind collected records.
 
-    Host names stay in the records: a report is made to be published.
+    Host names stay in the records: a report is made to be published. Cells without a result are
+    listed under ``without_result``, if there are any.
     """
+    lacking = records[records["status"].isin(WITHOUT_RESULT)]
     summary: dict[str, Any] = {
         "cells": len(records),
         "diverged": int((records["status"] == "diverged").sum()),
@@ -27,6 +31,12 @@ def summarize_provenance(records: pd.DataFrame) -> dict[str, Any]:
     }
     for key in VERSIONS:
         summary[key] = sorted(set(records[f"provenance_{key}"].dropna()))
+    if len(lacking):
+        summary["without_result"] = [
+            {"slug": row.slug, "status": row.status, "reason": row.warnings}
+            for row in lacking.itertuples()
+        ]
+        records = records.drop(lacking.index)
     machines = records[[f"provenance_{key}" for key in MACHINE]].fillna("").value_counts()
     summary["machines"] = [
         dict(zip(MACHINE, key, strict=True)) | {"cells": int(count)}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agc.cell import SCHEMA
+from agc.cell import SCHEMA, read_cell
 from agc.files import read_json, write_json
+from agc.results.failure import UNFINISHED, describe_failure, read_failure
+from agc.results.schema import required
 
 TRAINED_KEYS = (
     "epoch",
@@ -49,6 +51,29 @@ def write_record(folder: Path) -> None:
         "warnings": training["warnings"],
     }
     write_json(folder / "record.json", record)
+
+
+def record_without_result(folder: Path) -> dict[str, Any]:
+    """What stands for the record of a cell that has none: its status, and empty results.
+
+    It is not valid as a record, and never written as one.
+
+    Raises:
+        UserError: the folder has no whole ``cell.json``, or a damaged ``failure.json``.
+    """
+    cell, failure = read_cell(folder / "cell.json"), read_failure(folder)
+    empty = {key: dict.fromkeys(required(key)) for key in ("costs", "sparsity", "seconds")}
+    empty["sparsity"]["target"] = cell.sparsity
+    return {
+        "slug": cell.slug,
+        "cell": cell.model_dump(mode="json"),
+        "status": UNFINISHED if failure is None else failure["status"],
+        "diverged_epoch": None,
+        "results": {"final": None, "best": None},
+        "provenance": {},
+        "warnings": [] if failure is None else [describe_failure(failure)],
+        **empty,
+    }
 
 
 def _result(

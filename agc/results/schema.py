@@ -21,6 +21,11 @@ def _validator() -> Any:
     return Draft202012Validator(schema)
 
 
+def required(block: str) -> list[str]:
+    """Names that a block of a record always has, such as those of its costs."""
+    return _validator().schema["properties"][block]["required"]
+
+
 def validate_record(record: Any, source: Path) -> None:
     """Check a record against ``record.schema.json``.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agc.results.formatting import incomplete
 from agc.results.plotting import EDGE, Look, add_legend, text_width
 from agc.results.summary_layout import Line, height, lines
 
@@ -92,7 +93,8 @@ def _draw_difference(axis: Axes, place: float, row: Any, colour: str, reach: flo
         100 * getattr(row, f"accuracy_difference_{key}") for key in ("mean", "low", "high")
     )
     if np.isnan(mean):
-        axis.text(0, place, " all diverged", va="center", fontsize=6.5, color=colour)
+        text = " no pair" if incomplete(row) else " all diverged"
+        axis.text(0, place, text, va="center", fontsize=6.5, color=colour)
         return
     axis.plot([low, high], [place, place], color=colour, linewidth=1.4)
     if low < -reach:

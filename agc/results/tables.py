@@ -12,7 +12,12 @@ from agc.results.compare import Comparison
 from agc.results.markup import TextTable, escape_markdown, latex, markdown
 from agc.results.method_views import method_tables
 from agc.results.published import published_tables
-from agc.results.views import acceleration_tables, accuracy_tables, cost_tables
+from agc.results.views import (
+    acceleration_tables,
+    accuracy_tables,
+    cost_tables,
+    without_result,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +28,7 @@ HEADINGS = {
     "acceleration": "Acceleration",
     "cost": "Cost",
     "methods": "Methods",
+    "missing": "Cells without a result",
     "published": "Published figures",
 }
 
@@ -32,8 +38,9 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
 
     ``comparison.csv`` and ``claims.csv`` hold every number; ``claims``, ``accuracy``,
     ``acceleration`` and ``cost`` are views as ``.md`` and ``.tex``, and ``comparison.md`` and
-    ``.tex`` all views in one file; ``methods`` is there where a grid has several, ``published``
-    where others published such rows. The LaTeX needs no package but booktabs.
+    ``.tex`` all views in one file; ``methods`` is there where a grid has several, ``missing`` where
+    cells have no result, ``published`` where others published such rows. The LaTeX needs no package
+    but booktabs.
 
     Args:
         comparison: what to write.
@@ -52,6 +59,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     }
     if methods := method_tables(comparison.main):
         views["methods"] = methods
+    if lacking := without_result(provenance):
+        views["missing"] = lacking
     if published := published_tables(comparison.main):
         views["published"] = published
     texts = {
@@ -68,6 +77,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
 
     for name, text in texts.items():
         atomic_write_text(out / name, text)
+    for name in {"missing.md", "missing.tex"} - {*texts}:
+        (out / name).unlink(missing_ok=True)  # the cells have been run since
     write_json(out / "provenance.json", provenance)
     return [out / name for name in (*sorted(texts), "provenance.json")]
 
@@ -106,6 +117,8 @@ def _source(provenance: dict[str, Any]) -> str:
     if not provenance:
         return ""
     named = [f"{provenance['cells']} cells"]
+    if lacking := provenance.get("without_result"):
+        named[0] += f", {len(lacking)} of them without a result"
     for key in ("agc", "git_commit", "torch"):
         values = provenance.get(key) or []
         if values:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from agc.results.failure import WITHOUT_RESULT, loss_key
 from agc.results.formatting import (
     MISSING,
     accuracy,
     difference,
     divergence,
+    loss,
     number,
     percent,
     reached,
@@ -108,6 +110,11 @@ def cost_tables(main: pd.DataFrame) -> list[TextTable]:
         ("FLOPs", lambda row, arm: number(getattr(row, f"{arm}_relative_training_flops"), 3)),
         ("seconds", _seconds),
         ("diverged", divergence),
+        *(
+            (status, lambda row, arm, s=status: loss(row, arm, s))
+            for status in WITHOUT_RESULT
+            if f"plain_{loss_key(status)}" in main.columns
+        ),
     ):
         columns += [
             (f"{heading}, none", lambda row, f=show: f(row, "plain")),
@@ -117,6 +124,15 @@ def cost_tables(main: pd.DataFrame) -> list[TextTable]:
     return [
         _table(f"{title}: cost", COST_CAPTION, group, columns) for title, group in _groups(main)
     ]
+
+
+def without_result(provenance: dict[str, Any]) -> list[TextTable]:
+    """Cells that a partial collection found without a record, and why; none if there are none."""
+    found = provenance.get("without_result", [])
+    rows = [[cell["slug"], cell["status"], cell["reason"] or MISSING] for cell in found]
+    header = ["cell", "status", "why"]
+    title, caption = "cells without a result", "They are in no mean and in no difference."
+    return [TextTable(title, caption, header, rows, labels=3)] if rows else []
 
 
 def _groups(main: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

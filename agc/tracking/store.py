@@ -6,11 +6,12 @@ import logging
 import os
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -40,16 +41,16 @@ def default_uri(results: Path) -> str:
 
 def ui_command(uri: str, artifact_root: Path) -> str:
     """Shell command that shows the mirror in a browser, reachable from this machine alone."""
+    # A password belongs into the environment, not on a terminal that others may read.
+    address = '"$MLFLOW_TRACKING_URI"' if _secrets(uri) else shlex.quote(uri)
     if is_server(uri):
-        return f"{shlex.quote(sys.executable)} -m webbrowser {shlex.quote(uri)}"
+        return f"{shlex.quote(sys.executable)} -m webbrowser {address}"
     program = Path(sys.executable).with_name("mlflow")
     on_path = program.parent in map(Path, os.get_exec_path())
-    # A password belongs into the environment, not on a terminal that others may read.
-    secret = urlsplit(uri).password is not None
     parts = [
         "mlflow" if on_path else shlex.quote(str(program)),
         "ui --backend-store-uri",
-        '"$MLFLOW_TRACKING_URI"' if secret else shlex.quote(uri),
+        address,
         f"--artifacts-destination {shlex.quote(artifact_root.resolve().as_uri())}",
         "--host 127.0.0.1 --port 5000 --workers 1",
     ]
@@ -105,7 +106,8 @@ def load_mlflow() -> None:
     except ImportError as error:
         raise UserError("tracking needs MLflow: pip install 'agc-bench[tracking]'") from error
     for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        # What goes wrong is told in one line by `store_errors`.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def open_client(uri: str) -> MlflowClient:
@@ -117,10 +119,27 @@ def open_client(uri: str) -> MlflowClient:
     load_mlflow()
     from mlflow import MlflowClient
 
+    database = database_file(uri)
     with store_errors(uri):
+        if database is not None and not database.exists():
+            _make_database(database)
         if "://" in uri and not is_server(uri) and not uri.startswith("file:"):
             _connect_once(uri)
         return MlflowClient(tracking_uri=uri)
+
+
+def _make_database(path: Path) -> None:
+    """Make an SQLite store beside its place: MLflow cannot go on with tables that are half made."""
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name that is new at each attempt: MLflow keeps its connection to a file that was removed.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        made = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{made}")
+        # Unlike a rename, a link never takes the place of what another process has made meanwhile.
+        with suppress(FileExistsError):
+            path.hardlink_to(made)
 
 
 def _connect_once(uri: str) -> None:
@@ -150,10 +169,24 @@ def store_errors(uri: str) -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         _log.debug("tracking store", exc_info=True)
         first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        reason = first.replace(uri, _shown(uri))[:300]
+        reason = _without_secrets(first, uri)[:300]
         raise UserError(f"the tracking store {_shown(uri)} failed: {reason}") from error
 
 
 def _shown(uri: str) -> str:
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":***@") if password else uri
+    return _without_secrets(uri, uri)
+
+
+def _without_secrets(text: str, uri: str) -> str:
+    """A text in which the passwords of a store's address are asterisks."""
+    for secret in _secrets(uri):
+        for form in {secret, unquote(secret), quote(secret, safe="")}:
+            text = text.replace(form, "***")
+    return text
+
+
+def _secrets(uri: str) -> list[str]:
+    """Passwords in an address, as user:password@host or as ?password=…"""
+    parts = urlsplit(uri)
+    given = [value for key, value in parse_qsl(parts.query) if "pass" in key or "token" in key]
+    return [secret for secret in (parts.password, *given) if secret]

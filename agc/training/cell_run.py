@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from agc.cell import Cell
-from agc.errors import UserError
 from agc.evaluation.diagnostics import Watched
 from agc.evaluation.topology import TopologyWatch
 from agc.provenance import now
@@ -24,7 +23,7 @@ from agc.training.done import is_trained
 from agc.training.epoch_row import epoch_row
 from agc.training.folder import CellFolder
 from agc.training.loop import train
-from agc.training.memory import first_line, is_out_of_memory
+from agc.training.memory import memory_errors
 from agc.training.result import write_result
 from agc.training.stop import Stopped, StopRequest
 from agc.training.team import Team
@@ -96,20 +95,12 @@ class CellRun:
             ``finished``, ``diverged``, or ``skipped`` if the result was there.
 
         Raises:
-            UserError: another process trains the cell, or a file stands in the way.
+            UserError: another process trains the cell, a file stands in the way, or memory is used
+                up, which ``failure.json`` then tells.
             Stopped: it was asked to stop; the next run goes on from the last checkpoint.
         """
-        try:
-            with self.files.held():
-                return self._train()
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            self.files.log(f"out of memory: {first_line(error)}")
-            raise UserError(
-                f"out of memory ({first_line(error)}); it goes on where there is more, or with "
-                "fewer processes beside it"
-            ) from error
+        with self.files.held(), memory_errors(self._note_failure):
+            return self._train()
 
     def _train(self) -> str:
         if is_trained(self.folder, self.cell.slug):
@@ -232,3 +223,7 @@ class CellRun:
         )
         self.path.unlink(missing_ok=True)
         self.files.log(status)
+
+    def _note_failure(self, reason: str) -> None:
+        self.files.note_failure(len(self.rows), reason)
+        self.files.log(f"out of memory: {reason}")

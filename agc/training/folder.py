@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from agc.cell import Cell, read_cell
 from agc.errors import UserError
 from agc.provenance import now
+from agc.results.failure import clear_failure, write_failure
 
 
 class CellFolder:
@@ -61,6 +62,12 @@ class CellFolder:
                 unfinished.unlink(missing_ok=True)
         for name in ("robustness.json", "record.json"):
             (self.path / name).unlink(missing_ok=True)
+        clear_failure(self.path)
+
+    def note_failure(self, epochs: int, reason: str) -> None:
+        """Note that there was too little memory after so many epochs."""
+        if self.writes:
+            write_failure(self.path, self.cell.slug, "training", epochs, reason)
 
     def log(self, line: str) -> None:
         """Add a line to ``train.log``.

@@ -21,6 +21,7 @@ from torch import distributed
 from agc.cell import Cell
 from agc.errors import UserError
 from agc.training.device import Machine, prepare_machine
+from agc.training.memory import first_line, is_out_of_memory
 from agc.training.stop import SIGNALS
 from agc.training.team import Team
 from agc.training.torchrun import Torchrun
@@ -93,16 +94,16 @@ class LocalTeam(Team):
             distributed.destroy_process_group()
         self.folder.cleanup()
         if reason is not None:
-            raise UserError(reason) from error
+            raise reason from error
 
-    def _why(self) -> str | None:
+    def _why(self) -> Exception | None:
         """Why another process has ended, if one has."""
         for number, (process, pipe) in enumerate(self.others, start=2):
             process.join(1)
             if process.exitcode:
-                where = f"on device {number} of {len(self.others) + 1}"
                 died = f"the process has died (exit code {process.exitcode}); run again to go on"
-                return f"{where}: {_said(pipe) or died}"
+                said = _said(pipe) or UserError(died)
+                return type(said)(f"on device {number} of {len(self.others) + 1}: {said}")
         return None
 
     def _watch(self) -> None:
@@ -138,8 +139,11 @@ def _member(work: Work, rank: int, meeting: str, told: Connection) -> None:
         CellRun(work.cell, work.folder, machine, work.checkpoint_interval).train()
         distributed.destroy_process_group()
     except Exception as error:
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        told.send(text)
+        cause = error.__cause__ if error.__cause__ is not None else error
+        if is_out_of_memory(cause):
+            told.send(MemoryError(first_line(cause)))
+        else:
+            told.send(UserError(str(error) or type(error).__name__))
         sys.exit(1)
 
 
@@ -157,8 +161,8 @@ def _meet(meeting: str, rank: int, work: Work) -> None:
     )
 
 
-def _said(pipe: Connection) -> str | None:
-    """The last words of a process, if it had any."""
+def _said(pipe: Connection) -> Exception | None:
+    """The error that a process ended with, if it could tell."""
     try:
         return pipe.recv() if pipe.poll() else None
     except EOFError:

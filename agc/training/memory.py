@@ -2,19 +2,60 @@
 
 from __future__ import annotations
 
+import errno
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
 import torch
+
+from agc.errors import UserError
 
 SAYINGS = ("not enough memory", "can't allocate memory", "bad_alloc", "out of memory")
 """Of torch's allocator on the CPU, of C++, and of CUDA libraries that torch calls."""
+
+UNCLEAR = "could not create a primitive"
+"""All that oneDNN says where it gets no memory for its code; of other faults it may say so too."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that the memory of the machine or of the device did not suffice."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if str(error) == UNCLEAR:
+        return _is_limited()
     return any(saying in str(error) for saying in SAYINGS)
+
+
+def _is_limited() -> bool:
+    """Whether this process may have only so much memory (``ulimit -v``)."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return limit != resource.RLIM_INFINITY
 
 
 def first_line(error: BaseException) -> str:
     """What an error says first, or its kind if it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+@contextmanager
+def memory_errors(note: Callable[[str], None]) -> Iterator[None]:
+    """Turn a lack of memory in the block into a :class:`UserError`.
+
+    Args:
+        note: told what the allocator said, in one line, to write it down.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = first_line(error)
+        with suppress(UserError):  # a disk that is full as well must not hide the reason
+            note(reason)
+        raise UserError(
+            f"out of memory ({reason}); it goes on where there is more, or with fewer processes "
+            "beside it"
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -69,3 +70,18 @@ def undisturbed(cell: Cell, machine: Machine, tmp_path_factory: pytest.TempPathF
     assert CellRun(cell, folder, machine).train() == "finished"
     evaluate_cell(folder, machine)
     return folder
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, in memory."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=8m", "tmpfs"]
+    made = subprocess.run(["mount", *options, folder], capture_output=True, text=True)
+    if made.returncode != 0:
+        pytest.skip(f"a small disk cannot be mounted: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
@@ -20,30 +18,7 @@ from agc.results.record import write_record
 from agc.training.cell_run import CellRun
 from agc.training.device import Machine
 from tests.conftest import CellMaker
-from tests.faults.trials import SAME, left_over, record, trained
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, in memory."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = ["-t", "tmpfs", "-o", "size=8m", "tmpfs"]
-    made = subprocess.run(["mount", *options, folder], capture_output=True, text=True)
-    if made.returncode != 0:
-        pytest.skip(f"a small disk cannot be mounted: {made.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def fill(disk: Path, leave: int = 0) -> Path:
-    """Take all of the disk but ``leave`` bytes; removing the file gives them back."""
-    filler = disk / "filler"
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - leave)
-    return filler
+from tests.faults.trials import SAME, fill, left_over, record, trained
 
 
 @pytest.mark.parametrize("share", [0.5, 1.5])

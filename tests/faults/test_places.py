@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,9 +60,31 @@ def test_a_path_with_spaces_and_letters_of_all_sorts(
 
 
 @pytest.mark.slow
+def test_a_cell_from_training_to_its_table_without_a_home(repository: Path, tmp_path: Path) -> None:
+    project = Project(tmp_path / "project", repository)
+    project.grid(
+        "one", objectives=["standard"], methods=["dense"], sparsities=[], corrections=["none"]
+    )
+    (slug,) = project.cells("one")
+    for command in (
+        ("plan", "one", "--write"),
+        ("train", f"results/cells/{slug}"),
+        ("evaluate", f"results/cells/{slug}"),
+        ("collect", "one"),
+        ("compare", "one"),
+        ("track", "sync", "one"),
+    ):
+        done = project.agc(*command, variables=HOMELESS)
+        assert done.returncode == 0, done.stderr
+    assert (project.folder / "reports" / "one" / "comparison.csv").exists()
+
+
+@pytest.mark.slow
 def test_the_whole_workflow_in_a_strange_place_without_a_home(
     repository: Path, tmp_path: Path
 ) -> None:
+    # Snakemake itself has to have a cache.
+    variables = {**HOMELESS, "XDG_CACHE_HOME": str(tmp_path / STRANGE / "cache")}
     project = Project(tmp_path / STRANGE, repository)
     project.grid("tiny", objectives=["standard"], methods=["rigl"])
     config = {
@@ -70,8 +93,20 @@ def test_the_whole_workflow_in_a_strange_place_without_a_home(
         "evaluations_per_job": 2,
         "results": "mes résultats",
     }
-    code, output = project.snakemake(variables=HOMELESS, **config)
+    code, output = project.snakemake(variables=variables, **config)
     assert code == 0, output
     assert (project.folder / "reports" / "tiny" / "comparison.csv").exists()
     mirrored = json.loads((project.folder / "mes résultats/tiny/tracking.json").read_text())
-    assert mirrored
+    assert mirrored["mirrored"]
+    assert mirrored["added"] == 2
+
+    # A clock that has been set back makes stamps of the future: no cell is trained for that.
+    folders = [project.folder / "mes résultats" / "cells" / slug for slug in project.cells("tiny")]
+    before = {folder: (trained(folder), record(folder)) for folder in folders}
+    sealed = [(folder / "training.json").read_bytes() for folder in folders]
+    for folder in folders:
+        os.utime(folder / ".trained", (time.time() + 10**6,) * 2)
+    code, output = project.snakemake(variables=variables, **config)
+    assert code == 0, output
+    assert {folder: (trained(folder), record(folder)) for folder in folders} == before
+    assert [(folder / "training.json").read_bytes() for folder in folders] == sealed

@@ -162,6 +162,33 @@ def test_a_bomb_in_an_archive_of_pickles_is_not_run(tmp_path: Path) -> None:
     assert mark.exists()  # the bomb is a real one
 
 
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://me:hunter2%21@db.example/name",
+        "postgresql://db.example/name?user=me&password=hunter2%21",
+        "https://me:hunter2%21@tracking.example",
+        "sqlite:////tmp/x.db?token=hunter2!",
+    ],
+)
+def test_no_message_about_a_store_shows_its_password(uri: str) -> None:
+    from agc.tracking.store import store_errors, ui_command
+
+    for text in (f"cannot reach {uri}", "no role for hunter2!", "hunter2%21 was refused"):
+        with pytest.raises(UserError) as caught, store_errors(uri):
+            raise OSError(text)
+        assert "hunter2" not in str(caught.value)
+        assert "***" in str(caught.value)
+    assert "hunter2" not in ui_command(uri, Path("artifacts"))
+
+
+def test_the_page_that_we_offer_listens_on_loopback_alone() -> None:
+    from agc.tracking.store import ui_command
+
+    command = ui_command("sqlite:////tmp/mlflow.db", Path("artifacts"))
+    assert "--host 127.0.0.1 " in command
+
+
 def test_records_name_no_variable_but_those_of_the_list(
     cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,3 +25,11 @@ def record(folder: Path) -> dict[str, Any]:
 def left_over(folder: Path) -> list[Path]:
     """What was being written when a fault came."""
     return list(folder.glob(".*.tmp"))
+
+
+def fill(disk: Path, leave: int = 0) -> Path:
+    """Take all of the disk but ``leave`` bytes; removing the file gives them back."""
+    filler = disk / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - leave)
+    return filler

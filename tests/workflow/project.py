@@ -104,11 +104,13 @@ class Project:
         )
         return done.returncode, done.stdout
 
-    def agc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def agc(
+        self, *arguments: str, variables: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(EXECUTABLES / "agc"), *arguments],
             cwd=self.folder,
-            env=environment(),
+            env=environment(**(variables or {})),
             capture_output=True,
             text=True,
             timeout=600,

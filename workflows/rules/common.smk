@@ -3,8 +3,9 @@ import shlex
 import sys
 from pathlib import Path
 
+from agc.datasets.manifest import MANIFEST
 from agc.datasets.place import prepared_folder
-from agc.datasets.prepare import MANIFEST, source_of, store_key
+from agc.datasets.prepare import source_of, store_key
 from agc.errors import UserError
 from agc.grid import load_grid
 from agc.planning import bundle
@@ -63,6 +64,12 @@ def record(cell):
     return f"{folder(cell)}/record.json"
 
 
+def records(cells):
+    # A partial run takes those that are there.
+    every = map(record, cells)
+    return [path for path in every if not config["partial"] or Path(path).exists()]
+
+
 # What makes each store, as arguments of `agc data prepare`.
 PREPARATIONS = {
     store_key(dataset.name, dataset.options): [
@@ -108,7 +115,7 @@ LIVE = f" --live {shlex.quote(next(iter(GRIDS)))} --results {shlex.quote(RESULTS
 TRAIN = (
     "agc train {params.cells:q} --device {resources.device} --threads {resources.process_threads}"
     f"{LIVE.replace('{', '{{').replace('}', '}}') if config['live'] else ''}"
-    " > {log} 2>&1"
+    " > {log:q} 2>&1"
     " && touch {output:q}"
 )
-EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log} 2>&1"
+EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log:q} 2>&1"

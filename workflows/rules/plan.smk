@@ -7,4 +7,4 @@ rule plan:
         grids=config["grid"].split(","),
         results=lambda wildcards: RESULTS,
     shell:
-        "agc plan {params.grids:q} --write --results {params.results:q} > {log} 2>&1"
+        "agc plan {params.grids:q} --write --results {params.results:q} > {log:q} 2>&1"

@@ -9,4 +9,4 @@ rule prepare:
     params:
         arguments=lambda wildcards: PREPARATIONS[wildcards.store],
     shell:
-        "agc data prepare {params.arguments:q} > {log} 2>&1"
+        "agc data prepare {params.arguments:q} > {log:q} 2>&1"

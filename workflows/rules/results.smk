@@ -1,7 +1,7 @@
 # From records to tables, figures and the MLflow mirror; one job a grid.
 rule collect:
     input:
-        lambda wildcards: [record(cell) for cell in slugs(wildcards.grid)],
+        lambda wildcards: records(slugs(wildcards.grid)),
     output:
         records=f"{RESULTS}/{{grid}}/records.parquet",
         epochs=f"{RESULTS}/{{grid}}/epochs.parquet",
@@ -16,8 +16,9 @@ rule collect:
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
         results=lambda wildcards: RESULTS,
+        partial="--partial" if config["partial"] else "",
     shell:
-        "agc collect {params.grid:q} --results {params.results:q} > {log} 2>&1"
+        "agc collect {params.grid:q} --results {params.results:q} {params.partial} > {log:q} 2>&1"
 
 
 rule compare:
@@ -48,12 +49,12 @@ rule compare:
         reports=lambda wildcards: REPORTS,
     shell:
         "agc compare {params.grid:q} --results {params.results:q}"
-        " --reports {params.reports:q} > {log} 2>&1"
+        " --reports {params.reports:q} > {log:q} 2>&1"
 
 
 rule track:
     input:
-        lambda wildcards: [record(cell) for cell in slugs(wildcards.grid)],
+        lambda wildcards: records(slugs(wildcards.grid)),
     output:
         f"{RESULTS}/{{grid}}/tracking.json",
     log:
@@ -63,4 +64,4 @@ rule track:
         results=lambda wildcards: RESULTS,
     shell:
         "agc track sync {params.grid:q} --results {params.results:q}"
-        " --report {output} --tolerant > {log} 2>&1"
+        " --report {output:q} --tolerant > {log:q} 2>&1"

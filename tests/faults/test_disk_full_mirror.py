@@ -1,0 +1,121 @@
+"""A full disk under the MLflow database or its artifacts: one clear line, and a sync repairs."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from agc import cli
+from agc.errors import UserError
+from agc.tracking import check, default_uri, sync
+from agc.tracking.store import open_client
+from tests.faults.trials import fill
+from tests.unit.tracking_cells import make_cells
+
+pytest.importorskip("mlflow")
+
+CELLS = 4
+FULL = r"the tracking store sqlite:///\S+ failed: .*(disk is full|disk I/O error|No space left)"
+DONE = (
+    "select r.name from runs r join tags t on r.run_uuid = t.run_uuid where t.key = 'agc.digest'"
+    " and r.status = 'FINISHED' and r.lifecycle_stage = 'active'"
+)
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    open_client(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def own_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> list[Path]:
+    return make_cells(tmp_path / "elsewhere", CELLS, epochs=30)
+
+
+def mirrored(results: Path) -> list[str]:
+    """Cells with a whole run; the database itself is whole, too."""
+    with sqlite3.connect(results / "mlflow.db") as database:
+        assert database.execute("pragma integrity_check").fetchall() == [("ok",)]
+        return sorted(name for (name,) in database.execute(DONE))
+
+
+def is_complete(results: Path, artifacts: Path, cells: list[Path]) -> bool:
+    found = check("demo", cells, default_uri(results), artifacts)
+    return found.in_step and mirrored(results) == sorted(cell.name for cell in cells)
+
+
+@pytest.mark.parametrize("room", [0, 64, 256, 512])
+def test_a_database_that_finds_no_room_is_one_line_and_completed_by_the_next_sync(
+    disk: Path, empty_store: Path, cells: list[Path], tmp_path: Path, room: int
+) -> None:
+    shutil.copy(empty_store, disk / "mlflow.db")
+    (disk / "mlflow.lock").touch()
+    artifacts = tmp_path / "artifacts"
+    filler = fill(disk, room << 10)
+    with pytest.raises(UserError, match=FULL) as caught:
+        sync("demo", cells, default_uri(disk), artifacts)
+    assert "\n" not in str(caught.value)
+    assert len(mirrored(disk)) < CELLS
+    filler.unlink()
+    sync("demo", cells, default_uri(disk), artifacts)
+    assert is_complete(disk, artifacts, cells)
+
+
+def test_a_database_that_cannot_be_made_leaves_nothing_that_stands_in_the_way(
+    disk: Path, cells: list[Path], tmp_path: Path
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    filler = fill(disk, 64 << 10)
+    with pytest.raises(UserError, match=FULL):
+        sync("demo", cells, default_uri(disk), artifacts)
+    filler.unlink()
+    assert sync("demo", cells, default_uri(disk), artifacts).added == CELLS
+    assert is_complete(disk, artifacts, cells)
+
+
+def test_artifacts_that_find_no_room_are_completed_by_the_next_sync(
+    disk: Path, empty_store: Path, cells: list[Path], tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    shutil.copy(empty_store, results / "mlflow.db")
+    filler = fill(disk, 48 << 10)
+    with pytest.raises(UserError, match=FULL):
+        sync("demo", cells, default_uri(results), disk / "artifacts")
+    assert len(mirrored(results)) < CELLS
+    filler.unlink()
+    sync("demo", cells, default_uri(results), disk / "artifacts")
+    assert is_complete(results, disk / "artifacts", cells)
+
+
+def test_the_workflow_s_sync_warns_and_says_how_to_repeat_it(
+    disk: Path,
+    empty_store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(empty_store, disk / "mlflow.db")
+    made = make_cells(disk, 1)
+    monkeypatch.setattr("agc.commands.track.grid_folders", lambda grid, results: ("demo", made))
+    (disk / "mlflow.lock").touch()
+    fill(disk)
+    arguments = ["track", "sync", "demo", "--results", str(disk), "--tolerant"]
+    monkeypatch.setattr(sys, "argv", ["agc", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().err
+    assert said.startswith("agc: warning: not mirrored: the tracking store sqlite:///")
+    assert said.endswith("later: agc track sync demo\n")
