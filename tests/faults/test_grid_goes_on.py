@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from agc.results.markup import escape_markdown
 from tests.workflow.project import RECIPE, Project, environment
 
 SPARE = 150 << 10
@@ -89,7 +90,8 @@ def test_the_others_are_done_and_the_tables_tell_of_it_until_there_is_more_memor
     code, output = project.snakemake(**config, partial=True)
     assert code == 0, output
     reports = project.folder / "reports" / "sizes"
-    assert f"| {large} | out of memory |" in (reports / "missing.md").read_text(encoding="utf-8")
+    missing = (reports / "missing.md").read_text(encoding="utf-8")
+    assert f"| {escape_markdown(large)} | out of memory | out of memory in training" in missing
     assert "1 of 1 out of memory" in (reports / "comparison.html").read_text(encoding="utf-8")
     records = pd.read_parquet(project.folder / "results" / "sizes" / "records.parquet")
     assert dict(zip(records["slug"], records["status"], strict=True)) == {

@@ -204,6 +204,7 @@ def test_the_mirror_waits_for_a_cell_without_a_result(grid: list[Path], tmp_path
     assert {run.info.run_name for run in runs} == {folder.name for folder in grid[:4]}
 
 
+@pytest.mark.slow
 def test_a_cell_that_needs_too_much_memory_fails_alone_and_goes_on_with_more(
     tiny_cell: CellMaker,
     agc: Callable[..., ForkServerProcess],
