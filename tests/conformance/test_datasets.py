@@ -9,8 +9,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from agc.cell import Augmentation
 from agc.datasets.loader import Loader
+from agc.datasets.settings import Augmentation
 from agc.datasets.store import Dataset, Split, channel_statistics, hold_out
 from agc.datasets.stream import StreamedSplit
 from agc.errors import UserError

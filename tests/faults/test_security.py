@@ -198,7 +198,7 @@ def test_records_name_no_variable_but_those_of_the_list(
     for name in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "SLURM_JWT", "OMP_X"):
         monkeypatch.setenv(name, secret)
     monkeypatch.setenv("SLURM_JOB_ID", "17")
-    machine = Machine("cpu", "cpu", 1, True)
+    machine = Machine("cpu", "cpu", 1, True, ("cpu",))
     assert set(machine.provenance()["environment"]) <= set(ENVIRONMENT)
     assert machine.provenance()["environment"]["SLURM_JOB_ID"] == "17"
     CellRun(cell, tmp_path / cell.slug, machine).train()

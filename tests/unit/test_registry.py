@@ -120,7 +120,7 @@ def test_each_file_of_an_axis_gives_an_entry_that_says_what_it_is(registry: Regi
     shared = {"base", "attack", "adversarial", "options", "threat", "store", "loader", "augment"}
     shared |= {"control_variate", "correlation", "official", "recursive", "evaluation_point"}
     shared |= {"cifar", "encoded", "idx", "originals", "place", "prepare", "settings", "stream"}
-    shared |= {"annealed", "drop_and_grow", "hidden", "ranked", "sampled"}
+    shared |= {"annealed", "drop_and_grow", "hidden", "manifest", "ranked", "sampled"}
     package = Path(sys.modules[registry.package].__path__[0])
     files = {path.stem for path in package.glob("*.py")} - shared - {"__init__"}
     assert {f"{registry.package}.{file}" for file in files} <= homes

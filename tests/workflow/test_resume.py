@@ -91,14 +91,18 @@ def content(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in SAME}
 
 
-def wait_for_epoch(folder: Path, epoch: int, process: ForkServerProcess) -> None:
-    """Return as soon as the log tells of this epoch."""
-    log = folder / "train.log"
+def wait_for(happened: Callable[[], bool], process: ForkServerProcess) -> None:
     deadline = time.monotonic() + 60
-    while not log.exists() or f" epoch {epoch}:" not in log.read_text():
+    while not happened():
         assert time.monotonic() < deadline
         assert process.is_alive()
         time.sleep(0.001)
+
+
+def wait_for_epoch(folder: Path, epoch: int, process: ForkServerProcess) -> None:
+    """Return as soon as the log tells of this epoch."""
+    log = folder / "train.log"
+    wait_for(lambda: log.exists() and f" epoch {epoch}:" in log.read_text(), process)
 
 
 @pytest.mark.parametrize(("method", "correction", "objective"), COMBINATIONS)
@@ -189,7 +193,7 @@ def test_an_interrupt_says_how_to_go_on(
     folder = tmp_path / made.slug
     made.write(folder)
     process = agc("train", folder, "--checkpoint-interval", 0)
-    wait_for_epoch(folder, 2, process)
+    wait_for((folder / "checkpoint.pt").exists, process)
     os.kill(process.pid, signal.SIGINT)
     process.join(60)
     assert process.exitcode == 130
