@@ -51,7 +51,7 @@ services:
 		command -v chromium chromium-browser > /dev/null || echo "missing: chromium (install it as root)"; \
 		command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || echo "missing: postgresql (install it as root)"; \
 	fi
-	@$(BIN)/python -c "import psycopg2" 2> /dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python psycopg2-binary || echo "missing: psycopg2-binary (pip install psycopg2-binary)"
+	@$(BIN)/python -c "import psycopg2" 2> /dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python "psycopg2-binary>=2.9,<3" || echo "missing: psycopg2-binary (pip install psycopg2-binary)"
 
 test-faults: setup ## run all tests of faults: kills, full disks, broken files (FAULT_MOMENTS=20)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -rs
@@ -80,7 +80,7 @@ format: setup ## format code and workflow
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflows
 
-# All extras but slurm, which only clusters need.
+# All extras but slurm and postgres, which only clusters and servers need.
 EXTRAS := attacks autoattack tracking workflow export dev
 
 lock: setup ## resolve the requirements anew

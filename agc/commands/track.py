@@ -76,7 +76,12 @@ def check(grid: GridName, results: Results = Path("results"), uri: Uri = None) -
 
 @app.command()
 def ui(results: Results = Path("results"), uri: Uri = None) -> None:
-    """Print the command that shows the mirror in a browser."""
+    """Print the command that shows the mirror in a browser.
+
+    The page asks for no password, so it listens on 127.0.0.1 alone. From another machine:
+    ssh -L 5000:127.0.0.1:5000 HOST. A server for several people needs passwords
+    (mlflow server --app-name basic-auth), --allowed-hosts, and TLS from a proxy in front of it.
+    """
     from agc.tracking import default_uri, ui_command
 
     typer.echo(ui_command(uri or default_uri(results), results / "mlartifacts"))

@@ -15,9 +15,10 @@ from agc.errors import UserError
 from agc.files import read_json
 from agc.tracking.content import cut_parameters, metric_key, read_parameters
 from agc.tracking.live_run import logged
-from agc.tracking.mirror import METRICS_A_CALL, PARAMETERS_A_CALL, open_experiment
+from agc.tracking.mirror import open_experiment
 from agc.tracking.plan import LIVE, is_live
-from agc.tracking.store import open_client, store_errors, store_lock
+from agc.tracking.store import load_mlflow, open_client, store_errors, store_lock
+from agc.tracking.writing import METRICS_A_CALL, PARAMETERS_A_CALL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,7 +55,10 @@ class Writer:
             return
         try:
             if self.client is None:
-                self.client = open_client(self.uri)
+                load_mlflow()
+                # Of two that find an empty database, one would fail on the other's tables.
+                with store_lock(self.uri, self.artifact_root, lambda line: None):
+                    self.client = open_client(self.uri)
             with store_errors(self.uri):
                 while self.waiting:
                     folder, message = self.waiting[0]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from agc.errors import UserError
-from agc.tracking.content import Content, read_content
-from agc.tracking.live_run import continues, logged
-from agc.tracking.plan import DIGEST, SyncReport, compare, local_path
+from agc.tracking.content import read_content
+from agc.tracking.live_run import continues
+from agc.tracking.plan import SyncReport, compare, local_path
 from agc.tracking.store import (
     database_file,
     is_server,
@@ -21,17 +20,14 @@ from agc.tracking.store import (
     store_errors,
     store_lock,
 )
+from agc.tracking.workers import run_writer
+from agc.tracking.writing import Job, begin
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment, Run
+    from mlflow.entities import Experiment
 
 Progress = Callable[[int, int, str], None]
-T = TypeVar("T")
-
-# MLflow takes 100 parameters and 1000 entries of any kind in one call.
-PARAMETERS_A_CALL = 100
-METRICS_A_CALL = 900
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +51,7 @@ def sync(
         cell_folders: Folders of its cells, each named by the cell's slug.
         uri: The store, as MLflow's tracking URI.
         artifact_root: Folder of the artifacts; a tracking server uses its own instead.
-        progress: Called with the runs written, the runs to write, and what goes on.
+        progress: Called with the runs begun, the runs to write, and what goes on.
         prune: Delete runs of cells that ``cell_folders`` does not name.
 
     Raises:
@@ -71,20 +67,28 @@ def sync(
             experiment = open_experiment(client, grid, uri, artifact_root)
             plan = compare(client, experiment, cell_folders)
             todo = plan.add | plan.repair
-            for done, (folder, wanted) in enumerate(todo.items()):
-                tell(done, len(todo), folder.name)
-                try:
-                    content = read_content(folder, grid)
-                except UserError as error:
-                    plan.problems.append(str(error))
-                    plan.add.pop(folder, None)
-                    plan.repair.pop(folder, None)
-                    continue
-                begun = plan.begun.get(folder)
-                kept = begun and continues(client, begun, content)
-                written = _write(client, experiment, content, wanted, begun if kept else None)
+            written: dict[Path, str] = {}
+            with run_writer(client, uri, len(todo)) as write:
+                for done, (folder, wanted) in enumerate(todo.items()):
+                    tell(done, len(todo), folder.name)
+                    try:
+                        content = read_content(folder, grid)
+                    except UserError as error:
+                        plan.problems.append(str(error))
+                        plan.add.pop(folder, None)
+                        plan.repair.pop(folder, None)
+                        continue
+                    begun = plan.begun.get(folder)
+                    live = begun is not None and continues(client, begun, content)
+                    if live:
+                        run_id = begun.info.run_id
+                    else:
+                        run_id = begin(client, experiment, content, wanted)
+                    write(Job(folder, grid, run_id, wanted, live))
+                    written[folder] = run_id
+            for folder, run_id in written.items():
                 for run in plan.outdated.get(folder, []):
-                    if run.info.run_id != written:
+                    if run.info.run_id != run_id:
                         client.delete_run(run.info.run_id)
             unwanted = plan.duplicates + (plan.stale if prune else [])
             for run in unwanted:
@@ -137,41 +141,3 @@ def open_experiment(client: MlflowClient, grid: str, uri: str, artifact_root: Pa
             f"move them back, or {way} and mirror again"
         )
     return experiment
-
-
-def _write(
-    client: MlflowClient, experiment: Experiment, content: Content, wanted: str, begun: Run | None
-) -> str:
-    """Write a run, or what one that the live view began lacks; its identifier."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    points = content.points
-    if begun is None:
-        run_id = client.create_run(
-            experiment.experiment_id,
-            start_time=content.started,
-            tags=content.tags,
-            run_name=content.slug,
-        ).info.run_id
-    else:
-        run_id = begun.info.run_id
-        held = logged(client, begun)
-        points = [p for p in points if (p.name, p.step) not in held]
-        tags = [RunTag(name, value) for name, value in content.tags.items()]
-        for some in _chunks(tags, PARAMETERS_A_CALL):
-            client.log_batch(run_id, tags=some)
-    metrics = [Metric(p.name, p.value, p.timestamp, p.step) for p in points]
-    parameters = [Param(name, value) for name, value in content.parameters.items()]
-    parts = zip_longest(_chunks(metrics, METRICS_A_CALL), _chunks(parameters, PARAMETERS_A_CALL))
-    for some_metrics, some_parameters in parts:
-        client.log_batch(run_id, metrics=some_metrics or [], params=some_parameters or [])
-    for path in content.files:
-        client.log_artifact(run_id, str(path))
-    client.set_terminated(run_id, "FINISHED", end_time=content.finished)
-    # Last: a run that a kill cut short has no digest, and is written anew.
-    client.set_tag(run_id, DIGEST, wanted)
-    return run_id
-
-
-def _chunks(items: list[T], size: int) -> list[list[T]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,38 +1,125 @@
-"""MLflow's page as a headless Chromium draws it."""
+"""MLflow's page as a headless Chromium draws it, driven through the browser's debugging pipe."""
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
-DRAW_MILLISECONDS = 25_000
-"""Time that the page has, as the page's own clock tells it, to fetch and draw what it shows."""
-
-
-def _command(program: str, profile: Path) -> list[str]:
-    return [
-        program,
-        "--headless=new",
-        # Chromium's sandbox refuses root; the page is our own and from loopback.
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        # Loopback alone: neither the page nor the browser may ask anybody else.
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"--user-data-dir={profile}",
-        "--window-size=1500,1300",
-        f"--virtual-time-budget={DRAW_MILLISECONDS}",
-    ]
+DRAW_SECONDS = 120.0
+"""How long a page may take until it shows what is looked for; a slow machine needs much of it."""
+VISIBLE = "document.body ? document.body.innerText : ''"
 
 
-def page_text(program: str, profile: Path, url: str) -> str:
-    """The document of a page after its scripts ran, as HTML."""
-    command = [*_command(program, profile), "--dump-dom", url]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=180)
-    return done.stdout
+class Browser:
+    """One tab. Its own clock runs as ours does: charts are never drawn under a virtual one."""
 
+    def __init__(self, program: str, profile: Path) -> None:
+        self.command = [
+            program,
+            "--headless=new",
+            # Chromium's sandbox refuses root; the page is our own and from loopback.
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            # Loopback alone: neither the page nor the browser may ask anybody else.
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            f"--user-data-dir={profile}",
+            "--window-size=1500,1300",
+            "--remote-debugging-pipe",
+            "about:blank",
+        ]
+        self.number = 0
+        self.session: str | None = None
 
-def screenshot(program: str, profile: Path, url: str, path: Path) -> None:
-    """Write what the page looks like as a PNG."""
-    command = [*_command(program, profile), f"--screenshot={path}", url]
-    subprocess.run(command, check=True, capture_output=True, timeout=180)
+    def __enter__(self) -> Browser:
+        commands, self.to_browser = os.pipe()
+        self.from_browser, answers = os.pipe()
+        # The browser reads commands from descriptor 3 and answers on 4.
+        shell = f'exec "$@" 3<&{commands} 4>&{answers}'
+        self.process = subprocess.Popen(
+            ["bash", "-c", shell, "bash", *self.command],
+            pass_fds=(commands, answers),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(commands)
+        os.close(answers)
+        self.answers = os.fdopen(self.from_browser, "rb", buffering=0)
+        self.rest = b""
+        targets = self._call("Target.getTargets")["targetInfos"]
+        (tab,) = [target["targetId"] for target in targets if target["type"] == "page"]
+        self.session = self._call("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.to_browser)
+        self.answers.close()
+
+    def show(self, address: str) -> None:
+        """Open a page anew, even where only what follows the ``#`` differs."""
+        self._call("Page.navigate", url="about:blank")
+        self._call("Page.navigate", url=address)
+
+    def value(self, script: str) -> Any:
+        """What an expression of JavaScript is in the page."""
+        answer = self._call("Runtime.evaluate", expression=script, returnByValue=True)
+        return answer["result"].get("value")
+
+    def type_into(self, field: str, text: str) -> None:
+        """Type into the field that an expression of JavaScript names."""
+        self.value(f"{field}.focus()")
+        self._call("Input.insertText", text=text)
+
+    def text_with(self, *wanted: str) -> str:
+        """The text that the page shows, once it holds all that is wanted or the time is over."""
+        return self.until(VISIBLE, lambda text: all(word in text for word in wanted))
+
+    def until(self, script: str, good: Callable[[Any], bool]) -> Any:
+        """The value of a script once it is good, or its last one when the time is over."""
+        end = time.monotonic() + DRAW_SECONDS
+        while True:
+            found = self.value(script)
+            if good(found) or time.monotonic() > end:
+                return found
+            time.sleep(0.5)
+
+    def screenshot(self, path: Path) -> None:
+        """Write what the window shows as a PNG."""
+        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot")["data"]))
+
+    def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        self.number += 1
+        message = {"id": self.number, "method": method, "params": parameters}
+        if self.session is not None:
+            message["sessionId"] = self.session
+        os.write(self.to_browser, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._message()
+            if answer.get("id") == self.number:
+                if "error" in answer:
+                    raise RuntimeError(f"{method}: {answer['error']['message']}")
+                return answer["result"]
+
+    def _message(self) -> dict[str, Any]:
+        """The next message; they are JSON, each ended by a zero byte."""
+        while b"\0" not in self.rest:
+            part = self.answers.read(1 << 20)
+            if not part:
+                raise RuntimeError("the browser ended")
+            self.rest += part
+        line, _, self.rest = self.rest.partition(b"\0")
+        return json.loads(line)

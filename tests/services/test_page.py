@@ -9,11 +9,17 @@ import pytest
 
 from agc.tracking import sync
 from agc.tracking.store import open_client
-from tests.services.browser import page_text, screenshot
+from tests.services.browser import Browser
 from tests.services.servers import Server
 from tests.unit.tracking_cells import make_cells
 
 EPOCHS = 20
+SEARCH = "document.querySelector('input[placeholder=\"Search metric charts\"]')"
+# Steps and values of each chart that is drawn.
+CURVES = """
+[...document.querySelectorAll('.js-plotly-plot')].filter(plot => plot.data?.length).map(
+  plot => [Array.from(plot.data[0].x), Array.from(plot.data[0].y)])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +41,45 @@ def page(results: Path) -> Iterator[str]:
     server.stop()
 
 
-def test_page_shows_experiment_curves_and_artifacts(
-    results: Path, page: str, chromium: str, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(chromium, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def run(results: Path, page: str) -> str:
+    """Address of the run of the first cell."""
     client = open_client(f"sqlite:///{results}/mlflow.db")
     experiment = client.get_experiment_by_name("digits").experiment_id
-    run = client.search_runs([experiment])[0]
-    views = {
-        "experiment": (page, "digits", *(f"s{seed}.{seed:08x}" for seed in range(4))),
-        "curves": (f"{page}/{run.info.run_id}/model-metrics", "train_loss", "validation_accuracy"),
-        "artifacts": (f"{page}/{run.info.run_id}/artifacts", "epochs.csv", "model.safetensors"),
-    }
-    for name, (address, *wanted) in views.items():
-        shown = page_text(chromium, tmp_path / "profile", address)
-        assert [text for text in wanted if text not in shown] == [], name
-        screenshot(chromium, tmp_path / "profile", address, tmp_path / f"{name}.png")
-        assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    (found,) = client.search_runs([experiment], "params.seed = '0'")
+    return f"{page}/{found.info.run_id}"
+
+
+def test_page_lists_the_runs_of_the_experiment(
+    results: Path, page: str, browser: Browser, tmp_path: Path
+) -> None:
+    wanted = ["digits", "matching runs", *(cell.name for cell in (results / "cells").iterdir())]
+    browser.show(page)
+    shown = browser.text_with(*wanted)
+    assert [text for text in wanted if text not in shown] == []
+    browser.screenshot(tmp_path / "experiment.png")
+
+
+def test_page_draws_a_curve_of_a_run(browser: Browser, run: str, tmp_path: Path) -> None:
+    browser.show(f"{run}/model-metrics")
+    assert browser.until(f"{SEARCH} !== null", bool)
+    # The other charts are drawn only where the window has room for them.
+    browser.type_into(SEARCH, "train_loss")
+    curve = [[list(range(1, EPOCHS + 1)), [1 / epoch for epoch in range(1, EPOCHS + 1)]]]
+    assert browser.until(CURVES, lambda found: found == curve) == curve
+    assert "train_loss" in browser.text_with("train_loss")
+    browser.screenshot(tmp_path / "curve.png")
+
+
+def test_page_shows_a_file_of_a_run(browser: Browser, run: str, tmp_path: Path) -> None:
+    wanted = ["epochs.csv", "model.safetensors", "train.log", '"test_accuracy": 0.9']
+    browser.show(f"{run}/artifacts/record.json")
+    shown = browser.text_with(*wanted)
+    assert [text for text in wanted if text not in shown] == []
+    browser.screenshot(tmp_path / "artifacts.png")

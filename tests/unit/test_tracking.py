@@ -294,7 +294,7 @@ print(sync("demo", cells, default_uri(results), results / "mlartifacts").summary
 
 def test_a_killed_sync_is_completed_by_the_next(results: Path) -> None:
     cells = make_cells(results, 6)
-    # Dies while the third run has its metrics and artifacts, but neither an end nor a digest.
+    # Dies while the third run has its metrics and artifacts, but no end.
     process = run_sync(
         results,
         """

@@ -1,0 +1,94 @@
+"""How the run of a finished cell is written: begun, filled, and marked as whole last."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from agc.tracking.content import Content, read_content
+from agc.tracking.live_run import logged
+from agc.tracking.plan import DIGEST
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Experiment
+
+T = TypeVar("T")
+
+# MLflow takes 100 parameters and 1000 entries of any kind in one call.
+PARAMETERS_A_CALL = 100
+METRICS_A_CALL = 900
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to fill from the record in ``folder``."""
+
+    folder: Path
+    grid: str
+    run_id: str
+    digest: str
+    """Of the record, as the comparison found it."""
+    live: bool
+    """Whether the live view began the run, which then holds some of the points."""
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps({**asdict(self), "folder": str(self.folder.resolve())})
+
+    @classmethod
+    def from_json(cls, line: str) -> Job:
+        """Read what :meth:`to_json` wrote."""
+        fields = json.loads(line)
+        return cls(**{**fields, "folder": Path(fields["folder"])})
+
+
+def begin(client: MlflowClient, experiment: Experiment, content: Content, digest: str) -> str:
+    """Make the run of a cell, without its points yet; its identifier.
+
+    Its digest says what it will hold. The run is whole once it is FINISHED as well: one more
+    transaction to say so would cost a sixth of the time.
+    """
+    run = client.create_run(
+        experiment.experiment_id,
+        start_time=content.started,
+        tags=content.tags | {DIGEST: digest},
+        run_name=content.slug,
+    )
+    return run.info.run_id
+
+
+def fill(client: MlflowClient, job: Job) -> None:
+    """Write what a run lacks, and then that it is whole.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    content = read_content(job.folder, job.grid)
+    points = content.points
+    if job.live:
+        held = logged(client, client.get_run(job.run_id))
+        points = [p for p in points if (p.name, p.step) not in held]
+        tags = [RunTag(name, value) for name, value in content.tags.items()]
+        for some in _chunks(tags, PARAMETERS_A_CALL):
+            client.log_batch(job.run_id, tags=some)
+    metrics = [Metric(p.name, p.value, p.timestamp, p.step) for p in points]
+    parameters = [Param(name, value) for name, value in content.parameters.items()]
+    parts = zip_longest(_chunks(metrics, METRICS_A_CALL), _chunks(parameters, PARAMETERS_A_CALL))
+    for some_metrics, some_parameters in parts:
+        client.log_batch(job.run_id, metrics=some_metrics or [], params=some_parameters or [])
+    for path in content.files:
+        client.log_artifact(job.run_id, str(path))
+    # Last: a run that a kill cut short is not FINISHED, or has no digest.
+    client.set_terminated(job.run_id, "FINISHED", end_time=content.finished)
+    if job.live:
+        client.set_tag(job.run_id, DIGEST, job.digest)
+
+
+def _chunks(items: list[T], size: int) -> list[list[T]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
