@@ -56,6 +56,8 @@ def start(
 def _run(log: Path, arguments: list[str], die_at: int | None, memory: int | None) -> None:
     from agc.cli import main
 
+    # Shells start what runs in the background with interrupts ignored, and children inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("a", encoding="utf-8", buffering=1) as stream:
         sys.stdout = sys.stderr = stream
         sys.argv = ["agc", *arguments]
