@@ -19,6 +19,8 @@ from tests.faults.trials import left_over, trained
 EPOCHS = 4
 AGC = [sys.executable, "-m", "agc"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cell(tiny_cell: CellMaker) -> Cell:
@@ -92,7 +94,6 @@ def test_a_polite_end_is_agreed_on(cell: Cell, undisturbed: Path, tmp_path: Path
     goes_on(cell, folder, undisturbed)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_nobody_is_left_when_the_first_process_is_killed(
     cell: Cell, undisturbed: Path, tmp_path: Path
@@ -110,7 +111,6 @@ def test_nobody_is_left_when_the_first_process_is_killed(
     goes_on(cell, folder, undisturbed)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_the_death_of_another_process_is_said(
     cell: Cell, undisturbed: Path, tmp_path: Path
@@ -126,7 +126,6 @@ def test_the_death_of_another_process_is_said(
     goes_on(cell, folder, undisturbed)
 
 
-@pytest.mark.slow
 def test_torchrun_trains_to_the_same_bits(cell: Cell, undisturbed: Path, tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     folder = tmp_path / cell.slug
@@ -136,7 +135,6 @@ def test_torchrun_trains_to_the_same_bits(cell: Cell, undisturbed: Path, tmp_pat
     assert said.count(cell.slug) == 1, "every process talks"
 
 
-@pytest.mark.slow
 def test_torchrun_with_another_number_of_processes_is_refused(cell: Cell, tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     folder = tmp_path / cell.slug
