@@ -77,6 +77,8 @@ def fill(client: MlflowClient, job: Job) -> None:
         tags = [RunTag(name, value) for name, value in content.tags.items()]
         for some in _chunks(tags, PARAMETERS_A_CALL):
             client.log_batch(job.run_id, tags=some)
+    # The newest first: MLflow keeps the last of each metric apart, and would write it step by step.
+    points = sorted(points, key=lambda point: -point.step)
     metrics = [Metric(p.name, p.value, p.timestamp, p.step) for p in points]
     parameters = [Param(name, value) for name, value in content.parameters.items()]
     parts = zip_longest(_chunks(metrics, METRICS_A_CALL), _chunks(parameters, PARAMETERS_A_CALL))
