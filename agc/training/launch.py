@@ -63,9 +63,8 @@ class LocalTeam(Team):
         for rank, device in enumerate(devices[1:], start=1):
             mine, theirs = spawn.Pipe(duplex=False)
             member = replace(self.work, machine=replace(self.work.machine, device=device))
-            process = spawn.Process(
-                target=_member, args=(member, rank, meeting, theirs), daemon=True
-            )
+            # No daemon: those may have no processes of their own, which decode images.
+            process = spawn.Process(target=_member, args=(member, rank, meeting, theirs))
             process.start()
             theirs.close()
             self.others.append((process, mine))

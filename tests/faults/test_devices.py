@@ -15,6 +15,7 @@ from agc.cell import Cell
 from agc.training.stop import EXIT_CODE
 from tests.conftest import CellMaker
 from tests.faults.trials import left_over, trained
+from tests.unit.dataset_files import jpeg, pictures
 
 EPOCHS = 4
 AGC = [sys.executable, "-m", "agc"]
@@ -124,6 +125,28 @@ def test_the_death_of_another_process_is_said(
     assert code == 2
     assert "on device 2 of 2: the process has died (exit code -9); run again to go on" in said
     goes_on(cell, folder, undisturbed)
+
+
+def test_each_process_has_decoders_of_its_own(
+    tiny_cell: CellMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = pictures(48, (3, 24, 24), 2, 0)
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        for split in ("train", "val"):
+            place = tmp_path / "images" / split / str(label)
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{number}.jpg").write_bytes(jpeg(image)[0])
+    monkeypatch.setenv("AGC_LOADER_WORKERS", "1")
+    made = tiny_cell(
+        dataset={
+            "name": "image-folder",
+            "options": {"root": str(tmp_path / "images"), "size": 16},
+        },
+        training={"epochs": 1, "batch_size": 8, "validation": 0.2, "devices": 2},
+    )
+    code, said = finish(start(made, tmp_path / made.slug))
+    assert code == 0, said
+    assert (tmp_path / made.slug / "model.safetensors").is_file()
 
 
 def test_torchrun_trains_to_the_same_bits(cell: Cell, undisturbed: Path, tmp_path: Path) -> None:
