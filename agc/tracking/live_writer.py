@@ -18,7 +18,7 @@ from agc.tracking.live_run import logged
 from agc.tracking.mirror import open_experiment
 from agc.tracking.plan import LIVE, is_live
 from agc.tracking.store import load_mlflow, open_client, store_errors, store_lock
-from agc.tracking.writing import METRICS_A_CALL, PARAMETERS_A_CALL
+from agc.tracking.writing import METRICS_A_CALL, PARAMETERS_A_CALL, chunks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,8 +88,8 @@ class Writer:
         metrics = [
             Metric(name, value, message["time"], step) for (name, step), value in new.items()
         ]
-        for start in range(0, len(metrics), METRICS_A_CALL):
-            self.client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_CALL])
+        for some in chunks(metrics, METRICS_A_CALL):
+            self.client.log_batch(run_id, metrics=some)
         held.update(new)
 
     def _run(self, folder: Path) -> tuple[str, set[tuple[str, int]]]:
@@ -108,8 +108,8 @@ class Writer:
         cell = read_json(folder / "cell.json")["cell"]
         parameters = cut_parameters(read_parameters(cell))
         listed = [Param(name, value) for name, value in parameters.items()]
-        for start in range(0, len(listed), PARAMETERS_A_CALL):
-            self.client.log_batch(run.info.run_id, params=listed[start : start + PARAMETERS_A_CALL])
+        for some in chunks(listed, PARAMETERS_A_CALL):
+            self.client.log_batch(run.info.run_id, params=some)
         return run.info.run_id, set(logged(self.client, run))
 
     def _begun(self, experiment_id: str, slug: str) -> Run | None:

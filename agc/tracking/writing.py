@@ -75,13 +75,13 @@ def fill(client: MlflowClient, job: Job) -> None:
         held = logged(client, client.get_run(job.run_id))
         points = [p for p in points if (p.name, p.step) not in held]
         tags = [RunTag(name, value) for name, value in content.tags.items()]
-        for some in _chunks(tags, PARAMETERS_A_CALL):
+        for some in chunks(tags, PARAMETERS_A_CALL):
             client.log_batch(job.run_id, tags=some)
     # The newest first: MLflow keeps the last of each metric apart, and would write it step by step.
     points = sorted(points, key=lambda point: -point.step)
     metrics = [Metric(p.name, p.value, p.timestamp, p.step) for p in points]
     parameters = [Param(name, value) for name, value in content.parameters.items()]
-    parts = zip_longest(_chunks(metrics, METRICS_A_CALL), _chunks(parameters, PARAMETERS_A_CALL))
+    parts = zip_longest(chunks(metrics, METRICS_A_CALL), chunks(parameters, PARAMETERS_A_CALL))
     for some_metrics, some_parameters in parts:
         client.log_batch(job.run_id, metrics=some_metrics or [], params=some_parameters or [])
     for path in content.files:
@@ -92,5 +92,6 @@ def fill(client: MlflowClient, job: Job) -> None:
         client.set_tag(job.run_id, DIGEST, job.digest)
 
 
-def _chunks(items: list[T], size: int) -> list[list[T]]:
+def chunks(items: list[T], size: int) -> list[list[T]]:
+    """Parts of at most ``size`` items, in order."""
     return [items[i : i + size] for i in range(0, len(items), size)]

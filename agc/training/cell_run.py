@@ -148,7 +148,8 @@ class CellRun:
         if self.stop.asked:
             raise Stopped(f"stopped by {self.stop.signal} before epoch {first}")
         for epoch, losses in train(run, first, self._end_if_overdue):
-            loss = self.team.mean(losses.double().mean()).item()
+            means = run.method.replicas.mean({"loss": losses.double().mean()})
+            loss = means["loss"].item()
             trained = time.perf_counter()
             measuring = self._measuring()
             with run.meter.pause():

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
 from agc.errors import UserError
 from agc.passes.share import Share
@@ -61,14 +61,6 @@ class Team:
         up = torch.tensor(flags, dtype=torch.int32, device=device)
         distributed.all_reduce(up, op=distributed.ReduceOp.MAX)
         return [bool(flag) for flag in up.tolist()]
-
-    def mean(self, value: Tensor) -> Tensor:
-        """Mean of a tensor over the processes."""
-        count = Share.here().count
-        if count == 1:
-            return value
-        distributed.all_reduce(value)
-        return value / count
 
     def gather(self, state: dict[str, Any]) -> list[dict[str, Any]]:
         """The state of each process, in their order; for what is the process's own."""

@@ -14,7 +14,6 @@ from agc.conformance.cells import small_cell
 from agc.registry import METHODS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train
-from agc.training.team import Team
 
 WORLD = 2
 TOLERANCE = {"set, rst": 1e-2}
@@ -43,9 +42,9 @@ def outcome(cell: Cell) -> dict[str, Any]:
     """What a training leaves."""
     torch.set_num_threads(1)
     run = build(cell)
-    losses = [Team().mean(losses.double().mean()) for _, losses in train(run)]
+    losses = torch.stack([losses.double().mean() for _, losses in train(run)])
     return {
-        "losses": torch.stack(losses),
+        **run.method.replicas.mean({"losses": losses}),
         "weights": [p.detach() for p in run.model.parameters()],
         "buffers": [b.double() for b in run.model.buffers()],
         "masks": list(run.method.masks.values()),
