@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from math import ceil
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -59,6 +59,8 @@ class AGC(ControlVariate):
         subset: fraction of the batches that the subset has.
         match_objective: whether the pass sees adversarial images if the steps do.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
 
     def __init__(
         self,

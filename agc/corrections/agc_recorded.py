@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -40,6 +40,8 @@ class RecordedAGC(Correction):
         memory: of the estimate of c: weight of the past at each step.
         limit: gigabytes that the records may take.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
 
     fixed_batches = True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class RunningAGC(AGC):
         alpha: weight of the newest epoch's estimate.
         estimator: ``gradient``, ``layer`` or ``online``, as in ``agc``.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
 
     def __init__(
         self,

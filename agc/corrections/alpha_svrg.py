@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class AlphaSVRG(ControlVariate):
         schedule: ``linear``, or ``constant``.
         epochs: epochs of the whole training.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"alpha": 0.0}
 
     def __init__(
         self,

@@ -85,6 +85,10 @@ class Correction:
     """What ``begin_epoch`` wants: batches as the objective prepares them, before the attack, or
     before augmentation too."""
 
+    off: ClassVar[dict[str, Any] | None] = {}
+    """Options with which it changes nothing; None if it has no strength that could be 0. The tests
+    see to it that such a run has the bits of a plain one."""
+
     fixed_batches: ClassVar[bool] = False
     """Whether the same images must share a batch in every epoch (``Batch.index`` names it)."""
 

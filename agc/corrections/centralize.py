@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.corrections.base import Correction
 from agc.lazy import torch
@@ -22,6 +22,8 @@ class Centralize(Correction):
     A mean over all weights followed by the mask, as a dense implementation gives in sparse
     training, is no projection; this one is. Gradients of pruned weights are left alone.
     """
+
+    off: ClassVar[dict[str, Any] | None] = None
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.corrections.control_variate import ControlVariate
 from agc.registry import CORRECTIONS
@@ -18,6 +18,8 @@ class Constant(ControlVariate):
     Args:
         c: the coefficient; 1 is SVRG.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"c": 0.0}
 
     def __init__(self, model: Module, *, c: float = 0.1) -> None:
         super().__init__(model)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.corrections.base import (
     Correction,
@@ -39,6 +39,9 @@ class ControlVariate(Correction):
     An epoch costs 9 units a batch: the pass for the mean (3), and in each step the gradient at the
     reference point (3) beside its own (3).
     """
+
+    off: ClassVar[dict[str, Any] | None] = None
+    """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
 
     keeps_buffers: bool = True
     """Whether a pass leaves running statistics as they were (some published code does not)."""

@@ -4,7 +4,7 @@ Learning", arXiv 2006.05720).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -28,6 +28,8 @@ class Extragradient(PastGradient):
     Args:
         step_size: η̂, the length of the extrapolation in units of the gradient.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"step_size": 0.0}
 
     def __init__(self, model: Any, *, step_size: Annotated[float, Field(ge=0)] = 0.01) -> None:
         super().__init__(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ class Lookahead(Correction):
         k: fast steps for each slow one.
         alpha: how far the slow weights follow; 1 changes nothing.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"alpha": 1.0}
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -35,6 +35,8 @@ class MARS(Correction):
         exact: evaluate g' on the present batch, at the cost of a second gradient.
         clip: largest norm of a corrected tensor, or null.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0, "clip": None}
 
     def __init__(
         self,

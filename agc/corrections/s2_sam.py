@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -23,6 +23,8 @@ class S2SAM(PastGradient):
     Args:
         rho: radius ρ over all active weights together.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"rho": 0.0}
 
     def __init__(self, model: Any, *, rho: Annotated[float, Field(ge=0)] = 0.05) -> None:
         super().__init__(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.corrections.base import Correction
 from agc.lazy import torch
@@ -23,6 +23,8 @@ class SparseSkew(Correction):
     Re-implemented from the abstract. Where all neurons of a layer have as many weights, or nothing
     is sparse, it is plain training.
     """
+
+    off: ClassVar[dict[str, Any] | None] = None
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ class STORM(Recursive):
         w: of the adaptive a.
         c: of the adaptive a.
     """
+
+    off: ClassVar[dict[str, Any] | None] = {"a": 1.0}
 
     def __init__(
         self,

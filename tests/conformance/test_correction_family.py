@@ -28,30 +28,6 @@ from tests.unit.correction_problems import Problem, classify, same, through_a_fi
 
 NAMES = CORRECTIONS.names()
 
-OFF: dict[str, dict[str, Any]] = {
-    "agc": {"gamma": 0.0},
-    "agc-recorded": {"gamma": 0.0},
-    "agc-running": {"gamma": 0.0},
-    "alpha-svrg": {"alpha": 0.0},
-    "constant": {"c": 0.0},
-    "extragradient": {"step_size": 0.0},
-    "lookahead": {"alpha": 1.0},
-    "mars": {"gamma": 0.0, "clip": None},
-    "none": {},
-    "s2-sam": {"rho": 0.0},
-    "sam": {"rho": 0.0},
-    "storm": {"a": 1.0},
-}
-"""Options that switch a correction off."""
-
-FORCED = ("svrg", "scsg", "l-svrg", "sarah")
-"""No option: the weight of the correction is 1 by definition, so the test overrides it."""
-
-NO_STRENGTH = {
-    "centralize": "a projection has no strength; its identities are tested by themselves",
-    "sparse-skew": "its factors follow from the masks; all are 1 in dense training, tested below",
-}
-
 
 @pytest.fixture(scope="module")
 def plain(tiny_cell: Callable) -> Callable:
@@ -76,13 +52,13 @@ def plain(tiny_cell: Callable) -> Callable:
 
 def switched_off(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Options with which ``name`` does nothing; skips where there is no such thing."""
-    if name in NO_STRENGTH:
-        pytest.skip(NO_STRENGTH[name])
-    if name in FORCED:
-        monkeypatch.setattr(CORRECTIONS[name].target, "coefficient", 0.0)
-        return OPTIONS.get(name, {})
-    assert name in OFF, f"say here which options switch {name!r} off, or why none does"
-    return OFF[name]
+    target = CORRECTIONS[name].target
+    if target.off is not None:
+        return target.off
+    if not hasattr(target, "coefficient"):
+        pytest.skip(f"{name} has no strength")
+    monkeypatch.setattr(target, "coefficient", 0.0)
+    return OPTIONS.get(name, {})
 
 
 @pytest.mark.parametrize("name", NAMES)
