@@ -18,11 +18,11 @@ _HOMES = {
     "Constant": "agc.corrections.constant",
     "Dense": "agc.methods.dense",
     "Extragradient": "agc.corrections.extragradient",
-    "GroupedBatches": "agc.passes.micro_batches",
+    "GroupedBatches": "agc.gradients.micro_batches",
     "Lookahead": "agc.corrections.lookahead",
     "LooplessSVRG": "agc.corrections.l_svrg",
     "MARS": "agc.corrections.mars",
-    "MicroBatches": "agc.passes.micro_batches",
+    "MicroBatches": "agc.gradients.micro_batches",
     "NoCorrection": "agc.corrections.none",
     "RecordedAGC": "agc.corrections.agc_recorded",
     "RigL": "agc.methods.rigl",
@@ -57,11 +57,11 @@ if TYPE_CHECKING:
     from agc.corrections.sparse_skew import SparseSkew
     from agc.corrections.storm import STORM
     from agc.corrections.svrg import SVRG
+    from agc.gradients.micro_batches import GroupedBatches, MicroBatches
     from agc.methods.dense import Dense
     from agc.methods.rigl import RigL
     from agc.methods.set import SET
     from agc.methods.static import Static
-    from agc.passes.micro_batches import GroupedBatches, MicroBatches
 
 __all__ = [
     "AGC",

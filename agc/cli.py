@@ -13,6 +13,8 @@ from agc.commands import (
     axes,
     bench,
     check,
+    collect,
+    compare,
     data,
     diagnose,
     doctor,
@@ -20,7 +22,6 @@ from agc.commands import (
     export,
     inspect,
     plan,
-    results,
     track,
     train,
 )
@@ -59,8 +60,8 @@ app.command("inspect")(inspect.inspect)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
-app.command("collect")(results.collect)
-app.command("compare")(results.compare)
+app.command("collect")(collect.collect)
+app.command("compare")(compare.compare)
 app.add_typer(track.app, name="track")
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from agc.cell import Cell, make_cell
+from agc.grids.cell import Cell, make_cell
 
 if TYPE_CHECKING:
-    from agc.training.device import Machine
+    from agc.machine.device import Machine
 
 # The same examples in each run, and no database of failures beside the sources.
 settings.register_profile("agc", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -55,7 +55,7 @@ def tiny_cell() -> CellMaker:
 @pytest.fixture(scope="session")
 def machine() -> Machine:
     """The CPU with one thread and deterministic algorithms, as ``agc train`` sets it up."""
-    from agc.training.device import prepare_machine
+    from agc.machine.device import prepare_machine
 
     return prepare_machine("cpu", threads=1)
 

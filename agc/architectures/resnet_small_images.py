@@ -13,7 +13,7 @@ from typing import Any
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.resnet import BasicBlock, Bottleneck, ResNet
 
-from agc.architectures.stem import adapt_stem
+from agc.architectures.shared.stem import adapt_stem
 
 _CFG = {
     "url": "",

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agc.architectures import own_names, own_summaries, timm_names
 from agc.errors import UserError, unknown
-from agc.grid import find_file, load_grid
+from agc.grids.grid import find_file, load_grid
 from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
 
 

@@ -30,8 +30,8 @@ def bench_attack(
     threads: Threads = 1,
 ) -> None:
     """Attack the same batch with the suite's PGD and with torchattacks', in this process."""
-    from agc.evaluation.attack_speed import measure
-    from agc.training.device import prepare_machine
+    from agc.benchmarks.attack_speed import measure
+    from agc.machine.device import prepare_machine
 
     machine = prepare_machine(device, threads, fast=True)
     found = measure(

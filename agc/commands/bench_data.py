@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agc.cell import make_cell
 from agc.commands.common import Device, Threads
+from agc.grids.cell import make_cell
 
 
 def bench_data(
@@ -40,8 +40,8 @@ def bench_data(
         "options",
     )
 
-    from agc.evaluation.data_speed import measure
-    from agc.training.device import prepare_machine
+    from agc.benchmarks.data_speed import measure
+    from agc.machine.device import prepare_machine
 
     machine = prepare_machine(device, threads)
     speeds = measure(cell, machine.device, workers, seconds)

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agc.cell import Cell
 from agc.errors import UserError
-from agc.grid import load_grid
-from agc.training.stop import EXIT_CODE, Stopped
+from agc.grids.cell import Cell
+from agc.grids.grid import load_grid
+from agc.machine.stop import EXIT_CODE, Stopped
 
 Results = Annotated[
     Path,
@@ -83,3 +83,21 @@ def each_cell(
     if codes:
         console.print(f"agc: {len(codes)} of {len(work)} cells failed", markup=False)
         raise typer.Exit(min(codes))
+
+
+def wanted_epochs(text: str | None, cell: Cell) -> list[int]:
+    """The epochs named, or first, middle and last.
+
+    Raises:
+        UserError: not numbers of epochs of the cell.
+    """
+    last = cell.training.epochs
+    if text is None:
+        return sorted({1, (last + 1) // 2, last})
+    try:
+        wanted = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        wanted = []
+    if not wanted or wanted[0] < 1 or wanted[-1] > last:
+        raise UserError(f"--epochs {text!r}: expected numbers from 1 to {last}, with commas")
+    return wanted

@@ -11,9 +11,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from agc.datasets.manifest import MANIFEST
-from agc.datasets.place import data_root, prepared_folder
-from agc.datasets.prepare import prepare, source_of
+from agc.datasets.shared.manifest import MANIFEST
+from agc.datasets.shared.place import data_root, prepared_folder
+from agc.datasets.shared.prepare import prepare, source_of
 from agc.errors import UserError
 from agc.registry import DATASETS
 

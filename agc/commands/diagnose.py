@@ -10,10 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agc.cell import Cell, read_cell
-from agc.commands.common import Device, Threads
-from agc.errors import UserError
-from agc.results.diagnostic_files import diagnostics_title, write_diagnostics
+from agc.commands.common import Device, Threads, wanted_epochs
+from agc.grids.cell import Cell, read_cell
+from agc.reports.figures.diagnostics import diagnostics_title, write_diagnostics
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +66,7 @@ def diagnose(
     wanted = wanted_epochs(epochs, found)
 
     from agc.evaluation.diagnostics import diagnose as measure
-    from agc.training.device import prepare_machine
+    from agc.machine.device import prepare_machine
 
     machine = prepare_machine(device, threads)
     rows, diverged = measure(found, wanted, batches, machine.device)
@@ -80,24 +79,6 @@ def diagnose(
         console.print(f"{out}/diagnostics.csv, .png, .svg", highlight=False, soft_wrap=True)
     if diverged is not None:
         console.print(f"{found.slug} diverged in epoch {diverged}: nothing after it was measured")
-
-
-def wanted_epochs(text: str | None, cell: Cell) -> list[int]:
-    """The epochs named, or first, middle and last.
-
-    Raises:
-        UserError: not numbers of epochs of the cell.
-    """
-    last = cell.training.epochs
-    if text is None:
-        return sorted({1, (last + 1) // 2, last})
-    try:
-        wanted = sorted({int(part) for part in text.split(",")})
-    except ValueError:
-        wanted = []
-    if not wanted or wanted[0] < 1 or wanted[-1] > last:
-        raise UserError(f"--epochs {text!r}: expected numbers from 1 to {last}, with commas")
-    return wanted
 
 
 def _table(cell: Cell, frame: pd.DataFrame) -> Table:

@@ -12,7 +12,7 @@ from agc.commands.common import Results
 
 def doctor(results: Results = Path("results")) -> None:
     """Check versions, devices, disk and known traps; exit code 1 if something is broken."""
-    from agc.doctor import print_report
+    from agc.machine.doctor import print_report
 
     if not print_report(Console(), results):
         raise typer.Exit(1)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
-from agc.cell import Cell, read_cell
 from agc.commands.common import Device, Threads, each_cell
+from agc.commands.progress import Progress
 from agc.errors import UserError, unknown
+from agc.grids.cell import Cell, read_cell
+from agc.records.done import is_evaluated
+from agc.records.record import write_record
 from agc.registry import ATTACKS
-from agc.results.record import write_record
-from agc.training.done import is_evaluated
-from agc.training.progress import Progress
 
 if TYPE_CHECKING:
-    from agc.evaluation.ladder import Plan
-    from agc.training.device import Machine
+    from agc.machine.device import Machine
+    from agc.runs.ladder import Plan
 
 LADDER = ("pgd-20", "apgd-ce", "apgd-t")
 """What ``--attacks ladder`` stands for, each on what the ones before have left."""
@@ -65,12 +65,12 @@ def evaluate(
 
     @cache
     def machine() -> Machine:
-        from agc.training.device import prepare_machine
+        from agc.machine.device import prepare_machine
 
         return prepare_machine(device, threads)
 
     def plan() -> Plan | None:
-        from agc.evaluation.ladder import Plan
+        from agc.runs.ladder import Plan
 
         return Plan(asked, images, survivors or ladder) if asked else None
 
@@ -80,7 +80,7 @@ def evaluate(
             if not asked and is_evaluated(folder, cell.slug):
                 write_record(folder)
                 return "evaluated already, skipped"
-            from agc.evaluation.run import evaluate_cell
+            from agc.runs.evaluate import evaluate_cell
 
             return evaluate_cell(folder, machine(), plan(), progress.text)
 

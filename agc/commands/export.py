@@ -40,7 +40,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="File to write; in the cell's folder.")] = None,
 ) -> None:
     """Write the weights of a trained cell in a format that others load, and say how large it is."""
-    from agc.evaluation.export import export as write
+    from agc.records.export import export as write
 
     found = write(cell, format_.value, weights.value, out)
     size, dense = found["bytes"], found["dense_bytes"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -13,52 +12,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from agc.cost.layers import Layer, Totals, measure
 from agc.errors import UserError, unknown
-from agc.sparsity.distributions import DISTRIBUTIONS, InfeasibleSparsityError, active_counts
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One prunable weight.
-
-    Attributes:
-        name: as in ``named_parameters``.
-        shape: output dimension first.
-        weights: number of entries.
-        active: how many of them the distribution keeps.
-        sparsity: fraction of zeros.
-        dense_flops: of one forward pass of one image, without pruning; a multiply-add is two.
-        flops: the same with the active weights alone.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    weights: int
-    active: int
-    sparsity: float
-    dense_flops: float
-    flops: float
-
-
-@dataclass(frozen=True)
-class Totals:
-    """Sums over a network.
-
-    Attributes:
-        parameters: all of them.
-        prunable: those that may be pruned.
-        active: those of the prunable that the distribution keeps.
-        sparsity: fraction of zeros among the prunable.
-        dense_flops: of one forward pass of one image, everything included.
-        flops: the same after pruning.
-    """
-
-    parameters: int
-    prunable: int
-    active: int
-    sparsity: float
-    dense_flops: float
-    flops: float
+from agc.sparsity.distributions import DISTRIBUTIONS
 
 
 def inspect(
@@ -116,71 +72,6 @@ def inspect(
     if sparsity:
         title += f", {distribution} at {100 * sparsity:g} %"
     console.print(_table(title, layers, totals))
-
-
-def measure(
-    architecture: str,
-    options: dict[str, Any],
-    image: tuple[int, int, int],
-    classes: int,
-    sparsity: float,
-    distribution: str = "erk",
-    keep_dense: list[str] | tuple[str, ...] = (),
-    also_prune: list[str] | tuple[str, ...] = (),
-) -> tuple[list[Layer], Totals]:
-    """Build the network, spread the sparsity over its layers, and count FLOPs.
-
-    Args:
-        architecture: any timm network, or ours.
-        options: keyword arguments of the network.
-        image: channels, height and width.
-        classes: number of classes.
-        sparsity: fraction of zeros among the prunable weights, in [0, 1).
-        distribution: how it is spread.
-        keep_dense: see :func:`agc.sparsity.prunable.choose_prunable`.
-        also_prune: the same.
-
-    Raises:
-        UserError: no such network, one that does not fit the images, a pattern without a match,
-            or a sparsity that leaves a layer without weights.
-    """
-    import torch
-
-    from agc import rng
-    from agc.architectures.build import build_network
-    from agc.evaluation.cost import layer_flops
-    from agc.sparsity.prunable import choose_prunable
-
-    with rng.isolated(0):
-        model = build_network(architecture, options, image, classes)
-    parameters = choose_prunable(model, keep_dense, also_prune)
-    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
-    try:
-        active = active_counts(shapes, sparsity, distribution)
-    except InfeasibleSparsityError as error:
-        raise UserError(f"{architecture}: {error}") from error
-    try:
-        flops = layer_flops(model, torch.zeros(1, *image), parameters)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{architecture} does not take images {image}: {reason}") from error
-    layers = [
-        Layer(
-            name,
-            shape,
-            weights := math.prod(shape),
-            active[name],
-            1 - active[name] / weights,
-            flops.layers[name],
-            flops.layers[name] * active[name] / weights,
-        )
-        for name, shape in shapes.items()
-    ]
-    prunable, kept = sum(layer.weights for layer in layers), sum(active.values())
-    everything = sum(p.numel() for p in model.parameters())
-    return layers, Totals(
-        everything, prunable, kept, 1 - kept / prunable, flops.forward(), flops.forward(active)
-    )
 
 
 def _options(settings: list[str]) -> dict[str, Any]:

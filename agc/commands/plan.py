@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agc.cell import AXIS_NAMES, Cell
 from agc.commands.common import Results, cell_folder
 from agc.errors import UserError
-from agc.grid import Grid, load_grid
-from agc.planning import estimate, units_per_epoch
-from agc.results.labels import label_cells
+from agc.grids.cell import AXIS_NAMES, Cell
+from agc.grids.grid import Grid, load_grid
+from agc.planning.declared import units_per_epoch
+from agc.planning.prediction import estimate
+from agc.reports.labels import label_cells
 
 
 def plan(

@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
-from agc.cell import AXIS_NAMES, Cell, make_cell, read_cell
-from agc.commands.common import Device, Results, Threads, cell_folder, each_cell
-from agc.commands.diagnose import wanted_epochs
+from agc.commands.common import Device, Results, Threads, cell_folder, each_cell, wanted_epochs
+from agc.commands.progress import Progress
 from agc.errors import UserError
-from agc.grid import Recipe, apply_recipe, find_file, merge, read_recipe
-from agc.results.diagnostic_files import write_diagnostics
-from agc.training.done import is_trained
-from agc.training.progress import Progress
-from agc.training.stop import GRACE, Stopped, StopRequest
-from agc.training.torchrun import Torchrun
+from agc.grids.cell import Cell, read_cell
+from agc.grids.options import cell_from_options
+from agc.machine.stop import GRACE, Stopped, StopRequest
+from agc.processes.torchrun import Torchrun
+from agc.records.done import is_trained
+from agc.reports.figures.diagnostics import write_diagnostics
 
 if TYPE_CHECKING:
+    from agc.machine.device import Machine
     from agc.tracking.live import Live
-    from agc.training.device import Machine
 
 Cells = Annotated[
     list[Path] | None,
@@ -116,7 +114,7 @@ def train(
             "objective": objective,
             "seed": seed,
         }
-        cell = _cell_from_fields(fields, recipe, epochs, set_ or [])
+        cell = cell_from_options(fields, recipe, epochs, set_ or [])
         work = [(cell, out or cell_folder(results, cell))]
 
     devices = max(cell.training.devices for cell, _ in work)
@@ -127,7 +125,7 @@ def train(
 
     @cache
     def machine() -> Machine:
-        from agc.training.device import prepare_machine
+        from agc.machine.device import prepare_machine
 
         return prepare_machine(device, threads, fast, devices)
 
@@ -147,8 +145,8 @@ def train(
                 return "trained already, skipped"
             if stop.asked:
                 raise Stopped(f"stopped by {stop.signal} before it began")
-            from agc.training.cell_run import CellRun
-            from agc.training.launch import Work, make_team
+            from agc.runs.launch import Work, make_team
+            from agc.runs.train import CellRun
 
             watch = [] if diagnose is None else _watched_epochs(diagnose, cell)
             told = Work(cell, folder, machine(), checkpoint_interval)
@@ -184,38 +182,3 @@ def _located(path: Path, results: Path) -> tuple[Cell, Path]:
         return read_cell(path / "cell.json"), path
     cell = read_cell(path)
     return cell, path.parent if path.name == "cell.json" else cell_folder(results, cell)
-
-
-def _cell_from_fields(
-    fields: dict[str, Any], recipe: str | None, epochs: int | None, settings: list[str]
-) -> Cell:
-    """The cell that the options describe, over the recipe named or the data set's own."""
-    try:
-        base = read_recipe(find_file("recipes", recipe or fields["dataset"]))
-    except UserError:
-        if recipe is not None:
-            raise
-        base = Recipe()
-    if epochs is not None:
-        fields = merge(fields, {"training": {"epochs": epochs}})
-    for setting in settings:
-        fields = merge(fields, _parse_setting(setting, fields))
-    return make_cell(apply_recipe(fields, base), "options")
-
-
-def _parse_setting(setting: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """``a.b=1`` as nested dictionaries; an axis given by name becomes a mapping first."""
-    key, equals, text = setting.partition("=")
-    if not equals:
-        raise UserError(f"--set {setting!r}: expected KEY=VALUE")
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {setting!r}: the value is not YAML") from error
-    first, *rest = key.split(".")
-    for part in reversed(rest):
-        value = {part: value}
-    if first in AXIS_NAMES and isinstance(value, dict):
-        present = fields[first]
-        value = merge({"name": present} if isinstance(present, str) else present, value)
-    return {first: value}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from agc.cell import Cell, make_cell
 from agc.conformance.method_problem import often
+from agc.grids.cell import Cell, make_cell
 from agc.registry import METHODS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from agc.corrections.base import Cost, ReferencePoint, loss_and_gradient
-from agc.corrections.control_variate import ControlVariate
-from agc.corrections.correlation import LossCorrelation, make_correlation
-from agc.corrections.official import BEHAVIOURS, fresh_weights
+from agc.corrections.shared.control_variate import ControlVariate
+from agc.corrections.shared.correlation import LossCorrelation, make_correlation
+from agc.corrections.shared.official import BEHAVIOURS, fresh_weights
+from agc.cost.units import Cost
+from agc.gradients.gradient import loss_and_gradient
+from agc.gradients.micro_batches import parts
+from agc.gradients.reference import ReferencePoint
 from agc.lazy import torch
-from agc.passes.micro_batches import parts
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
     from agc.methods.base import SparseMethod
 
 Variant = Literal["corrected", "a-itop", "a-rigl", "a-bsr"]
@@ -41,8 +43,8 @@ class AGC(ControlVariate):
     ``variant="corrected"`` departs from the official code where that is biased or leaks: the first
     snapshot is the masked initial weights, no stale gradient enters u, the pass leaves the model's
     buffers alone and sees the same kind of images as the steps. ``a-itop``, ``a-rigl`` and
-    ``a-bsr`` are the three published codes as they are (:mod:`agc.corrections.official`). With
-    the official estimator an epoch costs 10 units a batch instead of 3.
+    ``a-bsr`` are the three published codes as they are (:mod:`agc.corrections.shared.official`).
+    With the official estimator an epoch costs 10 units a batch instead of 3.
 
     Args:
         gamma: scale γ of the coefficient; the official default is 0.1.

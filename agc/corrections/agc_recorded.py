@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from agc.corrections.base import Correction, Cost
+from agc.corrections.base import Correction
+from agc.cost.units import Cost
 from agc.errors import UserError
+from agc.gradients.loss_scale import LossScale
 from agc.lazy import torch
-from agc.passes.precision import LossScale
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
     from agc.methods.base import SparseMethod
 
 LARGEST = 65504.0

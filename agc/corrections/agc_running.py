@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from agc.corrections.agc import AGC
-from agc.corrections.base import Cost
+from agc.cost.units import Cost
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:

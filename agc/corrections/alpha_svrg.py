@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from agc.corrections.control_variate import ControlVariate
+from agc.corrections.shared.control_variate import ControlVariate
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @CORRECTIONS.register("alpha-svrg", source="ICLR 2025, Yin et al.")

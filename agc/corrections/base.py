@@ -8,7 +8,7 @@ In a loop of one's own:
 - ``loss_fn(model, batch)`` uses the model that it is given, calls it as a whole, and returns the
   batch's mean loss. It holds the autocast, if there is one. ``model.train()`` comes before
   ``begin_epoch``.
-- Gradient accumulation: give :class:`~agc.passes.micro_batches.MicroBatches` wherever a batch is
+- Gradient accumulation: give :class:`~agc.gradients.micro_batches.MicroBatches` wherever a batch is
   asked for; ``GroupedBatches(loader, k)`` makes them.
 - float16 with a GradScaler: ``scaler.unscale_(optimizer)`` comes between ``backward`` and
   ``correct``. Steps that the scaler leaves out for an overflow leave no trace here either.
@@ -19,52 +19,18 @@ In a loop of one's own:
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from agc.lazy import torch
-from agc.passes.gradient import loss_and_gradient, preserved_buffers
-from agc.passes.micro_batches import parts
-from agc.passes.precision import gradient_of
-from agc.passes.replicas import Replicas
+from agc.cost.units import Cost
+from agc.processes.replicas import Replicas
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module, Parameter
 
+    from agc.gradients.gradient import LossFunction
     from agc.methods.base import SparseMethod
-    from agc.passes.precision import LossScale
-
-    LossFunction = Callable[[Module, Any], Tensor]
-    """``(model, batch) -> mean loss of the batch``, differentiable."""
-
-__all__ = [
-    "Correction",
-    "Cost",
-    "ReferencePoint",
-    "gradient_of",
-    "loss_and_gradient",
-    "preserved_buffers",
-]
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a correction adds to a plain epoch.
-
-    Attributes:
-        step: units per batch within the steps (forward 1, backward 2).
-        snapshot: units per batch of passes of its own over the data.
-        prepared_pass: how many such passes need prepared (adversarial) batches.
-        tensors: parameter-sized tensors that it keeps.
-    """
-
-    step: float = 0.0
-    snapshot: float = 0.0
-    prepared_pass: float = 0.0
-    tensors: float = 0.0
 
 
 class Correction:
@@ -144,51 +110,3 @@ class Correction:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-
-
-class ReferencePoint:
-    """A copy of a model at older weights, where losses and gradients can be asked for.
-
-    The copy has buffers of its own, so that batch statistics gathered at the older weights never
-    reach the model that is trained.
-    """
-
-    def __init__(self, model: Module) -> None:
-        self.module = copy.deepcopy(model)
-        self.module.zero_grad(set_to_none=True)
-        self._named = dict(self.module.named_parameters())
-
-    @property
-    def parameters(self) -> dict[str, Parameter]:
-        """What was trained when the point was taken, by name."""
-        return {n: p for n, p in self._named.items() if p.requires_grad}
-
-    def move_to(self, model: Module) -> None:
-        """Take over the present weights, buffers and modes of ``model``."""
-        with torch.no_grad():
-            here = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-            there = {**self._named, **dict(self.module.named_buffers())}
-            for name, tensor in there.items():
-                tensor.copy_(here[name])
-        for name, parameter in self._named.items():
-            parameter.requires_grad_(here[name].requires_grad)
-        self.follow_modes(model)
-        # An autocast around the whole step keeps casts of the weights, which are old now.
-        torch.clear_autocast_cache()
-
-    def follow_modes(self, model: Module) -> None:
-        """Train or evaluate module by module as ``model`` does now."""
-        for mine, theirs in zip(self.module.modules(), model.modules(), strict=True):
-            mine.training = theirs.training
-
-    def loss(self, batch: Any, loss_fn: LossFunction) -> Tensor:
-        """Loss of a batch at the older weights, without a graph."""
-        with torch.no_grad():
-            losses = [loss_fn(self.module, part) for part in parts(batch)]
-            return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
-
-    def gradient(
-        self, batch: Any, loss_fn: LossFunction, scale: LossScale | None = None
-    ) -> dict[str, Tensor]:
-        """Gradient of a batch's loss at the older weights, by parameter name."""
-        return loss_and_gradient(self.module, self.parameters, batch, loss_fn, scale)[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agc.corrections.control_variate import ControlVariate
+from agc.corrections.shared.control_variate import ControlVariate
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from agc.corrections.base import Cost
-from agc.corrections.evaluation_point import PastGradient
+from agc.corrections.shared.evaluation_point import PastGradient
+from agc.cost.units import Cost
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @CORRECTIONS.register("extragradient", source="arXiv 2006.05720, abstract")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from agc.corrections.base import Correction, Cost
+from agc.corrections.base import Correction
+from agc.cost.units import Cost
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from agc.corrections.base import Correction, Cost, ReferencePoint
+from agc.corrections.base import Correction
+from agc.cost.units import Cost
+from agc.gradients.loss_scale import LossScale
+from agc.gradients.micro_batches import parts
+from agc.gradients.noise import NoiseReplay
+from agc.gradients.reference import ReferencePoint
 from agc.lazy import torch
-from agc.passes.micro_batches import parts
-from agc.passes.noise import NoiseReplay
-from agc.passes.precision import LossScale
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @CORRECTIONS.register("mars", source="arXiv 2411.10438")

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from agc.corrections.base import Cost
-from agc.corrections.evaluation_point import PastGradient
+from agc.corrections.shared.evaluation_point import PastGradient
+from agc.cost.units import Cost
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @CORRECTIONS.register("s2-sam", source="NeurIPS 2024, S2-SAM")

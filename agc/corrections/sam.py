@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from agc.corrections.base import Cost, loss_and_gradient, preserved_buffers
-from agc.corrections.evaluation_point import EvaluationPoint
-from agc.passes.noise import NoiseReplay
-from agc.passes.precision import LossScale
+from agc.corrections.shared.evaluation_point import EvaluationPoint
+from agc.cost.units import Cost
+from agc.gradients.gradient import loss_and_gradient, preserved_buffers
+from agc.gradients.loss_scale import LossScale
+from agc.gradients.noise import NoiseReplay
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @CORRECTIONS.register("sam", source="arXiv 2010.01412")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agc.corrections.recursive import Recursive
+from agc.corrections.shared.recursive import Recursive
 from agc.registry import CORRECTIONS
 
 

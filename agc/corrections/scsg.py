@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc import rng
-from agc.corrections.base import Cost
-from agc.corrections.control_variate import ControlVariate
+from agc.corrections.shared.control_variate import ControlVariate
+from agc.cost.units import Cost
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 Count = Annotated[int, Field(ge=1)]
 

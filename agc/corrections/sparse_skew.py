@@ -11,7 +11,7 @@ from agc.registry import CORRECTIONS
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
     from agc.methods.base import SparseMethod
 
 

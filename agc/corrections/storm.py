@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from agc.corrections.base import Cost
-from agc.corrections.recursive import Recursive
+from agc.corrections.shared.recursive import Recursive
+from agc.cost.units import Cost
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from agc.corrections.base import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @CORRECTIONS.register("storm", source="arXiv 1905.10018")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agc.corrections.control_variate import ControlVariate
+from agc.corrections.shared.control_variate import ControlVariate
 from agc.registry import CORRECTIONS
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agc.datasets.cifar import cifar_source
-from agc.datasets.prepare import load_images
-from agc.datasets.store import Dataset
+from agc.datasets.base import Dataset
+from agc.datasets.shared.cifar import cifar_source
+from agc.datasets.shared.prepare import load_images
 from agc.registry import DATASETS
 
 

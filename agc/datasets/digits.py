@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agc import rng
-from agc.datasets.store import SPLIT_SEED, Dataset, Split, channel_statistics
+from agc.datasets.base import SPLIT_SEED, Dataset, Split, channel_statistics
 from agc.lazy import torch
 from agc.registry import DATASETS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agc.datasets.idx import idx_source
-from agc.datasets.prepare import load_images
-from agc.datasets.store import Dataset
+from agc.datasets.base import Dataset
+from agc.datasets.shared.idx import idx_source
+from agc.datasets.shared.prepare import load_images
 from agc.registry import DATASETS
 
 # The package's files have headers of their own; with name and date put back into these, they have

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agc.datasets.encoded import load_folders
-from agc.datasets.store import Dataset
+from agc.datasets.base import Dataset
+from agc.datasets.shared.encoded import load_folders
 from agc.registry import DATASETS
 
 

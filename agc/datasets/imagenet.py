@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agc.datasets.encoded import load_encoded, save_encoded
-from agc.datasets.originals import Original, Source
-from agc.datasets.store import Dataset
+from agc.datasets.base import Dataset
+from agc.datasets.shared.encoded import load_encoded, save_encoded
+from agc.datasets.shared.originals import Original, Source
 from agc.registry import DATASETS
 
 TRAIN, VALIDATION = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agc.datasets.originals import Original, Source
-from agc.datasets.prepare import load_images, save_split
-from agc.datasets.store import Dataset
+from agc.datasets.base import Dataset
+from agc.datasets.shared.originals import Original, Source
+from agc.datasets.shared.prepare import load_images, save_split
 from agc.registry import DATASETS
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agc import rng
-from agc.datasets.store import SPLIT_SEED, Dataset, Split, channel_statistics
+from agc.datasets.base import SPLIT_SEED, Dataset, Split, channel_statistics
 from agc.lazy import torch
 from agc.registry import DATASETS
 

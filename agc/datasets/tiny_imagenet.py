@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
-from agc.datasets.originals import Original, Source
-from agc.datasets.prepare import load_images
-from agc.datasets.store import Dataset
+from agc.datasets.base import Dataset
+from agc.datasets.shared.originals import Original, Source
+from agc.datasets.shared.prepare import load_images
 from agc.registry import DATASETS
 
 ARCHIVE = Original(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from agc.datasets.loader import in_order
-from agc.datasets.store import Split
+from agc.datasets.base import Split
+from agc.datasets.shared.loader import in_order
 
 BATCH = 1024
 """Images per forward pass of an evaluation; no number depends on it but rounding."""

@@ -11,14 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
-from agc.cell import Cell
-from agc.corrections.base import ReferencePoint, gradient_of, preserved_buffers
-from agc.corrections.control_variate import ControlVariate
-from agc.datasets.loader import Batch
+from agc.corrections.shared.control_variate import ControlVariate
+from agc.datasets.shared.loader import Batch
 from agc.evaluation.gradient_moments import Moments
-from agc.training.build import Run, build
+from agc.gradients.gradient import LossFunction, preserved_buffers
+from agc.gradients.loss_scale import gradient_of
+from agc.gradients.reference import ReferencePoint
+from agc.grids.cell import Cell
+from agc.training.build import build
 from agc.training.loop import prepared, train
-from agc.training.step import LossFunction
+from agc.training.run import Run
 
 PERCENTS = (2, 11, 33, 100)
 """Where in an epoch to measure, after Defazio and Bottou (arXiv 1812.04529)."""

@@ -8,14 +8,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from agc import rng
-from agc.datasets.loader import in_order
-from agc.datasets.store import Split
+from agc.attacks.shared.pgd import attacked, pgd
+from agc.datasets.base import Split
+from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
 from agc.evaluation.calibration import calibration
 from agc.evaluation.clean import BATCH
-from agc.evaluation.settings import Evaluation
-from agc.objectives.adversarial import against
-from agc.objectives.attack import attacked, pgd
+from agc.grids.settings import Evaluation
+from agc.objectives.shared.adversarial import against
 
 Crafter = Callable[[Tensor, Tensor], Tensor]
 """``(images, labels) -> adversarial images``."""

@@ -5,9 +5,9 @@ A loop calls, in this order: ``prepare`` once before the first epoch; in each st
 ``finish`` once after the last epoch. All of them do nothing in the simplest method, and most
 entries override one or two.
 
-- A method that ranks the weights once, before training: :mod:`agc.methods.ranked`.
-- One that replaces weights while it trains: :mod:`agc.methods.drop_and_grow`.
-- One that trains weights which the forward pass does not see: :mod:`agc.methods.hidden`.
+- A method that ranks the weights once, before training: :mod:`agc.methods.shared.ranked`.
+- One that replaces weights while it trains: :mod:`agc.methods.shared.drop_and_grow`.
+- One that trains weights which the forward pass does not see: :mod:`agc.methods.shared.hidden`.
 
 An option is a keyword-only argument of ``__init__``; ``**options`` passes those of the base on.
 """
@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from agc import rng
-from agc.passes.replicas import Replicas
+from agc.processes.replicas import Replicas
 from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
 from agc.sparsity.masks import apply_masks, random_mask
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 Distribution = Literal["erk", "er", "uniform", "global"] | dict[str, float]
 """How the sparsity is spread over layers; a map gives some layers their own sparsity."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(

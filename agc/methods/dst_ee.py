@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc.lazy import torch
-from agc.methods.drop_and_grow import Fraction, Interval
 from agc.methods.rigl import RigL
+from agc.methods.shared.drop_and_grow import Fraction, Interval
 from agc.registry import METHODS
 
 if TYPE_CHECKING:

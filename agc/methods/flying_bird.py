@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from agc.methods.annealed import Annealed
-from agc.methods.drop_and_grow import Interval
+from agc.methods.shared.annealed import Annealed
+from agc.methods.shared.drop_and_grow import Interval
 from agc.registry import METHODS
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc.lazy import torch
-from agc.methods.drop_and_grow import Fraction, Interval
 from agc.methods.flying_bird import FlyingBird
+from agc.methods.shared.drop_and_grow import Fraction, Interval
 from agc.registry import METHODS
 from agc.sparsity.masks import apply_masks
 from agc.sparsity.update import drop_and_grow
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 Ratio = Annotated[float, Field(ge=0)]
 

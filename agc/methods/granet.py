@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc.methods.base import Distribution
-from agc.methods.drop_and_grow import DropAndGrow, Fraction, Interval
 from agc.methods.gmp import End, Start
+from agc.methods.shared.drop_and_grow import DropAndGrow, Fraction, Interval
 from agc.registry import METHODS
 from agc.sparsity.distributions import active_counts
 from agc.sparsity.ranking import largest_weights, on_the_way

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from agc.gradients.gradient import loss_and_gradient
+from agc.gradients.micro_batches import parts
 from agc.lazy import torch
-from agc.methods.sampled import SampledMethod
-from agc.passes.gradient import loss_and_gradient
-from agc.passes.micro_batches import parts
+from agc.methods.shared.sampled import SampledMethod
 from agc.registry import METHODS
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from agc.methods.ranked import RankedMethod
+from agc.methods.shared.ranked import RankedMethod
 from agc.registry import METHODS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(

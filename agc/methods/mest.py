@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from agc.lazy import torch
-from agc.methods.drop_and_grow import DropAndGrow, Fraction
+from agc.methods.shared.drop_and_grow import DropAndGrow, Fraction
 from agc.registry import METHODS
 from agc.sparsity.masks import apply_masks
 from agc.sparsity.update import drop_and_grow
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc.lazy import torch
-from agc.methods.hidden import HiddenWeights
+from agc.methods.shared.hidden import HiddenWeights
 from agc.registry import LATER, METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.rows import top_of_rows

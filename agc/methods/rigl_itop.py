@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.methods.annealed import Annealed
-from agc.methods.drop_and_grow import Interval
 from agc.methods.rigl import RigL
+from agc.methods.shared.annealed import Annealed
+from agc.methods.shared.drop_and_grow import Interval
 from agc.registry import METHODS
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc import rng
+from agc.gradients.micro_batches import parts
 from agc.lazy import torch
-from agc.methods.drop_and_grow import Interval
 from agc.methods.rigl import RigL
-from agc.passes.micro_batches import parts
+from agc.methods.shared.drop_and_grow import Interval
 from agc.registry import METHODS
 from agc.sparsity.masks import apply_masks
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agc.methods.drop_and_grow import DropAndGrow
+from agc.methods.shared.drop_and_grow import DropAndGrow
 from agc.registry import METHODS
 
 if TYPE_CHECKING:

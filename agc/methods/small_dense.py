@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from agc import rng
 from agc.errors import UserError
+from agc.gradients.gradient import preserved_buffers
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
-from agc.passes.gradient import preserved_buffers
 from agc.registry import METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import apply_masks
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc.lazy import torch
-from agc.methods.annealed import Annealed
+from agc.methods.shared.annealed import Annealed
 from agc.registry import METHODS
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.methods.sampled import SampledMethod
-from agc.passes.gradient import loss_and_gradient
+from agc.gradients.gradient import loss_and_gradient
+from agc.methods.shared.sampled import SampledMethod
 from agc.registry import METHODS
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc import rng
+from agc.gradients.gradient import preserved_buffers
 from agc.lazy import torch
-from agc.methods.ranked import RankedMethod
-from agc.passes.gradient import preserved_buffers
+from agc.methods.shared.ranked import RankedMethod
 from agc.registry import METHODS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(
@@ -74,7 +74,7 @@ class SynFlow(RankedMethod):
         }
 
     def _ones(self, shape: Size) -> Tensor:
-        from agc.architectures.build import Classifier
+        from agc.architectures.base import Classifier
 
         device = next(self.model.parameters()).device
         ones = torch.ones((1, *shape[1:]), dtype=torch.float64, device=device)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc.lazy import torch
-from agc.methods.drop_and_grow import Interval
-from agc.methods.hidden import HiddenWeights
+from agc.methods.shared.drop_and_grow import Interval
+from agc.methods.shared.hidden import HiddenWeights
 from agc.registry import METHODS
 from agc.sparsity.masks import top_mask
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from agc.gradients.gradient import loss_and_gradient
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
-from agc.passes.gradient import loss_and_gradient
-from agc.passes.replicas import unwrapped
+from agc.processes.replicas import unwrapped
 from agc.registry import LATER, METHODS
 from agc.sparsity.bernoulli import Preconditioner, policy_gradient, project
 from agc.sparsity.channels import removable_channels
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from agc.passes.gradient import LossFunction
+    from agc.gradients.gradient import LossFunction
 
 FINETUNE = 0.1
 

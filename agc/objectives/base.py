@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from agc.cost.units import Passes
 from agc.lazy import torch
-from agc.objectives.options import Smoothing
+from agc.objectives.shared.options import Smoothing
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Module
 
-    from agc.datasets.loader import Batch, Loader
-    from agc.datasets.store import Split
-
-
-@dataclass(frozen=True)
-class Passes:
-    """Passes over one batch: forward, backward to the input alone, backward to the weights.
-
-    Half a pass is one over half of the batch.
-    """
-
-    forward: float = 0
-    input_backward: float = 0
-    backward: float = 0
-
-    @property
-    def units(self) -> float:
-        """Cost in forward passes; by convention any backward pass counts 2."""
-        return self.forward + 2 * (self.input_backward + self.backward)
+    from agc.datasets.base import Split
+    from agc.datasets.shared.loader import Batch, Loader
 
 
 class Objective:

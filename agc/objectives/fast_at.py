@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agc.objectives.adversarial import AdversarialObjective
-from agc.objectives.base import Passes
-from agc.objectives.options import BatchNorms, Epsilon, Norms, Smoothing, Starts
+from agc.cost.units import Passes
+from agc.objectives.shared.adversarial import AdversarialObjective
+from agc.objectives.shared.options import BatchNorms, Epsilon, Norms, Smoothing, Starts
 from agc.registry import OBJECTIVES
 
 

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from agc.attacks.shared.threat import BALLS
 from agc.lazy import torch
 from agc.objectives.base import Objective
-from agc.objectives.options import Epsilon, Norms, Smoothing, Steps
-from agc.objectives.threat import BALLS
+from agc.objectives.shared.options import Epsilon, Norms, Smoothing, Steps
 from agc.registry import OBJECTIVES
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Module
 
-    from agc.datasets.loader import Batch, Loader
+    from agc.datasets.shared.loader import Batch, Loader
 
 
 class ReplayedLoader:

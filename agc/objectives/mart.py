@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agc.cost.units import Passes
 from agc.lazy import torch
-from agc.objectives.adversarial import AdversarialObjective, divergence
-from agc.objectives.base import Passes
-from agc.objectives.options import Beta, Starts
+from agc.objectives.shared.adversarial import AdversarialObjective, divergence
+from agc.objectives.shared.options import Beta, Starts
 from agc.registry import OBJECTIVES
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
-    from agc.datasets.loader import Batch
+    from agc.datasets.shared.loader import Batch
 
 ABOVE_ONE = 1.0001
 """What a probability is taken from before the logarithm, in the published code: never 0."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agc.cost.units import Passes
 from agc.lazy import torch
-from agc.objectives.adversarial import AdversarialObjective, against
-from agc.objectives.base import Passes
+from agc.objectives.shared.adversarial import AdversarialObjective, against
 from agc.registry import OBJECTIVES
 
 if TYPE_CHECKING:
     from torch import Generator
     from torch.nn import Module
 
-    from agc.datasets.loader import Batch
+    from agc.datasets.shared.loader import Batch
 
 
 @OBJECTIVES.register("mixed-at", source="arXiv 1611.01236")

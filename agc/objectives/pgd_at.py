@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agc.objectives.adversarial import AdversarialObjective
+from agc.objectives.shared.adversarial import AdversarialObjective
 from agc.registry import OBJECTIVES
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc import rng
-from agc.datasets.store import SPLIT_SEED, Split
+from agc.datasets.base import SPLIT_SEED, Split
 from agc.lazy import torch
 from agc.objectives.trades import Trades
 from agc.registry import OBJECTIVES

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agc.attacks.shared.pgd import attacked, autocast
+from agc.cost.units import Passes
 from agc.lazy import torch
-from agc.objectives.adversarial import AdversarialObjective, divergence
-from agc.objectives.attack import attacked, autocast
-from agc.objectives.base import Passes
-from agc.objectives.options import Beta, Near
+from agc.objectives.shared.adversarial import AdversarialObjective, divergence
+from agc.objectives.shared.options import Beta, Near
 from agc.registry import OBJECTIVES
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Module
 
-    from agc.datasets.loader import Batch
+    from agc.datasets.shared.loader import Batch
 
 
 @OBJECTIVES.register("trades", source="arXiv 1901.08573")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,47 +11,20 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Optimizer
 
-from agc.architectures.build import build_classifier
-from agc.cell import Cell, make_cell
-from agc.corrections.base import Correction
-from agc.datasets.loader import Loader
-from agc.datasets.store import Dataset, Split, hold_out
-from agc.datasets.stream import make_loader
+from agc.architectures.base import build_classifier
+from agc.cost.flops import layer_flops
+from agc.cost.ledger import Ledger
+from agc.cost.meter import Meter
+from agc.datasets.base import Dataset, Split, hold_out
+from agc.datasets.shared.loader import make_loader
 from agc.errors import UserError
-from agc.evaluation.cost import LayerFlops, Ledger, Meter, layer_flops
-from agc.methods.base import SparseMethod
-from agc.objectives.base import Objective
-from agc.passes.batch_norm import share_batch_norm
-from agc.passes.share import Share
+from agc.grids.cell import Cell, make_cell
+from agc.processes.batch_norm import share_batch_norm
+from agc.processes.share import Share
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
-from agc.training.schedule import Schedule, make_schedule
-from agc.training.step import LossFunction, draws_noise, loss_function
-
-
-@dataclass
-class Run:
-    """Everything that training a cell needs, on one device.
-
-    Attributes:
-        wrapped: what a step's forward pass goes through: the model, or DistributedDataParallel
-            around it where several processes train it together.
-    """
-
-    cell: Cell
-    model: nn.Module
-    wrapped: nn.Module
-    loader: Loader
-    validation: Split
-    test: Split
-    objective: Objective
-    loss_fn: LossFunction
-    optimizer: Optimizer
-    schedule: Schedule
-    method: SparseMethod
-    correction: Correction
-    meter: Meter
-    flops: LayerFlops
-    ledger: Ledger
+from agc.training.run import Run
+from agc.training.schedule import make_schedule
+from agc.training.step import draws_noise, loss_function
 
 
 def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:

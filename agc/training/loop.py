@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from agc import rng
-from agc.datasets.loader import Batch
-from agc.training.build import Run
-from agc.training.team import Draws
+from agc.datasets.shared.loader import Batch
+from agc.processes.team import Draws
+from agc.training.run import Run
 
 
 def train(

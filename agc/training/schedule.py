@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from agc.training.settings import LearningRate
+from agc.grids.settings import LearningRate
 
 
 class Schedule(Protocol):

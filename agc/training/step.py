@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
-from agc.corrections.base import preserved_buffers
-from agc.datasets.loader import Batch
+from agc.datasets.shared.loader import Batch
+from agc.gradients.gradient import preserved_buffers
 from agc.objectives.base import Objective
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]

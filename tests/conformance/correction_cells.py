@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agc.cell import Cell
+from agc.grids.cell import Cell
 from agc.registry import CORRECTIONS, METHODS
-from agc.training.build import Run, build
+from agc.training.build import build
 from agc.training.loop import train
+from agc.training.run import Run
 
 STEPS = 4
 """Batches in an epoch."""

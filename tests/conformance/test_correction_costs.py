@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from agc import rng
-from agc.cell import Cell
-from agc.planning import units_per_epoch
+from agc.grids.cell import Cell
+from agc.planning.declared import units_per_epoch
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train

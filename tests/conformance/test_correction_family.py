@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from agc.records import checkpoint
 from agc.registry import CORRECTIONS
-from agc.training import checkpoint
-from agc.training.build import Run, build
+from agc.training.build import build
 from agc.training.loop import train
+from agc.training.run import Run
 from tests.conformance.correction_cells import (
     OPTIONS,
     STEPS,

@@ -9,10 +9,10 @@ from itertools import combinations
 import pytest
 import torch
 
-from agc.datasets.loader import Loader
-from agc.datasets.settings import Augmentation
-from agc.datasets.store import Dataset, Split, channel_statistics, hold_out
-from agc.datasets.stream import StreamedSplit
+from agc.datasets.base import Dataset, Split, channel_statistics, hold_out
+from agc.datasets.shared.loader import Loader
+from agc.datasets.shared.settings import Augmentation
+from agc.datasets.shared.stream import StreamedSplit
 from agc.errors import UserError
 from agc.registry import DATASETS
 

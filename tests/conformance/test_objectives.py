@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from agc import rng
-from agc.datasets.loader import Batch
-from agc.evaluation.cost import Meter
+from agc.cost.meter import Meter
+from agc.datasets.shared.loader import Batch
 from agc.objectives.base import Objective
 from agc.registry import OBJECTIVES
 

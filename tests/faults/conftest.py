@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from agc.cell import Cell
-from agc.training.device import Machine
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
 from tests.conftest import CellMaker
 from tests.workflow.forked import server, start
 
@@ -63,8 +63,8 @@ def cell(tiny_cell: CellMaker) -> Cell:
 @pytest.fixture(scope="session")
 def undisturbed(cell: Cell, machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cell's folder after a training and an evaluation in peace, without a checkpoint."""
-    from agc.evaluation.run import evaluate_cell
-    from agc.training.cell_run import CellRun
+    from agc.runs.evaluate import evaluate_cell
+    from agc.runs.train import CellRun
 
     folder = tmp_path_factory.mktemp("undisturbed") / cell.slug
     assert CellRun(cell, folder, machine).train() == "finished"

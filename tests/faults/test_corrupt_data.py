@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from agc.cell import Cell, make_cell
-from agc.datasets.manifest import MANIFEST
-from agc.datasets.place import prepared_folder
-from agc.datasets.prepare import prepare
+from agc.datasets.shared.manifest import MANIFEST
+from agc.datasets.shared.place import prepared_folder
+from agc.datasets.shared.prepare import prepare
 from agc.errors import UserError
+from agc.grids.cell import Cell, make_cell
+from agc.machine.device import Machine
+from agc.runs.train import CellRun
 from agc.training.build import load_dataset
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
 from tests.faults.test_corruption import damaged
 from tests.unit.dataset_files import Made, idx
 

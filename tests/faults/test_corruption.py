@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from agc.cell import Cell
 from agc.errors import UserError
-from agc.evaluation.run import evaluate_cell
-from agc.results.collect import collect
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
+from agc.reports.collect import collect
+from agc.runs.evaluate import evaluate_cell
+from agc.runs.train import CellRun
 from tests.conftest import CellMaker
 
 JSON = ("cell.json", "training.json", "robustness.json", "record.json")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from agc.cell import Cell
-from agc.training.stop import EXIT_CODE
+from agc.grids.cell import Cell
+from agc.machine.stop import EXIT_CODE
 from tests.conftest import CellMaker
 from tests.faults.trials import left_over, trained
 from tests.unit.dataset_files import jpeg, pictures

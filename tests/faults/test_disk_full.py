@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from agc.cell import Cell
 from agc.errors import UserError
-from agc.results.collect import collect
-from agc.results.plotting import save
-from agc.results.record import write_record
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
+from agc.records.record import write_record
+from agc.reports.collect import collect
+from agc.reports.figures.style import save
+from agc.runs.train import CellRun
 from tests.conftest import CellMaker
 from tests.faults.trials import SAME, fill, left_over, record, trained
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agc.evaluation.run import evaluate_cell
-from agc.results.collect import collect
-from agc.results.compare import compare
-from agc.results.formatting import divergence
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
-from agc.training.memory import is_out_of_memory
+from agc.machine.device import Machine
+from agc.machine.memory import is_out_of_memory
+from agc.reports.collect import collect
+from agc.reports.compare import compare
+from agc.reports.tables.formatting import divergence
+from agc.runs.evaluate import evaluate_cell
+from agc.runs.train import CellRun
 from tests.conftest import CellMaker
 
 

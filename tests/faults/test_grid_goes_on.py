@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agc.results.markup import escape_markdown
+from agc.reports.tables.markup import escape_markdown
 from tests.workflow.project import RECIPE, Project, environment
 
 SPARE = 150 << 10

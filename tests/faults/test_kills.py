@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agc.cell import Cell
-from agc.training.stop import EXIT_CODE
+from agc.grids.cell import Cell
+from agc.machine.stop import EXIT_CODE
 from tests.faults.trials import left_over, record, trained
 from tests.workflow.project import Project, environment
 

@@ -11,18 +11,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agc.cell import Cell
 from agc.errors import UserError
-from agc.evaluation import run as evaluation
-from agc.evaluation.run import evaluate_cell
-from agc.results.collect import collect
-from agc.results.compare import Comparison, compare
-from agc.results.figures import write_figures
-from agc.results.page import write_page
-from agc.results.provenance import summarize_provenance
-from agc.results.tables import load_comparison, write_tables
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
+from agc.reports.collect import collect
+from agc.reports.compare import Comparison, compare
+from agc.reports.figures.write import write_figures
+from agc.reports.sources import summarize_provenance
+from agc.reports.tables.html import write_page
+from agc.reports.tables.write import load_comparison, write_tables
+from agc.runs import evaluate as evaluation
+from agc.runs.evaluate import evaluate_cell
+from agc.runs.train import CellRun
 from tests.conftest import CellMaker
 from tests.faults.trials import record, trained
 

@@ -15,15 +15,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agc.cell import Cell
 from agc.commands.common import cell_folder
-from agc.datasets.cifar import convert
+from agc.datasets.shared.cifar import convert
 from agc.errors import UserError
-from agc.grid import RESERVED, load_grid, read_recipe
-from agc.provenance import ENVIRONMENT
+from agc.grids.cell import Cell
+from agc.grids.grid import RESERVED, load_grid, read_recipe
+from agc.machine.device import Machine
+from agc.machine.provenance import ENVIRONMENT
 from agc.registry import Registry
-from agc.results.plotting import file_stem
-from agc.training.device import Machine
+from agc.reports.figures.style import file_stem
 from tests.conftest import CellMaker
 from tests.workflow.project import GRID, RECIPE
 
@@ -192,7 +192,7 @@ def test_the_page_that_we_offer_listens_on_loopback_alone() -> None:
 def test_records_name_no_variable_but_those_of_the_list(
     cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agc.training.cell_run import CellRun
+    from agc.runs.train import CellRun
 
     secret = "a-secret-that-no-file-may-hold"
     for name in ("MLFLOW_TRACKING_PASSWORD", "AWS_SECRET_ACCESS_KEY", "SLURM_JWT", "OMP_X"):

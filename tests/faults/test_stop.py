@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from agc.cell import Cell
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
-from agc.training.stop import EXIT_CODE, Stopped, StopRequest
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
+from agc.machine.stop import EXIT_CODE, Stopped, StopRequest
+from agc.runs.train import CellRun
 from tests.conftest import CellMaker
 from tests.faults.conftest import EPOCHS
 from tests.faults.trials import trained

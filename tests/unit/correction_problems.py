@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from agc import RigL, rng
 from agc.corrections.base import Correction
-from agc.datasets.loader import Batch
-from agc.evaluation.cost import Meter
+from agc.cost.meter import Meter
+from agc.datasets.shared.loader import Batch
 from agc.registry import CORRECTIONS
 from tests.unit.agc_problems import noisy_network
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from agc.datasets.originals import Original
+from agc.datasets.shared.originals import Original
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from agc.results.compare import PLAIN, compare
-from agc.results.curves import Curve, read_curves
+from agc.reports.compare import PLAIN, compare
+from agc.reports.curves import Curve, read_curves
 from tests.unit.records import collected, entry, write_cell
 
 # Of the SVG and of the PNG.

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, dropout
 
 from agc import RigL, rng
 from agc.corrections.base import Correction
-from agc.passes.micro_batches import parts
+from agc.gradients.micro_batches import parts
 from agc.registry import CORRECTIONS
 
 NAMES = CORRECTIONS.names()

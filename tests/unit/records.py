@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from agc.results.collect import collect
-from agc.results.read import EPOCH_COLUMNS
+from agc.records.read import EPOCH_COLUMNS
+from agc.reports.collect import collect
 
 UNITS_PER_EPOCH = {"none": 3.0, "agc": 10.0, "svrg": 8.0}
 PROVENANCE = {

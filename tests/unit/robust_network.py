@@ -8,9 +8,9 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from agc.cell import Cell
-from agc.datasets.store import Split
-from agc.evaluation.attacks.base import Threat
+from agc.attacks.base import Threat
+from agc.datasets.base import Split
+from agc.grids.cell import Cell
 from agc.training.build import build
 from agc.training.loop import train
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from agc.architectures import own_names, register_all, timm_names
-from agc.architectures.build import Classifier, build_classifier
-from agc.datasets.store import Dataset, Split
+from agc.architectures.base import Classifier, build_classifier
+from agc.datasets.base import Dataset, Split
 from agc.errors import UserError
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from agc import rng
 from agc.architectures import own_names, register_all
-from agc.architectures.build import build_network
+from agc.architectures.base import build_network
 
 SHAPES = {"lenet5": (1, 28, 28), "lenet300_100": (1, 28, 28)}
 

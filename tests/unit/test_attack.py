@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from agc import rng
-from agc.objectives.attack import attacked, pgd
-from agc.objectives.threat import BALLS
+from agc.attacks.shared.pgd import attacked, pgd
+from agc.attacks.shared.threat import BALLS
 
 NORMS = ["linf", "l2"]
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
-from agc.datasets.store import Split
-from agc.evaluation.attacks.base import Attack, fenced, outcomes
-from agc.objectives.adversarial import against
-from agc.objectives.attack import pgd
+from agc.attacks.base import Attack, fenced, outcomes
+from agc.attacks.shared.pgd import pgd
+from agc.datasets.base import Split
+from agc.objectives.shared.adversarial import against
 from agc.registry import ATTACKS
 from tests.unit.robust_network import THREAT, pixels, right, robust_network
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from agc.cell import Cell
-from agc.evaluation import ladder
 from agc.files import read_json, write_json
-from agc.results.read import read_epochs, read_record
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
+from agc.records.read import read_epochs, read_record
+from agc.runs import ladder
+from agc.runs.train import CellRun
 from tests.unit.command_line import agc
 
 pytest.importorskip("torchattacks", reason="pip install 'agc-bench[attacks]'")
@@ -176,7 +176,7 @@ def test_bad_attacks_are_one_clear_line(
 
 
 def test_autoattack_without_its_library_says_what_to_install(folder: Path, monkeypatch) -> None:
-    monkeypatch.setattr("agc.evaluation.attacks.base.find_spec", lambda name: None)
+    monkeypatch.setattr("agc.attacks.base.find_spec", lambda name: None)
     message = agc("evaluate", folder, "--attacks", "fgsm,autoattack").message
     assert message.endswith(
         "attack 'autoattack': it needs pyautoattack: pip install 'agc-bench[autoattack]'"

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional
 
 from agc import rng
-from agc.cell import make_cell
-from agc.datasets.augment import augment, cutout, random_boxes, random_crop, resize_boxes
-from agc.datasets.loader import Loader
-from agc.datasets.settings import Augmentation
-from agc.datasets.store import Split
+from agc.datasets.base import Split
+from agc.datasets.shared.augment import augment, cutout, random_boxes, random_crop, resize_boxes
+from agc.datasets.shared.loader import Loader
+from agc.datasets.shared.settings import Augmentation
 from agc.errors import UserError
+from agc.grids.cell import make_cell
 from agc.training.build import build
 from agc.training.loop import DataPass, prepared
 

@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 
 from agc import rng
-from agc.datasets.settings import Augmentation
-from agc.datasets.store import Split
+from agc.benchmarks.data_speed import usual_batches, usual_transform
+from agc.datasets.base import Split
+from agc.datasets.shared.settings import Augmentation
 from agc.errors import UserError
-from agc.evaluation.data_speed import usual_batches, usual_transform
 from tests.unit.command_line import agc
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agc.cell import make_cell, read_cell
 from agc.errors import UserError
+from agc.grids.cell import make_cell, read_cell
 from agc.registry import DATASETS
 
 LITERAL: dict[str, Any] = {

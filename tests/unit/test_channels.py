@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from agc import rng
 from agc.architectures import register_all
-from agc.evaluation.cost import layer_flops
+from agc.cost.flops import layer_flops
 from agc.methods.srigl import SRigL
 from agc.sparsity.channels import Channels, channel_masks, removable_channels, remove_channels
 from agc.sparsity.masks import apply_masks, prunable_parameters

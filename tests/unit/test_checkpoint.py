@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from agc.cell import Cell
 from agc.conformance.method_problem import often
 from agc.errors import UserError
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
+from agc.records import checkpoint
 from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
-from agc.training import checkpoint
+from agc.runs.train import CellRun
 from agc.training.build import build
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
 
 EPOCHS = 3
 FEW_STEPS: dict[str, Any] = {n: {"steps": 1} for n in ("mixed-at", "trades", "mart", "rst")}

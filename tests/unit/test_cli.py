@@ -13,10 +13,10 @@ import pytest
 import typer
 import yaml
 
-from agc.cell import make_cell
 from agc.cli import app
 from agc.files import read_json
-from agc.results.schema import validate_record
+from agc.grids.cell import make_cell
+from agc.records.schema import validate_record
 from tests.unit.command_line import SMALL, agc
 
 

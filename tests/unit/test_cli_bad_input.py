@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from agc.files import read_json, write_json
-from agc.grid import load_grid
-from agc.results.read import read_record
+from agc.grids.grid import load_grid
+from agc.records.read import read_record
 from tests.unit.command_line import SMALL, agc
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from agc import AGC
 from agc.errors import UserError
-from agc.planning import units_per_epoch
+from agc.planning.declared import units_per_epoch
 from agc.training.build import build
 from agc.training.loop import train
 from tests.conformance.correction_cells import objective_named, tiny

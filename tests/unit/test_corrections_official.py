@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agc import AGC, rng
-from agc.corrections.official import BEHAVIOURS
+from agc.corrections.shared.official import BEHAVIOURS
 from agc.methods.static import Static
 from tests.unit.agc_problems import mean_loss, move, partition, smooth_network
 from tests.unit.correction_problems import (

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from agc import AGC
-from agc.corrections.official import BEHAVIOURS
+from agc.corrections.shared.official import BEHAVIOURS
 from agc.registry import CORRECTIONS, OBJECTIVES
-from agc.training.build import Run, build
+from agc.training.build import build
 from agc.training.loop import DataPass, train
+from agc.training.run import Run
 from tests.conformance.correction_cells import STEPS, result, tiny, trained
 from tests.unit.correction_problems import (
     flat,

@@ -17,7 +17,7 @@ from agc.corrections.lookahead import Lookahead
 from agc.corrections.none import NoCorrection
 from agc.corrections.s2_sam import S2SAM
 from agc.corrections.sam import SAM
-from agc.datasets.loader import Batch
+from agc.datasets.shared.loader import Batch
 from agc.methods.static import Static
 from tests.unit.agc_problems import mean_loss, partition, smooth_network
 from tests.unit.correction_problems import (

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.corrections.agc_recorded import RecordedAGC
-from agc.datasets.loader import Batch
+from agc.datasets.shared.loader import Batch
 from agc.errors import UserError
 from agc.methods.static import Static
 from tests.unit.agc_problems import mean_loss, partition, smooth_network

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from agc import RigL, Static
+from agc.cost.flops import LayerFlops, layer_flops
+from agc.cost.ledger import Ledger
+from agc.cost.meter import Meter
 from agc.evaluation.clean import evaluate_clean
-from agc.evaluation.cost import LayerFlops, Ledger, Meter, layer_flops
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train

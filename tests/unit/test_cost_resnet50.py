@@ -6,7 +6,9 @@ import pytest
 import timm
 import torch
 
-from agc.evaluation.cost import Ledger, Meter, layer_flops
+from agc.cost.flops import layer_flops
+from agc.cost.ledger import Ledger
+from agc.cost.meter import Meter
 from agc.sparsity.distributions import active_counts
 from agc.sparsity.prunable import choose_prunable
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agc.datasets.originals import Source
-from agc.datasets.place import prepared_folder
+from agc.datasets.shared.originals import Source
+from agc.datasets.shared.place import prepared_folder
 from agc.registry import DATASETS
 from tests.unit.command_line import agc
 from tests.unit.dataset_files import idx

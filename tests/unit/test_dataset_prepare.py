@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agc.cell import make_cell
-from agc.datasets import prepare as preparation
 from agc.datasets.fashion_mnist import CONTENTS, SOURCE
-from agc.datasets.originals import Original
-from agc.datasets.place import data_root, prepared_folder, raw_folder
-from agc.datasets.prepare import byte_statistics, prepare
+from agc.datasets.shared import prepare as preparation
+from agc.datasets.shared.originals import Original
+from agc.datasets.shared.place import data_root, prepared_folder, raw_folder
+from agc.datasets.shared.prepare import byte_statistics, prepare
 from agc.errors import UserError
+from agc.grids.cell import make_cell
 from agc.registry import DATASETS
 from agc.training.build import load_dataset
 from tests.unit.dataset_files import Made, idx

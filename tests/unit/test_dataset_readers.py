@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from agc.datasets.prepare import prepare, source_of, store_key
-from agc.datasets.store import Dataset, channel_statistics, hold_out
+from agc.datasets.base import Dataset, channel_statistics, hold_out
+from agc.datasets.shared.prepare import prepare, source_of, store_key
 from agc.errors import UserError
 from agc.registry import DATASETS
 from tests.unit.dataset_files import MAKERS, Made

@@ -13,16 +13,17 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.transforms import v2
 
-from agc.cell import make_cell
-from agc.datasets.encoded import load_folders
-from agc.datasets.originals import Original
-from agc.datasets.place import prepared_folder
-from agc.datasets.prepare import prepare
-from agc.datasets.settings import Augmentation
-from agc.datasets.store import Dataset, hold_out
-from agc.datasets.stream import StreamedSplit, make_loader, workers
+from agc.datasets.base import Dataset, hold_out
+from agc.datasets.shared.encoded import load_folders
+from agc.datasets.shared.loader import make_loader
+from agc.datasets.shared.originals import Original
+from agc.datasets.shared.place import prepared_folder
+from agc.datasets.shared.prepare import prepare
+from agc.datasets.shared.settings import Augmentation
+from agc.datasets.shared.stream import StreamedSplit, workers
 from agc.errors import UserError
 from agc.evaluation.clean import evaluate_clean
+from agc.grids.cell import make_cell
 from agc.registry import DATASETS
 from agc.training.build import build
 from agc.training.loop import train

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agc import rng
-from agc.datasets.augment import random_crop, random_flip
-from agc.datasets.loader import Loader, in_order
-from agc.datasets.settings import Augmentation
-from agc.datasets.store import Split, channel_statistics, hold_out
+from agc.datasets.base import Split, channel_statistics, hold_out
+from agc.datasets.shared.augment import random_crop, random_flip
+from agc.datasets.shared.loader import Loader, in_order
+from agc.datasets.shared.settings import Augmentation
 from agc.errors import UserError
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, distributed, multiprocessing
 
-from agc.cell import Cell
 from agc.conformance.cells import small_cell
+from agc.grids.cell import Cell
 from agc.registry import METHODS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train

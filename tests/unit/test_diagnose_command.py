@@ -10,12 +10,17 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from agc.cell import Cell
 from agc.evaluation.diagnostics import PERCENTS
 from agc.files import read_json
-from agc.results.diagnostic_figure import HIGHEST, WORTH, draw_diagnostics, write_diagnostic_figure
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
+from agc.reports.figures.diagnostics import (
+    HIGHEST,
+    WORTH,
+    draw_diagnostics,
+    write_diagnostic_figure,
+)
+from agc.runs.train import CellRun
 from tests.unit.test_cli import agc
 
 SPARSE = {"method": {"name": "rigl", "options": {"update_interval": 3}}, "sparsity": 0.9}

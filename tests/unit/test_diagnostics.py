@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from agc.cell import Cell
-from agc.corrections.base import ReferencePoint
 from agc.evaluation.diagnostics import PERCENTS, Watched, diagnose, relative_distance
-from agc.training.build import Run, build
+from agc.gradients.reference import ReferencePoint
+from agc.grids.cell import Cell
+from agc.training.build import build
 from agc.training.loop import train
+from agc.training.run import Run
 
 RIGL = {"name": "rigl", "options": {"update_interval": 3, "end_fraction": 1.0}}
 FAST = {"update_interval": 1, "end_fraction": 1.0, "drop_schedule": "constant"}

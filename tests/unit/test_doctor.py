@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from agc import doctor
-from agc.doctor import Check, diagnose, print_report
+from agc.machine import doctor
+from agc.machine.doctor import Check, diagnose, print_report
 
 
 def find(checks: list[Check], name: str) -> Check:

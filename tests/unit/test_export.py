@@ -12,13 +12,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from agc.cell import Cell
 from agc.errors import UserError
-from agc.evaluation.export import export
+from agc.grids.cell import Cell
+from agc.machine.device import Machine
+from agc.records.export import export
+from agc.records.weights import load_weights, read_weights
+from agc.runs.train import CellRun
 from agc.training.build import build_model, load_dataset
-from agc.training.cell_run import CellRun
-from agc.training.device import Machine
-from agc.training.weights import load_weights, read_weights
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def trained(
 
 
 def cell_of(folder: Path) -> Cell:
-    from agc.cell import read_cell
+    from agc.grids.cell import read_cell
 
     return read_cell(folder / "cell.json")
 

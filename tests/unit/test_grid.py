@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from agc.errors import UserError
-from agc.grid import Grid, Recipe, apply_recipe, load_grid, merge, read_recipe
+from agc.grids.grid import Grid, Recipe, apply_recipe, load_grid, merge, read_recipe
 from agc.registry import METHODS
 
 RECIPE = {
@@ -232,7 +232,7 @@ def test_every_committed_grid_holds_each_combination_of_its_axes_once(
 def test_planning_the_default_grid_imports_neither_torch_nor_timm(repository: Path) -> None:
     code = (
         "import sys\n"
-        "from agc.grid import load_grid\n"
+        "from agc.grids.grid import load_grid\n"
         "grid = load_grid('digits')\n"
         "assert len({cell.slug for cell in grid.cells}) == len(grid.cells) > 50\n"
         "heavy = {'torch', 'timm', 'mlflow', 'matplotlib', 'pandas', 'sklearn', 'numpy'}\n"

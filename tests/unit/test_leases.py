@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from agc.errors import UserError
-from agc.training import leases
-from agc.training.leases import take_devices
+from agc.machine import leases
+from agc.machine.leases import take_devices
 
 FORKED = multiprocessing.get_context("fork")
 DEVICES = "cpu:0,cpu:1,cpu:2"
@@ -213,7 +213,7 @@ def test_locks_are_kept_in_a_folder_that_is_the_users_alone(
 def test_auto_trains_on_the_device_that_was_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agc.training.device import prepare_machine
+    from agc.machine.device import prepare_machine
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv(leases.DEVICES, "cpu:2")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from agc import SVRG, GroupedBatches, MicroBatches
-from agc.passes.micro_batches import parts
+from agc.gradients.micro_batches import parts
 from tests.unit.library_problems import (
     NAMES,
     Everything,

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from agc.training.build import Run, build
+from agc.training.build import build
 from agc.training.loop import train
+from agc.training.run import Run
 
 RIGL = {"name": "rigl", "options": {"update_interval": 3}}
 

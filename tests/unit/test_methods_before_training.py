@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from agc import rng
-from agc.cell import make_cell
 from agc.errors import UserError
+from agc.grids.cell import make_cell
 from agc.methods.grasp import GraSP
 from agc.methods.magnitude_init import MagnitudeInit
-from agc.methods.ranked import RankedMethod
+from agc.methods.shared.ranked import RankedMethod
 from agc.methods.snip import SNIP
 from agc.methods.synflow import SynFlow
 from agc.sparsity.distributions import active_counts

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from agc.conformance.method_problem import STEPS, Problem, loss_fn
-from agc.evaluation.cost import Meter
+from agc.cost.meter import Meter
 from agc.methods.vr_pge import VRPGE
 from agc.sparsity.bernoulli import policy_gradient, project
 from agc.sparsity.channels import channel_masks, remove_channels

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from agc import rng
-from agc.datasets.loader import Batch
+from agc.datasets.shared.loader import Batch
 from agc.objectives.base import Objective
 from agc.registry import OBJECTIVES
 

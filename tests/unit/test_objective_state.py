@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from agc import rng
-from agc.cell import make_cell
-from agc.datasets.loader import Batch
+from agc.datasets.shared.loader import Batch
+from agc.grids.cell import make_cell
 from agc.registry import OBJECTIVES
 from agc.training.build import build, load_dataset
 from agc.training.loop import prepared, train

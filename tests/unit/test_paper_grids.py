@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from agc.cell import Cell
-from agc.grid import Grid, load_grid, read_recipe
-from agc.planning import estimate, units
+from agc.grids.cell import Cell
+from agc.grids.grid import Grid, load_grid, read_recipe
+from agc.planning.declared import units
+from agc.planning.prediction import estimate
 from agc.training.build import make_optimizer
 from agc.training.schedule import make_schedule
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agc.cell import Cell, make_cell
-from agc.planning import bundle, units, units_per_epoch
+from agc.grids.cell import Cell, make_cell
+from agc.planning.bundles import bundle
+from agc.planning.declared import units, units_per_epoch
 from agc.training.build import build
 from agc.training.loop import train
 from tests.conftest import CellMaker

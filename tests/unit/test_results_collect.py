@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from agc.errors import UserError
-from agc.results.collect import collect
-from agc.results.read import EPOCH_COLUMNS
+from agc.records.read import EPOCH_COLUMNS
+from agc.reports.collect import collect
 from tests.unit.records import collected, entry, write_cell
 
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from agc.errors import UserError
-from agc.results.compare import Comparison, compare
+from agc.reports.compare import Comparison, compare
 from tests.unit.records import collected, entry, write_cell, write_grid
 
 AGC = entry("agc", gamma=0.1)

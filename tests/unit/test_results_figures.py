@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from agc.results.compare import compare
-from agc.results.curves import read_curves
-from agc.results.figures import write_figures
-from agc.results.learning_curves import draw_learning_curves, panels
-from agc.results.plotting import PLAIN_COLOUR, file_stem, looks
-from agc.results.summary_figure import draw_summary
+from agc.reports.compare import compare
+from agc.reports.curves import read_curves
+from agc.reports.figures.learning_curves import draw_learning_curves, panels
+from agc.reports.figures.style import PLAIN_COLOUR, file_stem, looks
+from agc.reports.figures.summary import draw_summary
+from agc.reports.figures.write import write_figures
 from tests.unit.records import collected, entry, write_cell
 
 

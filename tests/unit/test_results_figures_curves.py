@@ -10,10 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from agc.results.compare import PLAIN
-from agc.results.curves import Curve
-from agc.results.learning_curves import draw_learning_curves, pages, panels
-from agc.results.plotting import add_legend, fit, looks, style, text_width
+from agc.reports.compare import PLAIN
+from agc.reports.curves import Curve
+from agc.reports.figures.learning_curves import draw_learning_curves, pages, panels
+from agc.reports.figures.style import add_legend, fit, looks, style, text_width
 from tests.unit.figure_problems import (
     assert_all_on_the_canvas,
     assert_texts_are_apart,

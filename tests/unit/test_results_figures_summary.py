@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agc.results import figures
-from agc.results.compare import PLAIN
-from agc.results.figures import write_figures
-from agc.results.plotting import looks, style
-from agc.results.summary_figure import draw_summary
-from agc.results.summary_layout import ROWS_PER_PAGE, height, pages
+from agc.reports.compare import PLAIN
+from agc.reports.figures import write as figures
+from agc.reports.figures.style import looks, style
+from agc.reports.figures.summary import draw_summary
+from agc.reports.figures.summary_layout import ROWS_PER_PAGE, height, pages
+from agc.reports.figures.write import write_figures
 from tests.unit.figure_problems import (
     assert_all_on_the_canvas,
     assert_texts_are_apart,

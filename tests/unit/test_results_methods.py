@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agc.results.compare import compare
-from agc.results.method_views import method_tables
-from agc.results.tables import write_tables
+from agc.reports.compare import compare
+from agc.reports.tables.methods import method_tables
+from agc.reports.tables.write import write_tables
 from tests.unit.records import collected, entry, write_cell
 
 FINAL = {"dense": 0.95, "static": 0.7, "rigl": 0.9, "set": 0.8}

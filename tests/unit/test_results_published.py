@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from agc.registry import METHODS
-from agc.results.compare import compare
-from agc.results.published import KEY, published_tables, read_published
-from agc.results.tables import write_tables
+from agc.reports.compare import compare
+from agc.reports.tables.published import KEY, published_tables, read_published
+from agc.reports.tables.write import write_tables
 from tests.unit.records import collected, entry, write_cell
 
 RESNET = {"dataset": entry("imagenet"), "architecture": entry("resnet50")}

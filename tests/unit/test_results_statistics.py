@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from agc.results.statistics import (
+from agc.reports.statistics import (
     epochs_to_target,
     mean_running_best,
     paired_difference,

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agc.errors import UserError
-from agc.results.compare import Comparison, compare
-from agc.results.markup import TextTable, escape_latex, latex, markdown
-from agc.results.provenance import summarize_provenance
-from agc.results.render import print_comparison
-from agc.results.tables import load_comparison, write_tables
+from agc.reports.compare import Comparison, compare
+from agc.reports.sources import summarize_provenance
+from agc.reports.tables.markup import TextTable, escape_latex, latex, markdown
+from agc.reports.tables.terminal import print_comparison
+from agc.reports.tables.write import load_comparison, write_tables
 from tests.unit.records import collected, entry, write_cell, write_grid
 
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agc.grids.settings import LearningRate
 from agc.sparsity.schedules import SCHEDULES, constant, cosine, linear
 from agc.training.schedule import make_schedule
-from agc.training.settings import LearningRate
 
 INITIAL = st.floats(1e-6, 1)
 PROGRESS = st.floats(0, 1)

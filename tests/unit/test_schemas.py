@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from agc.grid_file import GridFile, Recipe
+from agc.grids.files import GridFile, Recipe
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 MODELS = {"grid": GridFile, "recipe": Recipe}

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from agc.cell import Cell, make_cell
-from agc.datasets.loader import Batch
-from agc.datasets.settings import Augmentation
-from agc.datasets.store import Split
-from agc.datasets.stream import StreamedSplit, make_loader
+from agc.attacks.shared.threat import BALLS
+from agc.datasets.base import Split
+from agc.datasets.shared.loader import Batch, make_loader
+from agc.datasets.shared.settings import Augmentation
+from agc.datasets.shared.stream import StreamedSplit
 from agc.errors import UserError
-from agc.objectives.threat import BALLS
-from agc.passes.batch_norm import share_batch_norm
-from agc.passes.share import Share
-from agc.training.team import Draws
+from agc.grids.cell import Cell, make_cell
+from agc.processes.batch_norm import share_batch_norm
+from agc.processes.share import Share
+from agc.processes.team import Draws
 from tests.unit.dataset_files import jpeg, pictures
 
 SETTINGS = Augmentation(crop=2, flip=True, cutout=3)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from agc import rng
-from agc.architectures.build import build_network
+from agc.architectures.base import build_network
 from agc.sparsity.masks import prunable_parameters
 
 IMAGE = (3, 32, 32)

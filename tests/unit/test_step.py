@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agc.datasets.loader import Batch
+from agc.datasets.shared.loader import Batch
 from agc.objectives.standard import Standard
 from agc.training.step import draws_noise, loss_function
 

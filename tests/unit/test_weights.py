@@ -14,7 +14,7 @@ from torch import nn
 
 from agc import Static
 from agc.errors import UserError
-from agc.training.weights import (
+from agc.records.weights import (
     load_weights,
     pack_bits,
     read_weights,

@@ -23,8 +23,8 @@ PRELOAD = [
     "sklearn.datasets",
     "torchattacks",
     "agc.cli",
-    "agc.training.cell_run",
-    "agc.evaluation.run",
+    "agc.runs.train",
+    "agc.runs.evaluate",
 ]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from agc.cell import Cell
-from agc.grid import load_grid
+from agc.grids.cell import Cell
+from agc.grids.grid import load_grid
 
 EXECUTABLES = Path(sys.executable).parent
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agc.results.read import read_record
+from agc.records.read import read_record
 from tests.workflow.project import Project, environment, job_counts
 
 # The cell of the grid "tiny" that one of the tests changes.

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from agc.datasets.fashion_mnist import SOURCE
-from agc.datasets.idx import read
-from agc.datasets.prepare import prepare
+from agc.datasets.shared.idx import read
+from agc.datasets.shared.prepare import prepare
 from agc.errors import UserError
-from agc.results.read import read_record
+from agc.records.read import read_record
 from tests.unit.dataset_files import sealed
 from tests.workflow.project import Project, job_counts
 

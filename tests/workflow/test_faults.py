@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agc.planning import bundle
+from agc.planning.bundles import bundle
 from tests.workflow.project import Project, environment
 
 EPOCHS = 20
@@ -41,8 +41,8 @@ def undisturbed(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, bytes]]:
     """The same cells, trained by the library alone."""
-    from agc.training.cell_run import CellRun
-    from agc.training.device import prepare_machine
+    from agc.machine.device import prepare_machine
+    from agc.runs.train import CellRun
 
     root, machine = tmp_path_factory.mktemp("undisturbed"), prepare_machine("cpu", threads=1)
     for slug, cell in project.cells("four").items():

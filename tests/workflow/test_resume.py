@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agc.cell import Cell
+from agc.grids.cell import Cell
 from tests.conftest import CellMaker
 from tests.workflow.forked import server, start
 

@@ -3,12 +3,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from agc.datasets.manifest import MANIFEST
-from agc.datasets.place import prepared_folder
-from agc.datasets.prepare import source_of, store_key
+from agc.datasets.shared.manifest import MANIFEST
+from agc.datasets.shared.place import prepared_folder
+from agc.datasets.shared.prepare import source_of, store_key
 from agc.errors import UserError
-from agc.grid import load_grid
-from agc.planning import bundle
+from agc.grids.grid import load_grid
+from agc.planning.bundles import bundle
 
 RESULTS = config["results"]
 REPORTS = config["reports"]

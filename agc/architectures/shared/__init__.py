@@ -1,0 +1,1 @@
+"""What architectures share: stems for small images."""

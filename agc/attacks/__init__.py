@@ -1,0 +1,1 @@
+"""Axis of attacks: one file an attack on a finished network."""

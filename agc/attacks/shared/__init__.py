@@ -1,0 +1,1 @@
+"""What attacks and adversarial objectives share: the threat model, and PGD."""

@@ -1,0 +1,1 @@
+"""How fast the suite's own machinery is beside that of others."""

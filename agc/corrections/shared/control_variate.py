@@ -1,0 +1,173 @@
+"""The mechanism of SVRG's family: g + c (u - q).
+
+g is the minibatch gradient, q the same batch's gradient at a reference point, u the mean gradient
+there, c a coefficient. As q has mean u, the correction has mean zero for any c. An entry says
+where the reference point is, how the mean is made, and what the coefficient is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from agc.corrections.base import Correction
+from agc.cost.units import Cost
+from agc.gradients.gradient import loss_and_gradient, preserved_buffers
+from agc.gradients.loss_scale import LossScale
+from agc.gradients.micro_batches import parts
+from agc.gradients.noise import NoiseReplay
+from agc.gradients.reference import ReferencePoint
+from agc.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from agc.gradients.gradient import LossFunction
+
+Gradient = dict[str, "Tensor"]
+
+
+class ControlVariate(Correction):
+    """SVRG's control variate with coefficient 1, renewed at the start of each epoch.
+
+    An epoch costs 9 units a batch: the pass for the mean (3), and in each step the gradient at the
+    reference point (3) beside its own (3).
+    """
+
+    off: ClassVar[dict[str, Any] | None] = None
+    """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
+
+    keeps_buffers: bool = True
+    """Whether a pass leaves running statistics as they were (some published code does not)."""
+
+    def __init__(self, model: Module) -> None:
+        super().__init__(model)
+        self.reference: ReferencePoint | None = None
+        self.mean: Gradient = {}
+        self.noise = NoiseReplay(self.model)
+        self.scale = LossScale(self.model)
+
+    @property
+    def coefficient(self) -> float | Tensor:
+        """Weight of the correction, if one number serves all tensors."""
+        return 1.0
+
+    def coefficients(self) -> Mapping[str, float | Tensor]:
+        """Weight of the correction of each tensor."""
+        return dict.fromkeys(self.parameters, self.coefficient)
+
+    def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Move the reference point here, and take the mean gradient over a pass."""
+        self.refresh(batches, loss_fn)
+
+    def refresh(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Renew mean and reference point at the present weights."""
+        self.mean = self.mean_gradient(batches, loss_fn)
+        self.move_reference()
+
+    def move_reference(self) -> None:
+        """Move the reference point to the present weights."""
+        if self.reference is None:
+            self.reference = ReferencePoint(self.model)
+        self.reference.move_to(self.model)
+
+    def mean_gradient(self, batches: Iterable[Any], loss_fn: LossFunction) -> Gradient:
+        """Mean over ``batches`` of their mean gradients at the present weights.
+
+        Every training step weighs the same, so every batch does here: a small last one counts as
+        much as the others. Buffers and random streams come back as they were.
+
+        Raises:
+            ValueError: there are no batches, or not as many on each process.
+        """
+        total = self.start_of_sum()
+        count = 0
+        kept = preserved_buffers(self.model) if self.keeps_buffers else nullcontext()
+        with self.noise.preserved(), kept:
+            for batch in batches:
+                for name, gradient in self.pass_gradient(batch, loss_fn).items():
+                    total[name] += gradient
+                count += 1
+        self.replicas.same_count(count)
+        if count == 0:
+            raise ValueError("the pass for the mean gradient got no batches")
+        return self.replicas.mean({name: gradient.div_(count) for name, gradient in total.items()})
+
+    def start_of_sum(self) -> Gradient:
+        """What the sum of the pass' gradients starts from: zeros, unless a published code leaks.
+
+        Half precision would lose what many batches add.
+        """
+        return {
+            name: torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32))
+            for name, p in self.parameters.items()
+        }
+
+    def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> Gradient:
+        """Gradient of a batch within :meth:`mean_gradient`, on this process alone."""
+        return loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)[1]
+
+    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Add c (u - q) to the gradients.
+
+        Raises:
+            RuntimeError: no epoch has begun.
+        """
+        if self.scale.overflowed(self.gradients().values()):
+            return
+        difference = self.difference(batch, loss_fn)
+        with torch.no_grad():
+            self.add(difference, self.coefficients())
+
+    def difference(self, batch: Any, loss_fn: LossFunction) -> Gradient:
+        """u - q of each tensor that has been trained since the snapshot; nothing if float16
+        overflows there.
+        """
+        older = self.reference_gradient(batch, loss_fn)
+        if self.scale.overflowed(older.values()):
+            return {}
+        with torch.no_grad():
+            return {
+                name: self.mean[name] - older[name]
+                for name in self.parameters
+                if name in self.mean and name in older
+            }
+
+    def reference_gradient(self, batch: Any, loss_fn: LossFunction) -> Gradient:
+        """q, with the same random noise as the batch's forward pass had.
+
+        Raises:
+            RuntimeError: no epoch has begun.
+        """
+        if self.reference is None or not self.mean:
+            raise RuntimeError(f"{type(self).__name__}.correct was called before begin_epoch")
+        self.reference.follow_modes(self.model)
+        with self.noise.replayed(len(parts(batch))):
+            older = self.reference.gradient(batch, loss_fn, self.scale)
+        return self.replicas.mean(older)
+
+    def add(self, difference: Gradient, coefficients: Mapping[str, float | Tensor]) -> None:
+        """Add c times ``difference`` to the gradients."""
+        for name, gradient in self.gradients().items():
+            if name in difference:
+                gradient.add_(difference[name] * coefficients[name])
+
+    @classmethod
+    def cost(cls, **options: Any) -> Cost:
+        """A pass (3), and a second gradient in each step (3)."""
+        return Cost(step=3, snapshot=3, prepared_pass=1, tensors=2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The reference point with its buffers, and the mean gradient."""
+        reference = None if self.reference is None else self.reference.module.state_dict()
+        return {"reference": reference, "mean": self.mean}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.mean = copy.deepcopy(dict(state["mean"]))
+        if state["reference"] is not None:
+            self.reference = ReferencePoint(self.model)
+            self.reference.module.load_state_dict(state["reference"])

@@ -1,0 +1,1 @@
+"""Cost, counted: passes, FLOPs, units."""

@@ -1,0 +1,1 @@
+"""What data sets share: preparing and reading files, loading and augmenting batches."""

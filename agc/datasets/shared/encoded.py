@@ -1,0 +1,119 @@
+"""Encoded images, read one by one: packed into one file of a store, or as files of their own.
+
+A store has, for ``train`` and ``test``, ``WHICH-encoded.bin`` (one file after another as
+published), ``WHICH-ends.npy`` (where each ends, int64 [N]) and ``WHICH-labels.npy`` (int64 [N]).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agc.datasets.base import Dataset
+from agc.datasets.shared.prepare import open_store
+from agc.datasets.shared.stream import StreamedSplit
+from agc.errors import UserError
+from agc.lazy import torch
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""The usual ones of ImageNet, for which networks are published; no pass over the data is needed."""
+
+
+@dataclass(frozen=True)
+class PackedImages:
+    """Images of a store; ``ends`` maps the file, so that copies of it cost nothing."""
+
+    path: Path
+    ends: np.ndarray
+
+    def read(self, number: int) -> bytes:
+        """The encoded image."""
+        start = int(self.ends[number - 1]) if number else 0
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return file.read(int(self.ends[number]) - start)
+
+    def name(self, number: int) -> str:
+        """What a message calls the image."""
+        return f"image {number} of {self.path}"
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images that are files."""
+
+    paths: Sequence[str]
+
+    def read(self, number: int) -> bytes:
+        """The encoded image."""
+        return Path(self.paths[number]).read_bytes()
+
+    def name(self, number: int) -> str:
+        """What a message calls the image."""
+        return self.paths[number]
+
+
+def save_encoded(folder: Path, which: str, images: Iterable[tuple[bytes, int]]) -> None:
+    """Write the files of a split from encoded images and their labels."""
+    import numpy as np
+
+    ends, labels, end = [], [], 0
+    with (folder / f"{which}-encoded.bin").open("wb") as file:
+        for encoded, label in images:
+            end += file.write(encoded)
+            ends.append(end)
+            labels.append(label)
+    np.save(folder / f"{which}-ends.npy", np.array(ends, dtype=np.int64))
+    np.save(folder / f"{which}-labels.npy", np.array(labels, dtype=np.int64))
+
+
+def load_encoded(name: str, size: int) -> Dataset:
+    """A prepared data set whose images are decoded when needed, as squares of ``size`` pixels.
+
+    Raises:
+        UserError: as :func:`agc.datasets.shared.prepare.open_store`.
+    """
+    import numpy as np
+
+    folder, manifest = open_store(name)
+
+    def split(which: str) -> StreamedSplit:
+        ends = np.load(folder / f"{which}-ends.npy", mmap_mode="r")
+        labels = torch.from_numpy(np.load(folder / f"{which}-labels.npy"))
+        files = PackedImages(folder / f"{which}-encoded.bin", ends)
+        return StreamedSplit(files, torch.arange(len(labels)), labels, size)
+
+    return Dataset(split("train"), split("test"), manifest["classes"], MEAN, STD)
+
+
+def load_folders(root: Path, size: int) -> Dataset:
+    """A data set of ``root/train/CLASS/*`` and ``root/val/CLASS/*`` (or ``test``).
+
+    Raises:
+        UserError: a folder is missing or empty, or the classes of the two differ.
+    """
+    from torchvision.datasets import ImageFolder
+
+    held = root / "val" if (root / "val").is_dir() else root / "test"
+    try:
+        train, test = ImageFolder(str(root / "train")), ImageFolder(str(held))
+    except FileNotFoundError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"{root} is no folder of images: {reason} (expected train/CLASS/* and val/CLASS/*)"
+        ) from error
+    if train.classes != test.classes:
+        names = sorted(set(train.classes) ^ set(test.classes))
+        raise UserError(f"{root}: classes of train and {held.name} differ: {', '.join(names)}")
+
+    def split(folder: ImageFolder) -> StreamedSplit:
+        files = ImageFiles([path for path, _ in folder.samples])
+        labels = torch.tensor(folder.targets)
+        return StreamedSplit(files, torch.arange(len(labels)), labels, size)
+
+    return Dataset(split(train), split(test), len(train.classes), MEAN, STD)

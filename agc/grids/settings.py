@@ -1,0 +1,104 @@
+"""The part of a cell that says how its network is trained: hyper-parameters that all axes share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+from agc.attacks.shared.threat import Norm
+from agc.datasets.shared.settings import Augmentation
+from agc.registry import LATER, without_later_defaults
+
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    """Refuses what it does not know and cannot be changed; later fields are left out of its dump at
+    their default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _short(self, dump: Any) -> dict[str, Any]:
+        return without_later_defaults(type(self), dump(self))
+
+
+class Optimizer(Strict):
+    """Optimizer by torch's (``sgd``) or timm's name; weight decay acts on all parameters."""
+
+    name: str = "sgd"
+    lr: Positive = 0.1
+    momentum: NonNegative = 0.9
+    nesterov: bool = True
+    weight_decay: NonNegative = 5e-4
+
+
+class LearningRate(Strict):
+    """Learning-rate schedule, stepped once an epoch after an optional linear warm-up.
+
+    Attributes:
+        name: ``step`` multiplies by ``factor`` at each milestone; ``cosine`` falls to 0.
+        milestones: fractions of the training.
+        factor: of the ``step`` schedule.
+        warmup: epochs.
+    """
+
+    name: Literal["step", "cosine", "constant"] = "step"
+    milestones: tuple[Fraction, ...] = (0.5, 0.75)
+    factor: Fraction = 0.1
+    warmup: Annotated[int, Field(ge=0)] = 0
+
+
+class Training(Strict):
+    """Hyper-parameters that all axes share.
+
+    Attributes:
+        validation: held out of the training images: a fraction below 1, or a number of images.
+        fixed_batches: the same images share a batch in every epoch.
+        clip_norm: largest norm of the corrected gradient, or null.
+        precision: ``bfloat16`` is autocast over float32 weights.
+        devices: which share each batch between them, a process on each. The result is that of one
+            device but for rounding, and for networks that draw noise.
+    """
+
+    epochs: Count = 12
+    batch_size: Count = 64
+    validation: Positive = 0.1
+    optimizer: Optimizer = Optimizer()
+    schedule: LearningRate = LearningRate()
+    augmentation: Augmentation = Augmentation()
+    fixed_batches: bool = False
+    clip_norm: Positive | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = False
+    devices: Annotated[Count, LATER] = 1
+
+    @model_validator(mode="after")
+    def _equal_shares(self) -> Training:
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size {self.batch_size} cannot be shared evenly by {self.devices} devices"
+            )
+        return self
+
+
+class Evaluation(Strict):
+    """PGD of the robust evaluation, for pixels in [0, 1].
+
+    Attributes:
+        norm: of the ball, and of ``epsilon`` and ``step_size``.
+        validation_steps: steps of the attack on the validation images after each epoch of an
+            adversarial objective, whose best epoch is then the one of the highest robust
+            accuracy; 0: there is none, and the best epoch is the one of the highest accuracy.
+    """
+
+    epsilon: Annotated[float, Field(ge=0)] = 8 / 255
+    step_size: Annotated[float, Field(ge=0)] = 2 / 255
+    steps: Annotated[int, Field(ge=1)] = 20
+    norm: Annotated[Norm, LATER] = "linf"
+    validation_steps: Annotated[int, Field(ge=0), LATER] = 0

@@ -1,0 +1,112 @@
+"""What objectives share that craft adversarial images with PGD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from agc.attacks.shared.pgd import pgd
+from agc.cost.units import Passes
+from agc.lazy import torch
+from agc.objectives.base import Objective
+from agc.objectives.shared.options import BatchNorms, Epsilon, Norms, Smoothing, Starts, Steps
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+    from torch.nn import Module
+
+    from agc.datasets.shared.loader import Batch
+
+
+class AdversarialObjective(Objective):
+    """Cross-entropy on images that PGD makes of the batch; base of those that attack.
+
+    Defaults are the settings of the paper's adversarial experiments on colour images.
+
+    Args:
+        epsilon: radius, for pixels in [0, 1].
+        step_size: of each attack step, in the same norm.
+        steps: number of attack steps.
+        norm: ``linf`` or ``l2``, which is the length of the change of all pixels of an image.
+        start: ``uniform`` in the ball, ``normal`` close to the image, or ``none``.
+        batch_norm: ``eval`` attacks the network with its running statistics, ``train`` with those
+            of the attacked batch; the running statistics stay as they are in both.
+        label_smoothing: see :class:`Objective`.
+        precision: of the cell's training.
+    """
+
+    adversarial: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        epsilon: Epsilon = 8 / 255,
+        step_size: Epsilon = 2 / 255,
+        steps: Steps = 10,
+        norm: Norms = "linf",
+        start: Starts = "uniform",
+        batch_norm: BatchNorms = "eval",
+        label_smoothing: Smoothing = 0.0,
+        precision: str = "float32",
+    ) -> None:
+        super().__init__(precision=precision, label_smoothing=label_smoothing)
+        self.settings: dict[str, Any] = {
+            "epsilon": epsilon,
+            "step_size": step_size,
+            "steps": steps,
+            "norm": norm,
+            "start": start,
+            "batch_norm": batch_norm,
+        }
+
+    def prepare(self, model: Module, batch: Batch, generator: Generator) -> Batch:
+        """Replace the images by adversarial ones; the clean ones stay in ``batch.clean``."""
+        images = self.attack(model, batch.images, against(batch.labels), generator)
+        return batch._replace(images=images, clean=batch.images)
+
+    def attack(
+        self,
+        model: Module,
+        images: Tensor,
+        loss_fn: Callable[[Tensor], Tensor],
+        generator: Generator,
+    ) -> Tensor:
+        """Images of the threat model that raise ``loss_fn`` of their logits."""
+        return pgd(
+            model,
+            images,
+            loss_fn,
+            generator=generator,
+            precision=self.precision,
+            **self.settings,
+        )
+
+    @classmethod
+    def refuse(cls, **options: Any) -> str | None:
+        """A radius above 1 is one in units of 255."""
+        for name in ("epsilon", "step_size"):
+            value = options.get(name, 0)
+            if options.get("norm", "linf") == "linf" and value > 1:
+                return f"option {name} = {value:g}: pixels are in [0, 1], so it is at most 1"
+        return None
+
+    @classmethod
+    def preparation(cls, **options: Any) -> Passes:
+        """One forward and one backward pass to the input for each attack step."""
+        return Passes(forward=options["steps"], input_backward=options["steps"])
+
+
+def against(labels: Tensor) -> Callable[[Tensor], Tensor]:
+    """Cross-entropy with these labels, summed over images, as a function of the logits."""
+
+    def loss_fn(logits: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+
+    return loss_fn
+
+
+def divergence(reference: Tensor, logits: Tensor) -> Tensor:
+    """KL(softmax(reference) ‖ softmax(logits)) of each image, [N]; both are logits, [N, K]."""
+    expected = torch.nn.functional.log_softmax(reference, dim=1)
+    found = torch.nn.functional.log_softmax(logits, dim=1)
+    return (expected.exp() * (expected - found)).sum(dim=1)

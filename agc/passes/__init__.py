@@ -1,1 +1,0 @@
-"""How batches go through a network beside the user's own forward and backward pass."""

@@ -1,0 +1,30 @@
+"""Declared cost of a cell in units, known before anything runs."""
+
+from __future__ import annotations
+
+from agc.grids.cell import Cell
+from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
+
+PLAIN = 3
+"""Units of a batch of plain training: one forward, one backward pass."""
+
+
+def units_per_epoch(cell: Cell) -> float:
+    """Declared cost of an epoch, in forward passes over the training images.
+
+    A correction declares its cost for losses of one pass; where the objective's takes two (clean
+    and adversarial images), so does each gradient of the correction.
+    """
+    objective = OBJECTIVES[cell.objective.name].target
+    correction = CORRECTIONS[cell.correction.name].target
+    prepare = objective.preparation(**cell.objective.options).units
+    evaluate = objective.evaluation(**cell.objective.options).units
+    extra = correction.cost(**cell.correction.options)
+    sampled = METHODS[cell.method.name].target.step_units(**cell.method.options)
+    passes = (extra.step + extra.snapshot + sampled) * evaluate / PLAIN
+    return prepare + evaluate + passes + extra.prepared_pass * prepare
+
+
+def units(cell: Cell) -> float:
+    """Declared cost of the whole training."""
+    return cell.training.epochs * units_per_epoch(cell)

@@ -1,0 +1,1 @@
+"""The files of one cell: what is written while it trains, and read back afterwards."""

@@ -1,0 +1,92 @@
+"""Checkpoints at epoch boundaries: one tree of state dicts, written atomically."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from agc.errors import UserError
+from agc.files import atomic_path
+from agc.processes.share import Share
+from agc.processes.team import Team
+from agc.training.run import Run
+
+FORMAT = 2
+"""Version of the tree."""
+
+
+def save(path: Path, run: Run, epoch: int, progress: dict[str, Any], team: Team = Team()) -> None:
+    """Write the state after ``epoch``; ``progress`` is plain data and tensors of the caller.
+
+    Random generators are derived, so none is stored, and the learning-rate schedule is replayed.
+    All processes of a team call it, as an objective's state may be by image; one writes.
+    """
+    objectives = team.gather(run.objective.state_dict())
+    if not team.leads:
+        return
+    tree = {
+        "format": FORMAT,
+        "slug": run.cell.slug,
+        "epoch": epoch,
+        "model": run.model.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "method": run.method.state_dict(),
+        "correction": run.correction.state_dict(),
+        "objective": objectives[0],
+        "others": objectives[1:],
+        "meter": run.meter.state_dict(),
+        "ledger": run.ledger.state_dict(),
+        "progress": progress,
+    }
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(tree, temporary)
+        except RuntimeError as error:  # torch reports a failed write this way
+            raise OSError(str(error).splitlines()[0]) from error
+
+
+def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
+    """Restore ``run`` in place; returns the epoch and the caller's progress.
+
+    Raises:
+        UserError: the file is corrupt, of another version or of another cell; it is never
+            unpickled beyond tensors and plain containers.
+    """
+    device = run.loader.device
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
+            if (broken := archive.testzip()) is not None:
+                raise zipfile.BadZipFile(f"bad checksum of {broken}")
+        tree = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # whatever junk makes the reader stumble over
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"checkpoint {path} cannot be read ({reason}); remove it to train this cell anew"
+        ) from error
+    found = tree.get("format") if isinstance(tree, dict) else None
+    if found != FORMAT:
+        raise UserError(f"checkpoint {path} has format {found!r}, this version reads {FORMAT}")
+    if tree.get("slug") != run.cell.slug:
+        raise UserError(f"checkpoint {path} is of cell {tree.get('slug')!r}, not {run.cell.slug!r}")
+    _replay_schedule(run, tree)
+    run.model.load_state_dict(tree["model"])
+    run.method.load_state_dict(tree["method"])
+    run.correction.load_state_dict(tree["correction"])
+    # Checkpoints of before objectives had a state lack it.
+    objectives = [tree.get("objective", {}), *tree.get("others", [])]
+    run.objective.load_state_dict(objectives[Share.here().rank])
+    run.meter.load_state_dict(tree["meter"])
+    run.ledger.load_state_dict(tree["ledger"])
+    return tree["epoch"], tree["progress"]
+
+
+def _replay_schedule(run: Run, tree: dict[str, Any]) -> None:
+    """Step the schedule as the first process did: its last step came after the checkpoint."""
+    run.optimizer.step()  # does nothing without gradients; the schedule asks for the order
+    for _ in range(tree["epoch"] - 1):
+        run.schedule.step()
+    run.optimizer.load_state_dict(tree["optimizer"])
+    run.schedule.step()

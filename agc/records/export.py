@@ -1,0 +1,126 @@
+"""Weights of a finished cell in formats that others load."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agc.errors import UserError
+from agc.files import atomic_path
+from agc.grids.cell import Cell, read_cell
+from agc.records.done import is_trained
+from agc.records.weights import load_weights, read_weights, write_tensors
+from agc.training.build import build_model, load_dataset
+
+
+def export_dense(cell: Cell, weights: Path, out: Path) -> None:
+    """A plain state dict with its zeros, as safetensors, for ``Module.load_state_dict``."""
+    state, _ = read_weights(weights)
+    with atomic_path(out) as temporary:
+        write_tensors(temporary, _contiguous(state), {"slug": cell.slug})
+
+
+def export_csr(cell: Cell, weights: Path, out: Path) -> None:
+    """Each masked weight as a sparse matrix, outputs × inputs, as safetensors.
+
+    ``x.crow_indices``, ``x.col_indices`` and ``x.values`` are what ``torch.sparse_csr_tensor``
+    takes; the shapes before they were flattened to matrices are in the header under ``shapes``.
+    """
+    state, masks = read_weights(weights)
+    tensors = {name: tensor for name, tensor in state.items() if name not in masks}
+    for name, mask in masks.items():
+        active = mask.flatten(1)
+        rows = active.sum(dim=1)
+        tensors[f"{name}.crow_indices"] = nn.functional.pad(rows.cumsum(0), (1, 0)).int()
+        tensors[f"{name}.col_indices"] = active.nonzero()[:, 1].int()
+        tensors[f"{name}.values"] = state[name].flatten(1)[active]
+    shapes = {name: list(mask.shape) for name, mask in masks.items()}
+    header = {"slug": cell.slug, "shapes": json.dumps(shapes)}
+    with atomic_path(out) as temporary:
+        write_tensors(temporary, _contiguous(tensors), header)
+
+
+def export_onnx(cell: Cell, weights: Path, out: Path) -> None:
+    """The network in evaluation mode, from images in [0, 1] to logits, for any number of images.
+
+    Raises:
+        UserError: the packages for it are not installed.
+    """
+    try:
+        import onnx  # noqa: F401  (asked for here, so that its absence is said before any work)
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"ONNX needs {error.name}; install agc[export]") from error
+    dataset = load_dataset(cell)
+    model = build_model(cell, dataset, "cpu")
+    load_weights(model, weights)
+    images = dataset.test.images[:2].float() / 255
+    with atomic_path(out) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model.eval(),
+            (images,),
+            temporary,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+
+
+FORMATS: dict[str, tuple[str, Callable[[Cell, Path, Path], None]]] = {
+    "dense": (".dense.safetensors", export_dense),
+    "csr": (".csr.safetensors", export_csr),
+    "onnx": (".onnx", export_onnx),
+}
+"""Ending of the file, and what writes it."""
+
+
+def export(
+    folder: Path, kind: str, which: str = "final", out: Path | None = None
+) -> dict[str, Any]:
+    """Write the weights of a trained cell.
+
+    Args:
+        folder: the cell's.
+        kind: a key of ``FORMATS``.
+        which: ``final`` for the last epoch, ``best`` for the best on validation.
+        out: the file; beside the cell's own if None.
+
+    Returns:
+        ``path``, ``bytes``, ``dense_bytes`` of the same state dict with its zeros, ``sparsity``.
+
+    Raises:
+        UserError: the cell is not trained, has no such weights, or a file is not whole.
+    """
+    cell = read_cell(folder / "cell.json")
+    if not is_trained(folder, cell.slug):
+        raise UserError(f"{folder}: the cell is not trained (no whole training.json)")
+    stem = {"final": "model", "best": "best"}[which]
+    weights = folder / f"{stem}.safetensors"
+    if not weights.is_file():
+        raise UserError(f"{folder}: there are no {which} weights (did the run diverge?)")
+    ending, write = FORMATS[kind]
+    path = folder / f"{stem}{ending}" if out is None else out
+    write(cell, weights, path)
+    state, masks = read_weights(weights)
+    sizes = sum(mask.numel() for mask in masks.values())
+    active = sum(int(mask.sum()) for mask in masks.values())
+    return {
+        "path": path,
+        "bytes": path.stat().st_size,
+        "dense_bytes": sum(tensor.nbytes for tensor in state.values()),
+        "sparsity": 1 - active / sizes,
+    }
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}

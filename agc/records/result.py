@@ -1,0 +1,115 @@
+"""The files that training leaves in a cell's folder; ``training.json``, the last, seals them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from agc.files import atomic_write_text, write_json
+from agc.grids.cell import SCHEMA
+from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
+from agc.records.record import SELECTION_KEY
+from agc.records.weights import save_weights
+from agc.registry import CORRECTIONS, OBJECTIVES
+from agc.training.run import Run
+
+Row = dict[str, Any]
+
+
+def write_result(
+    folder: Path,
+    run: Run,
+    status: str,
+    *,
+    rows: list[Row],
+    timings: list[Row],
+    layers: list[Row],
+    best: Row | None,
+    best_state: dict[str, dict[str, Tensor]],
+    provenance: dict[str, Any],
+    seconds: dict[str, float],
+) -> None:
+    """Write weights, tables and last ``training.json`` of a finished or diverged cell."""
+    slug = run.cell.slug
+    if status == "finished":
+        state, masks = run.model.state_dict(), run.method.masks
+        save_weights(folder / "model.safetensors", state, masks, slug)
+        if best is not None:
+            save_weights(folder / "best.safetensors", **best_state, slug=slug)
+    selected = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
+    write_csv(folder / "epochs.csv", [*EPOCH_COLUMNS, *selected], rows)
+    write_csv(folder / "timings.csv", TIMING_COLUMNS, timings)
+    write_csv(folder / "layers.csv", LAYER_COLUMNS, layers)
+    content = {
+        "schema": SCHEMA,
+        "slug": slug,
+        "status": status,
+        "diverged_epoch": len(rows) + 1 if status == "diverged" else None,
+        "final": rows[-1] if status == "finished" else None,
+        "best": best if status == "finished" else None,
+        "costs": costs(run, rows),
+        "sparsity": layer_sparsity(run),
+        "seconds": {
+            **seconds,
+            "train": sum(row["train_seconds"] for row in timings),
+            "evaluation": sum(row["evaluation_seconds"] for row in timings),
+        },
+        "provenance": provenance,
+        "warnings": [],
+    }
+    write_json(folder / "training.json", content)
+
+
+def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
+    """What the training cost, counted, beside what a dense plain run of as long would cost."""
+    cell, images, epochs = run.cell, run.loader.images_per_epoch, len(rows)
+    target = OBJECTIVES[cell.objective.name].target
+    passes = [
+        target.preparation(**cell.objective.options),
+        target.evaluation(**cell.objective.options),
+    ]
+    plain = sum(p.forward + p.input_backward + 2 * p.backward for p in passes)
+    extra = CORRECTIONS[cell.correction.name].target.cost(**cell.correction.options)
+    units = rows[-1]["units"] if rows else 0.0
+    return {
+        "epochs": epochs,
+        "steps": run.method.steps,
+        "units": units,
+        "units_per_epoch": units / epochs if epochs else 0.0,
+        "gradient_evaluations": run.meter.input_backward + run.meter.backward,
+        "training_flops": rows[-1]["flops"] if rows else 0.0,
+        "dense_training_flops": plain * run.flops.forward() * images * epochs,
+        "inference_flops": run.flops.forward(run.method.active()),
+        "dense_inference_flops": run.flops.forward(),
+        "extra_tensors": extra.tensors,
+    }
+
+
+def layer_sparsity(run: Run) -> dict[str, Any]:
+    """Sparsity by count, in all and per layer."""
+    active = run.method.active()
+    return {
+        "target": run.cell.sparsity,
+        "reached": run.method.sparsity(),
+        "exploration_rate": run.method.exploration_rate(),
+        "weights": sum(p.numel() for p in run.method.parameters.values()),
+        "active": sum(active.values()),
+        "layers": {
+            name: {"shape": list(p.shape), "weights": p.numel(), "active": active[name]}
+            for name, p in run.method.parameters.items()
+        },
+    }
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
+    """Write rows with full float precision; the same rows give the same bytes."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    atomic_write_text(path, text.getvalue())

@@ -1,0 +1,1 @@
+"""From the records of a grid to what a reader sees."""

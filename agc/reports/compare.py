@@ -1,0 +1,170 @@
+"""Plain and corrected runs side by side, paired by seed: the grid's main table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agc.records.failure import WITHOUT_RESULT, loss_key
+from agc.reports.acceleration import crossings
+from agc.reports.claims import claims
+from agc.reports.curves import Curve, read_curves
+from agc.reports.statistics import paired_difference, summarize
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELL = ["dataset", "architecture", "objective", "method", "sparsity", "family"]
+TOLERANCE = 0.05
+"""Plain runs with more epochs stand for equal computation if their units are within this."""
+ROW = ["dataset", "architecture", "objective", "method", "sparsity", "recipe"]
+PLAIN = "none"
+# Name in the comparison, column of the records.
+ACCURACIES = {
+    "final_accuracy": "final_test_accuracy",
+    "best_accuracy": "best_test_accuracy",
+    "final_robust": "final_robust_accuracy",
+    "best_robust": "best_robust_accuracy",
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a grid measured.
+
+    ``main``: one row for each dataset × architecture × objective × method × sparsity × recipe ×
+    correction, the arms ``plain_*`` and ``corrected_*`` beside each other. Accuracies and their
+    differences are fractions; columns in ``_percent`` are percent of the plain run's value.
+    ``claims``: one row for each headline claim × objective × correction (see ``claims``).
+    """
+
+    main: pd.DataFrame
+    claims: pd.DataFrame
+
+
+def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
+    """Compare each correction with the plain run of the same seeds and settings.
+
+    Diverged runs count in ``{arm}_seeds`` and ``{arm}_diverged`` and are left out of every mean.
+    So are cells without a result; columns ``{arm}_out_of_memory`` and ``{arm}_unfinished`` count
+    them where there are any.
+    A row without a plain arm has empty ``plain_*`` columns, and a plain arm without a correction
+    one row whose ``correction`` is empty.
+
+    Args:
+        records: a row for each cell, as collected.
+        epochs: a row for each cell and epoch, as collected.
+    """
+    import pandas as pd
+
+    curves = read_curves(records, epochs)
+    rows = []
+    for key, group in records.groupby(ROW, sort=True):
+        plain = group[group["correction"] == PLAIN]
+        for name in sorted(set(group["correction"]) - {PLAIN}) or [""]:
+            corrected = group[group["correction"] == name]
+            row = dict(zip(ROW, key, strict=True)) | {"correction": name}
+            row |= compare_arms(plain, corrected, curves)
+            rows.append(row | _at_equal_units_planned(records, corrected))
+    main = pd.DataFrame(rows)
+    for status in WITHOUT_RESULT:
+        counts = [f"{arm}_{loss_key(status)}" for arm in ("plain", "corrected")]
+        if not main[counts].any(axis=None):
+            main = main.drop(columns=counts)
+    return Comparison(main=main, claims=claims(main))
+
+
+def compare_arms(
+    plain: pd.DataFrame, corrected: pd.DataFrame, curves: dict[str, Curve]
+) -> dict[str, Any]:
+    """One row of the main table, without its key: both arms and their paired differences."""
+    row = _arm("plain", plain) | _arm("corrected", corrected)
+    first, second = _finished(plain), _finished(corrected)
+    seeds = sorted(set(first.index) & set(second.index))
+    first, second = first.loc[seeds], second.loc[seeds]
+    for name, column in (("accuracy", "final_test_accuracy"), ("robust", "final_robust_accuracy")):
+        differences = second[column].to_numpy(float) - first[column].to_numpy(float)
+        row |= _prefixed(f"{name}_difference", paired_difference(differences))
+    pairs = [
+        (curves[one], curves[other]) for one, other in zip(first.slug, second.slug, strict=True)
+    ]
+    row |= _at_equal_units(first, pairs)
+    if len(plain) and not len(corrected):
+        # Nothing to pair with: the plain run's own targets are still worth a row.
+        own = [curves[slug] for slug in _finished(plain).slug]
+        return row | crossings(own, [])
+    return row | crossings([one for one, _ in pairs], [other for _, other in pairs])
+
+
+def _finished(arm: pd.DataFrame) -> pd.DataFrame:
+    return arm[arm["status"] == "finished"].set_index("seed")
+
+
+def _arm(name: str, cells: pd.DataFrame) -> dict[str, Any]:
+    """Counts, accuracies and costs of one arm; costs are means over its finished runs."""
+    finished = _finished(cells)
+    row: dict[str, Any] = {
+        f"{name}_seeds": len(cells),
+        f"{name}_diverged": int((cells["status"] == "diverged").sum()),
+    }
+    for status in WITHOUT_RESULT:
+        row[f"{name}_{loss_key(status)}"] = int((cells["status"] == status).sum())
+    for key, column in ACCURACIES.items():
+        row |= _prefixed(f"{name}_{key}", summarize(finished[column].to_numpy(float)))
+    row[f"{name}_epochs"] = summarize(finished["epochs"]).mean
+    row[f"{name}_units_per_epoch"] = summarize(finished["units_per_epoch"]).mean
+    relative = finished["training_flops"] / finished["dense_training_flops"]
+    row[f"{name}_relative_training_flops"] = summarize(relative).mean
+    inference = finished["inference_flops"] / finished["dense_inference_flops"]
+    row[f"{name}_relative_inference_flops"] = summarize(inference).mean
+    row[f"{name}_exploration_rate"] = summarize(finished["exploration_rate"]).mean
+    row[f"{name}_extra_tensors"] = summarize(finished["extra_tensors"]).mean
+    row |= _prefixed(f"{name}_train_seconds", summarize(finished["seconds_train"]))
+    return row
+
+
+def _at_equal_units(plain: pd.DataFrame, pairs: list[tuple[Curve, Curve]]) -> dict[str, Any]:
+    """Accuracy of the correction for the units of the whole plain run, minus the plain best's.
+
+    The corrected run is cut off at the last epoch that those units pay for; its schedule was made
+    for more epochs, so the difference is a lower bound.
+    """
+    affordable = [other.best_within(one.units[-1]) for one, other in pairs]
+    accuracies = np.array([accuracy for _, accuracy in affordable], dtype=float)
+    differences = accuracies - plain["best_test_accuracy"].to_numpy(float)
+    row: dict[str, Any] = {"matched_epochs": summarize([paid for paid, _ in affordable]).mean}
+    return row | _prefixed("matched_accuracy_difference", paired_difference(differences))
+
+
+def _at_equal_units_planned(records: pd.DataFrame, corrected: pd.DataFrame) -> dict[str, Any]:
+    """Accuracy of the correction minus that of plain runs of the grid that were given its units
+    as more epochs, with a schedule of their own; empty if the grid has none.
+    """
+    mine = _finished(corrected)
+    row: dict[str, Any] = {"planned_epochs": float("nan")}
+    planned = records.iloc[:0]
+    if len(mine):
+        same = (records[CELL] == mine.iloc[0][CELL]).all(axis=1) & (records["correction"] == PLAIN)
+        ratio = records["units"] / mine["units"].mean()
+        planned = records[same & ((ratio - 1).abs() <= TOLERANCE)]
+        if planned["epochs"].nunique() > 1:
+            closest = (ratio[planned.index] - 1).abs().idxmin()
+            planned = planned[planned["epochs"] == planned.loc[closest, "epochs"]]
+    other = _finished(planned)
+    seeds = sorted(set(mine.index) & set(other.index))
+    if seeds:
+        row["planned_epochs"] = float(other["epochs"].mean())
+    for name in ("accuracy", "robust"):
+        column = ACCURACIES[f"final_{name}"]
+        differences = mine.loc[seeds, column].to_numpy(float) - other.loc[seeds, column].to_numpy(
+            float
+        )
+        row |= _prefixed(f"planned_{name}_difference", paired_difference(differences))
+        row |= _prefixed(f"planned_{name}", summarize(other.loc[seeds, column].to_numpy(float)))
+    return row
+
+
+def _prefixed(prefix: str, values: Any) -> dict[str, float]:
+    return {f"{prefix}_{key}": value for key, value in values._asdict().items()}

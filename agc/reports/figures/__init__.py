@@ -1,0 +1,1 @@
+"""Figures of a comparison, and of one cell's diagnostics."""

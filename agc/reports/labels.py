@@ -1,0 +1,100 @@
+"""Names for what differs between cells, and only for that."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+from agc.errors import UserError
+from agc.grids.cell import AXES as REGISTRIES
+
+AXES = ("dataset", "architecture", "objective", "method", "correction")
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one mapping with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def label_cells(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Label each cell on every axis, and its recipe.
+
+    An axis' label is the entry's name; where cells share that name but not its options, the
+    options that differ, and are not the entry's defaults, follow in parentheses. ``recipe`` holds
+    the training and evaluation settings (and the revision) that differ between any two cells, or
+    nothing; ``family`` is the recipe without the number of epochs.
+    """
+    labels: list[dict[str, str]] = [{} for _ in cells]
+    for axis in AXES:
+        by_name: dict[str, list[int]] = defaultdict(list)
+        for index, cell in enumerate(cells):
+            by_name[cell[axis]["name"]].append(index)
+        for name, members in by_name.items():
+            options = [flatten(cells[index][axis]["options"]) for index in members]
+            texts = _differences(options, _defaults(axis, name))
+            for index, text in zip(members, texts, strict=True):
+                labels[index][axis] = f"{name}({text})" if text else name
+    settings = [_settings(cell) for cell in cells]
+    for label, text in zip(labels, _differences(settings), strict=True):
+        label["recipe"] = text
+    for own in settings:
+        own.pop("epochs", None)
+    for label, text in zip(labels, _differences(settings), strict=True):
+        label["family"] = text
+    return labels
+
+
+def _defaults(axis: str, name: str) -> dict[str, Any]:
+    """Default options of an entry; none if it is not installed here."""
+    try:
+        return flatten(REGISTRIES[axis].resolve(name, {})) if axis in REGISTRIES else {}
+    except UserError:
+        return {}
+
+
+def _settings(cell: dict[str, Any]) -> dict[str, Any]:
+    """All of a cell that is neither an axis, nor the sparsity, nor the seed."""
+    named = {*AXES, "sparsity", "seed", "training"}
+    rest = {key: value for key, value in cell.items() if key not in named}
+    return flatten(cell["training"]) | flatten(rest)
+
+
+def _differences(
+    mappings: list[dict[str, Any]], defaults: dict[str, Any] | None = None
+) -> list[str]:
+    """For each flat mapping, its entries whose key has not the same value in all of them.
+
+    A value that is the default goes without saying.
+    """
+    usual = defaults or {}
+    seen: dict[str, set[str]] = defaultdict(set)
+    for mapping in mappings:
+        for key, value in mapping.items():
+            seen[key].add(json.dumps(value, sort_keys=True))
+    # A key that some mappings lack differs as well.
+    counts: dict[str, int] = defaultdict(int)
+    for mapping in mappings:
+        for key in mapping:
+            counts[key] += 1
+    differing = sorted(
+        key for key, values in seen.items() if len(values) > 1 or counts[key] < len(mappings)
+    )
+    return [
+        ", ".join(
+            f"{key}={_text(mapping[key])}"
+            for key in differing
+            if key in mapping and (key not in usual or mapping[key] != usual[key])
+        )
+        for mapping in mappings
+    ]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

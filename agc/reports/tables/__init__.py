@@ -1,0 +1,1 @@
+"""Tables of a comparison: CSV, Markdown, LaTeX, HTML, and the terminal."""

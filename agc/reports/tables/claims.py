@@ -1,0 +1,105 @@
+"""The headline claims as tables: what the paper says, what the grid measured, at what cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agc.reports.claims import PAPER, SOURCE
+from agc.reports.tables.formatting import NOT_REACHED, change, points
+from agc.reports.tables.markup import TextTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROWS = "A row is one data set × architecture × method × sparsity × recipe."
+CUT_OFF = (
+    "At equal units: the corrected run cut off at the last epoch that the units of the whole plain"
+    " run pay for, its best-on-validation test accuracy minus the plain run's. Its learning-rate"
+    " schedule was made for more epochs, so this is a lower bound for the correction."
+)
+PLANNED = (
+    " At equal units, planned: minus plain runs that had the correction's units as more epochs,"
+    " with a learning-rate schedule made for them."
+)
+NAMES = {"planned": "units, planned"}
+
+
+def claim_tables(claims: pd.DataFrame) -> list[TextTable]:
+    """One table for each claim that the grid can speak to."""
+    tables = []
+    for claim, show in (("A", _accuracy), ("A robust", _accuracy), ("B", _acceleration)):
+        rows = claims[claims["claim"] == claim]
+        if len(rows):
+            tables.append(show(claim, rows))
+    return tables
+
+
+def _accuracy(claim: str, rows: pd.DataFrame) -> TextTable:
+    budgets = ["epochs"] if claim == "A robust" else ["epochs", "units"]
+    if rows["planned_mean"].notna().any():
+        budgets.append("planned")
+    measure = "robust" if claim == "A robust" else "test"
+    caption = (
+        f"Correction − none in percentage points of final {measure} accuracy at equal epochs,"
+        f" paired over seeds. {ROWS} Wins and losses: rows whose 95 % t interval excludes 0."
+    )
+    if claim == "A":
+        caption += f" The paper claims up to {PAPER['A'][1]:+.1f} ({SOURCE}). {CUT_OFF}"
+    if "planned" in budgets:
+        caption += PLANNED
+    title = f"Claim A: {measure} accuracy at equal epochs"
+    return _table(title, caption, rows, budgets, points, ("wins", "losses"))
+
+
+def _acceleration(claim: str, rows: pd.DataFrame) -> TextTable:
+    caption = (
+        "Change in percent of what the correction needs to reach the plain run's best validation"
+        " accuracy, in epochs, in units and in seconds of training. The paper claims up to"
+        f" {-PAPER[claim][1]:.1f} % fewer epochs ({SOURCE}). {ROWS} Means are over the rows that"
+        " reach it; one that does not is counted as more. Running-best curves averaged over seeds."
+    )
+    title = "Claim B: epochs to equal accuracy"
+    return _table(title, caption, rows, ["epochs", "units", "seconds"], change, ("less", "more"))
+
+
+def _table(
+    title: str,
+    caption: str,
+    rows: pd.DataFrame,
+    budgets: list[str],
+    show: Any,
+    outcomes: tuple[str, str],
+) -> TextTable:
+    header = ["objective", "correction", "in" if show is change else "at equal"]
+    header += ["rows", "mean", "best", "best row", "worst", "worst row", *outcomes]
+    header += ["runs diverged"]
+    cells = []
+    for row in rows.to_dict("records"):
+        for budget in budgets:
+            cells.append(
+                [
+                    row["objective"],
+                    row["correction"],
+                    NAMES.get(budget, budget),
+                    str(row["rows"]),
+                    show(row[f"{budget}_mean"]),
+                    *_extreme(row, budget, "best", show),
+                    *_extreme(row, budget, "worst", show),
+                    _count(row[f"{budget}_wins"]),
+                    _count(row[f"{budget}_losses"]),
+                    str(row["diverged"]),
+                ]
+            )
+    return TextTable(title, caption, header, cells, labels=3, wrapped=(6, 8))
+
+
+def _extreme(row: dict[str, Any], budget: str, which: str, show: Any) -> list[str]:
+    name = row[f"{budget}_{which}_row"]
+    if not name:
+        return ["–", "–"]
+    value = row[f"{budget}_{which}"]
+    return [show(value) if value == value else NOT_REACHED, name]
+
+
+def _count(value: Any) -> str:
+    return "–" if value != value or value is None else str(int(value))

@@ -1,0 +1,142 @@
+"""The tables of a grid as files: CSV with all numbers, Markdown and LaTeX to read and to print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agc.errors import UserError
+from agc.files import atomic_write_text, write_json
+from agc.reports.compare import Comparison
+from agc.reports.tables.claims import claim_tables
+from agc.reports.tables.comparison import (
+    acceleration_tables,
+    accuracy_tables,
+    cost_tables,
+    without_result,
+)
+from agc.reports.tables.markup import TextTable, escape_markdown, latex, markdown
+from agc.reports.tables.methods import method_tables
+from agc.reports.tables.published import published_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEADINGS = {
+    "claims": "The claims",
+    "accuracy": "Accuracy",
+    "acceleration": "Acceleration",
+    "cost": "Cost",
+    "methods": "Methods",
+    "missing": "Cells without a result",
+    "published": "Published figures",
+}
+
+
+def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) -> list[Path]:
+    """Write all tables of a comparison.
+
+    ``comparison.csv`` and ``claims.csv`` hold every number; ``claims``, ``accuracy``,
+    ``acceleration`` and ``cost`` are views as ``.md`` and ``.tex``, and ``comparison.md`` and
+    ``.tex`` all views in one file; ``methods`` is there where a grid has several, ``missing`` where
+    cells have no result, ``published`` where others published such rows. The LaTeX needs no package
+    but booktabs.
+
+    Args:
+        comparison: what to write.
+        out: folder, made if it does not exist.
+        provenance: what the numbers come from, as of ``summarize_provenance``; written to
+            ``provenance.json`` and named under each Markdown table.
+
+    Returns:
+        The files written.
+    """
+    views = {
+        "claims": claim_tables(comparison.claims),
+        "accuracy": accuracy_tables(comparison.main),
+        "acceleration": acceleration_tables(comparison.main),
+        "cost": cost_tables(comparison.main),
+    }
+    if methods := method_tables(comparison.main):
+        views["methods"] = methods
+    if lacking := without_result(provenance):
+        views["missing"] = lacking
+    if published := published_tables(comparison.main):
+        views["published"] = published
+    texts = {
+        "comparison.csv": _csv(comparison.main),
+        "claims.csv": _csv(comparison.claims),
+    }
+    source = _source(provenance)
+    for name, tables in views.items():
+        texts[f"{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
+        texts[f"{name}.tex"] = _latex(tables)
+    sections = [f"## {HEADINGS[name]}\n\n{_markdown(views[name])}" for name in views]
+    texts["comparison.md"] = "# Comparison\n\n" + source + "\n".join(sections)
+    texts["comparison.tex"] = "\n".join(_latex(tables) for tables in views.values())
+
+    for name, text in texts.items():
+        atomic_write_text(out / name, text)
+    for name in {"missing.md", "missing.tex"} - {*texts}:
+        (out / name).unlink(missing_ok=True)  # the cells have been run since
+    write_json(out / "provenance.json", provenance)
+    return [out / name for name in (*sorted(texts), "provenance.json")]
+
+
+def load_comparison(out: Path) -> Comparison:
+    """Read the comparison that ``write_tables`` wrote into ``out``.
+
+    Raises:
+        UserError: a file is missing or no table of this kind.
+    """
+    return Comparison(main=_read(out / "comparison.csv"), claims=_read(out / "claims.csv"))
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    # Ten digits: more than any statistic holds, fewer than where machines begin to differ.
+    return frame.to_csv(index=False, float_format="%.10g", lineterminator="\n")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    text = ["dataset", "architecture", "objective", "method", "recipe", "correction", "source"]
+    text += ["accuracy_crossing", "loss_crossing", "claim", "measure"]
+    try:
+        header = pd.read_csv(path, nrows=0).columns
+        text = [name for name in header if name in text or name.endswith("_row")]
+        frame = pd.read_csv(path, dtype=dict.fromkeys(text, "string"), na_values=[""])
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a comparison: {error}") from error
+    if "correction" not in text:
+        raise UserError(f"{path} is not a comparison: it lacks the column 'correction'")
+    return frame.assign(**{name: frame[name].fillna("").astype(object) for name in text})
+
+
+def _source(provenance: dict[str, Any]) -> str:
+    if not provenance:
+        return ""
+    named = [f"{provenance['cells']} cells"]
+    if lacking := provenance.get("without_result"):
+        named[0] += f", {len(lacking)} of them without a result"
+    for key in ("agc", "git_commit", "torch"):
+        values = provenance.get(key) or []
+        if values:
+            named.append(f"{key} {', '.join(value[:12] for value in values)}")
+    return f"From {'; '.join(named)} (all in `provenance.json`).\n\n"
+
+
+def _markdown(tables: list[TextTable]) -> str:
+    """The tables one after the other, a caption once above all that share it."""
+    parts = [] if tables else ["Nothing to compare.\n"]
+    caption = ""
+    for table in tables:
+        if table.caption != caption:
+            caption = table.caption
+            parts.append(escape_markdown(caption) + "\n")
+        parts.append(markdown(table))
+    return "\n".join(parts)
+
+
+def _latex(tables: list[TextTable]) -> str:
+    return "\n".join(map(latex, tables)) if tables else "% Nothing to compare.\n"

@@ -1,1 +1,0 @@
-"""From the records of finished cells to tables and figures: collect, compare, write."""

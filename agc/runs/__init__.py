@@ -1,0 +1,1 @@
+"""Doing one cell: training it, attacking it, in one process or with the others of its team."""
