@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from agc import rng
 from agc.datasets.shared.augment import augment
+from agc.datasets.shared.stream import StreamedSplit
 from agc.errors import UserError
 from agc.lazy import torch
 from agc.processes.share import Share
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from agc.datasets.base import Split
     from agc.datasets.shared.settings import Augmentation
-    from agc.datasets.shared.stream import StreamedSplit
 
 
 class Batch(NamedTuple):
