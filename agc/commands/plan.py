@@ -13,11 +13,11 @@ from rich.table import Table
 
 from agc.commands.common import Results, cell_folder
 from agc.errors import UserError
-from agc.grids.cell import AXIS_NAMES, Cell
+from agc.grids.cell import Cell
 from agc.grids.grid import Grid, load_grid
 from agc.planning.declared import units_per_epoch
 from agc.planning.prediction import estimate
-from agc.reports.labels import label_cells
+from agc.reports.labels import axis_columns, label_cells
 
 
 def plan(
@@ -79,7 +79,8 @@ def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
 def _rows(grid: Grid) -> Table:
     """Cells that differ in their seed alone, in one row; options are named where they differ."""
     labels = label_cells([cell.model_dump(mode="json") for cell in grid.cells])
-    names = [*AXIS_NAMES, "family"] if any(label["family"] for label in labels) else AXIS_NAMES
+    names = axis_columns(labels[0])
+    names += ["family"] if any(label["family"] for label in labels) else []
     table = Table(show_edge=False)
     titles = ["settings" if name == "family" else name for name in names]
     for name in (*titles, "sparsity", "epochs", "units/epoch", "seeds"):

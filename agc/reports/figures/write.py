@@ -11,12 +11,11 @@ from agc.reports.figures.learning_curves import draw_learning_curves, pages
 from agc.reports.figures.style import Look, file_stem, looks, save, style
 from agc.reports.figures.summary import draw_summary
 from agc.reports.figures.summary_layout import pages as summary_pages
+from agc.reports.labels import task_columns
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-TASK = ("dataset", "architecture", "objective")
 
 
 def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> list[Path]:
@@ -40,7 +39,9 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
     curves = read_curves(records, epochs)
     paths = []
     with style():
-        for key, cells in _corrected_recipes(records).groupby([*TASK, "recipe"]):
+        for key, cells in _corrected_recipes(records).groupby(
+            [*task_columns(records.columns), "recipe"]
+        ):
             for measure in ("accuracy", "loss"):
                 for against in ("epochs", "units"):
                     stem = file_stem(f"{measure}-by-{against}", *key)
@@ -55,9 +56,10 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
 
 def _corrected_recipes(records: pd.DataFrame) -> pd.DataFrame:
     """Without the recipes that have plain runs only, unless a task has no other."""
+    task = task_columns(records.columns)
     corrected = (records["correction"] != PLAIN).rename("corrected")
-    here = corrected.groupby([records[key] for key in (*TASK, "recipe")]).transform("any")
-    anywhere = corrected.groupby([records[key] for key in TASK]).transform("any")
+    here = corrected.groupby([records[key] for key in (*task, "recipe")]).transform("any")
+    anywhere = corrected.groupby([records[key] for key in task]).transform("any")
     return records[here | ~anywhere]
 
 
@@ -66,7 +68,8 @@ def _write_summaries(
 ) -> list[Path]:
     main = compare(records, epochs).main
     pairs = main[(main["correction"] != "") & (main["plain_seeds"] > 0)]
-    groups = list(pairs.groupby(["dataset", "architecture"]))
+    task = [name for name in task_columns(main.columns) if name != "objective"]
+    groups = list(pairs.groupby(task))
     paths = []
     for key, rows in groups:
         stem = file_stem("summary", *(key if len(groups) > 1 else ()))
