@@ -19,7 +19,7 @@ _HOMES = {
     "Dense": "agc.methods.dense",
     "Extragradient": "agc.corrections.extragradient",
     "GroupedBatches": "agc.gradients.micro_batches",
-    "Lookahead": "agc.corrections.lookahead",
+    "Lookahead": "agc.optimizers.lookahead",
     "LooplessSVRG": "agc.corrections.l_svrg",
     "MARS": "agc.corrections.mars",
     "MicroBatches": "agc.gradients.micro_batches",
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from agc.corrections.constant import Constant
     from agc.corrections.extragradient import Extragradient
     from agc.corrections.l_svrg import LooplessSVRG
-    from agc.corrections.lookahead import Lookahead
     from agc.corrections.mars import MARS
     from agc.corrections.none import NoCorrection
     from agc.corrections.s2_sam import S2SAM
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from agc.methods.rigl import RigL
     from agc.methods.set import SET
     from agc.methods.static import Static
+    from agc.optimizers.lookahead import Lookahead
 
 __all__ = [
     "AGC",
@@ -96,7 +96,7 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name[:1].isupper():  # the class of any other entry
         registry = importlib.import_module("agc.registry")
-        for axis in (registry.METHODS, registry.CORRECTIONS):
+        for axis in (registry.METHODS, registry.CORRECTIONS, registry.OPTIMIZERS):
             for entry in map(axis.__getitem__, axis.names()):
                 if entry.target.__name__ == name:
                     return entry.target

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agc.architectures import own_names, own_summaries, timm_names
+from agc.commands.common import make_console
 from agc.errors import UserError, unknown
 from agc.grids.grid import find_file, load_grid
 from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
@@ -59,7 +59,7 @@ def list_entries(
     ] = None,
 ) -> None:
     """List data sets, architectures, methods, corrections, objectives, attacks and grids."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     for wanted in [axis] if axis else list(Axis):
         if wanted in REGISTRIES:
             console.print(_table(wanted, REGISTRIES[wanted]))

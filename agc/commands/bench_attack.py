@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from agc.commands.common import Device, Threads
+from agc.commands.common import Device, Threads, make_console
 
 
 def bench_attack(
@@ -40,7 +38,7 @@ def bench_attack(
     if as_json:
         typer.echo(json.dumps({**found, "device": machine.name, "threads": threads}, indent=1))
         return
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     title = f"PGD-{steps}, {architecture} on {dataset}, {batch} images, {precision}, {machine.name}"
     table = Table("attack", title=title, title_justify="left", show_edge=False)
     table.add_column("images/s", justify="right")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from agc.commands.common import Device, Threads
+from agc.commands.common import Device, Threads, make_console
 from agc.grids.cell import make_cell
 
 
@@ -54,7 +52,7 @@ def bench_data(
         share = f"{100 * speed.seconds / step:.1f} %"
         rate = f"{batch_size / speed.seconds:,.0f}"
         table.add_row(speed.name, rate, f"{1000 * speed.seconds:.2f}", share)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     console.print(table)
     console.print(
         f"{dataset}, batches of {batch_size} on {machine.name}, {threads} threads; "

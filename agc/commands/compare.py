@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from agc.commands.common import GridName, Results
+from agc.commands.common import GridName, Results, make_console
 from agc.errors import UserError
 from agc.grids.grid import load_grid
 
@@ -34,7 +33,7 @@ def compare(
     out = reports / name
     if not show:
         _write(results / name, out)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     print_comparison(load_comparison(out), console)
     if show:
         _next_steps(name, results, out, console)

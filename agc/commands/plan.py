@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agc.commands.common import Results, cell_folder
+from agc.commands.common import Results, cell_folder, make_console
 from agc.errors import UserError
 from agc.grids.cell import Cell
 from agc.grids.grid import Grid, load_grid
@@ -39,7 +39,7 @@ def plan(
         cells = {cell.slug: cell.model_dump(mode="json") for g in loaded for cell in g.cells}
         json.dump(cells, sys.stdout, indent=1)
         return
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     for grid in loaded:
         _show(grid, results, console, every)
 

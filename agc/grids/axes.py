@@ -76,7 +76,14 @@ AXES: dict[str, Axis] = {
         Axis("objective", OBJECTIVES, "standard", help="Objective."),
         Axis("method", METHODS, "dense", help="Sparse-training method."),
         Axis("correction", CORRECTIONS, "none", help="Gradient correction."),
-        Axis("optimizer", OPTIMIZERS, "sgd", "0.2", "training", "Optimizer, ours or timm's."),
+        Axis(
+            "optimizer",
+            OPTIMIZERS,
+            "sgd",
+            since="0.2",
+            section="training",
+            help="Optimizer, ours or timm's; the recipe's if left out.",
+        ),
     )
 }
 

@@ -75,3 +75,10 @@ def make_optimizer(settings: Settings, parameters: Iterable[Tensor]) -> torch.op
         return OPTIMIZERS.create(settings.name, parameters, options=settings.options, **shared)
     except (AssertionError, ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"optimizer {settings.name!r}: {error}") from error
+
+
+def optimizer_cost(settings: Settings) -> Cost:
+    """Declared cost of an optimizer; timm's declare none."""
+    target = OPTIMIZERS[settings.name].target
+    options = OPTIMIZERS.resolve(settings.name, settings.options)
+    return target.cost(**options) if hasattr(target, "cost") else Cost()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agc.files import atomic_write_text, write_json
 from agc.grids.cell import SCHEMA
+from agc.optimizers.base import optimizer_cost
 from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
 from agc.records.weights import save_weights
@@ -86,7 +87,7 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "dense_training_flops": plain * run.flops.forward() * images * epochs,
         "inference_flops": run.flops.forward(run.method.active()),
         "dense_inference_flops": run.flops.forward(),
-        "extra_tensors": extra.tensors,
+        "extra_tensors": extra.tensors + optimizer_cost(cell.training.optimizer).tensors,
     }
 
 
