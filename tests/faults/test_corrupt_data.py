@@ -17,7 +17,7 @@ from agc.machine.device import Machine
 from agc.runs.train import CellRun
 from agc.training.build import load_dataset
 from tests.faults.test_corruption import damaged
-from tests.unit.dataset_files import Made, idx
+from tests.support.dataset_files import Made, idx
 
 FILES = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy", MANIFEST)
 
