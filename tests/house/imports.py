@@ -22,7 +22,7 @@ def imports(module: str) -> set[str]:
 
 def room(module: str) -> str:
     """Folder of a module, or its own name if it lies at the root."""
-    return (module.split(".") + ["agc"])[1] if module != "agc" else "agc"
+    return "agc" if module == "agc" else module.split(".")[1]
 
 
 def arrows() -> Iterator[tuple[str, str]]:
