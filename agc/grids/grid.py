@@ -8,7 +8,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import agc
 from agc.errors import UserError, unknown
 from agc.grids.axes import AXES
 from agc.grids.cell import Cell, make_cell
@@ -110,7 +109,7 @@ def find_file(kind: str, name: str, workflows: Path | None = None) -> Path:
         if direct.is_file():
             return direct
         raise UserError(f"{direct} does not exist")
-    folders = [Path("workflows"), Path(agc.__file__).parents[1] / "workflows"]
+    folders = [Path("workflows"), Path(__file__).parents[2] / "workflows"]
     folders = [workflows, *folders] if workflows is not None else folders
     for folder in folders:
         path = folder / kind / f"{name}.yaml"
