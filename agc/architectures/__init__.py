@@ -21,6 +21,15 @@ _REGISTERED = re.compile(r"^@register_model[^\n]*\n(?:@[^\n]*\n)*def (\w+)\(", r
 GROUP = "agc.architectures"
 
 
+class Network(Entry):
+    """A network by its name; the sources say what it is."""
+
+    @property
+    def summary(self) -> str:
+        """First sentence of the docstring; none for timm's own."""
+        return own_summaries().get(self.name, "")
+
+
 class Architectures(Registry):
     """timm's registry seen as that of an axis: timm checks the options once it is imported."""
 
@@ -35,7 +44,7 @@ class Architectures(Registry):
     def __getitem__(self, name: str) -> Entry:
         if name not in own_names() and name not in timm_names():
             raise unknown(self.kind, name, [*own_names(), *timm_names()])
-        return Entry(name, register_all)
+        return Network(name, register_all)
 
     def option_names(self, name: str) -> frozenset[str] | None:
         """Not known without timm."""

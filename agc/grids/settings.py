@@ -40,6 +40,11 @@ class Optimizer(Choice):
     nesterov: bool = True
     weight_decay: NonNegative = 5e-4
 
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What a recipe says to all optimizers, by argument."""
+        return self.model_dump(exclude=set(Choice.model_fields))
+
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, data: Any) -> Any:

@@ -21,8 +21,6 @@ from agc.registry import OPTIMIZERS
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer as _Optimizer
-
-    from agc.grids.settings import Optimizer as Settings
 else:
     _Optimizer = object
 
@@ -64,21 +62,29 @@ def _joined(entry: type[TorchOptimizer]) -> type[TorchOptimizer]:
     return type(entry.__name__, (entry, parent), {"__doc__": entry.__doc__})
 
 
-def make_optimizer(settings: Settings, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """The optimizer that a recipe describes, over ``parameters``.
+def make_optimizer(
+    name: str, parameters: Iterable[Tensor], options: dict[str, Any], **shared: Any
+) -> torch.optim.Optimizer:
+    """The optimizer of a name over ``parameters``.
+
+    Args:
+        name: ours or timm's.
+        parameters: what it trains.
+        options: its own.
+        shared: ``lr``, ``momentum``, ``nesterov`` and ``weight_decay``, of which it gets those that
+            it takes.
 
     Raises:
         UserError: no such optimizer, or it refuses the settings.
     """
-    shared = settings.model_dump(exclude={"name", "options"})
     try:
-        return OPTIMIZERS.create(settings.name, parameters, options=settings.options, **shared)
-    except (AssertionError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"optimizer {settings.name!r}: {error}") from error
+        return OPTIMIZERS.create(name, parameters, options=options, **shared)
+    except (AssertionError, ValueError, TypeError, RuntimeError, ImportError) as error:
+        raise UserError(f"optimizer {name!r}: {error}") from error
 
 
-def optimizer_cost(settings: Settings) -> Cost:
+def optimizer_cost(name: str, options: dict[str, Any]) -> Cost:
     """Declared cost of an optimizer; timm's declare none."""
-    target = OPTIMIZERS[settings.name].target
-    options = OPTIMIZERS.resolve(settings.name, settings.options)
-    return target.cost(**options) if hasattr(target, "cost") else Cost()
+    target = OPTIMIZERS[name].target
+    known = OPTIMIZERS.resolve(name, options)
+    return target.cost(**known) if hasattr(target, "cost") else Cost()

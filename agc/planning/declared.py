@@ -22,7 +22,8 @@ def units_per_epoch(cell: Cell) -> float:
     evaluate = objective.evaluation(**cell.objective.options).units
     extra = correction.cost(**cell.correction.options)
     sampled = METHODS[cell.method.name].target.step_units(**cell.method.options)
-    searched = optimizer_cost(cell.training.optimizer).step
+    optimizer = cell.training.optimizer
+    searched = optimizer_cost(optimizer.name, optimizer.options).step
     passes = (extra.step + extra.snapshot + sampled + searched) * evaluate / PLAIN
     return prepare + evaluate + passes + extra.prepared_pass * prepare
 

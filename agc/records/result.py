@@ -76,6 +76,8 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
     ]
     plain = sum(p.forward + p.input_backward + 2 * p.backward for p in passes)
     extra = CORRECTIONS[cell.correction.name].target.cost(**cell.correction.options)
+    chosen = cell.training.optimizer
+    optimizer = optimizer_cost(chosen.name, chosen.options)
     units = rows[-1]["units"] if rows else 0.0
     return {
         "epochs": epochs,
@@ -87,7 +89,7 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "dense_training_flops": plain * run.flops.forward() * images * epochs,
         "inference_flops": run.flops.forward(run.method.active()),
         "dense_inference_flops": run.flops.forward(),
-        "extra_tensors": extra.tensors + optimizer_cost(cell.training.optimizer).tensors,
+        "extra_tensors": extra.tensors + optimizer.tensors,
     }
 
 

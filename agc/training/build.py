@@ -59,7 +59,8 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     model = build_model(cell, dataset, device)
     if share.count > 1:
         model = share_batch_norm(model)
-    optimizer = make_optimizer(training.optimizer, model.parameters())
+    chosen = training.optimizer
+    optimizer = make_optimizer(chosen.name, model.parameters(), chosen.options, **chosen.shared)
     # Before anything copies the model: the copies' passes are counted too.
     meter = Meter(processes=share.count)
     meter.watch(model)

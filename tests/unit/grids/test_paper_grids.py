@@ -118,7 +118,9 @@ def test_the_decay_of_bsr_shrinks_weights_by_what_its_code_subtracts(repository:
     model = nn.Linear(3, 2)
     before = [p.detach().clone() for p in model.parameters()]
     settings = first(repository, "paper-bsr").training.optimizer
-    optimizer = make_optimizer(settings, model.parameters())
+    optimizer = make_optimizer(
+        settings.name, model.parameters(), settings.options, **settings.shared
+    )
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     optimizer.step()
