@@ -43,7 +43,7 @@ def list_entries(
         typer.Option(
             "--filter",
             metavar="PATTERN",
-            help="Architectures, optimizers: ours and timm's of such a name, as 'resnet*' or 'vit'.",
+            help="Architectures, optimizers: ours and timm's of such a name, as 'vit*' or 'ada'.",
         ),
     ] = None,
 ) -> None:
@@ -81,7 +81,9 @@ def _entries(
 
 
 def _table(title: str, registry: Registry, names: list[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False)
+    if title not in HEADINGS:
+        table.box, table.show_edge = SIMPLE_HEAD, True
     table.add_column("name", style="cyan", no_wrap=True)
     entries = [registry[name] for name in names]
     costs = all(hasattr(entry.target, "cost") for entry in entries)

@@ -3,7 +3,7 @@
 ``GROUND`` are the modules at the root that everybody may use, and that use nobody else.
 """
 
-GROUND = {"errors", "files", "lazy", "registry", "rng"}
+GROUND = {"errors", "files", "lazy", "places", "registry", "rng"}
 
 FLOORS: dict[str, set[str]] = {
     # The machine and the mathematics.
@@ -44,18 +44,11 @@ FLOORS: dict[str, set[str]] = {
     "conformance": {"grids", "methods", "sparsity", "training"},
     "benchmarks": {"architectures", "attacks", "datasets", "grids", "objectives", "training"},
     "commands": {
-        *("architectures", "benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
+        *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),
         "tracking",
     },
 }
 
-AXES = (
-    "architectures",
-    "attacks",
-    "corrections",
-    "datasets",
-    "methods",
-    "objectives",
-    "optimizers",
-)
+AXES = ("architectures", "attacks", "corrections", "datasets", "methods", "objectives")
+AXES += ("optimizers",)
