@@ -152,6 +152,7 @@ class VRPGE(HiddenWeights):
         self.samples = draws < self.probabilities
         self.drawn = [self.budget.masks(sample) for sample in self.samples]
         if torch.is_grad_enabled():
+            self.losses = None
             with self._sample(1):
                 trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
                 loss, gradient = loss_and_gradient(self.model, trained, batch, loss_fn)
@@ -190,10 +191,9 @@ class VRPGE(HiddenWeights):
 
     def advance(self) -> bool:
         """Learn the probabilities, and hide what is not of the best subnet."""
-        if self.losses is not None:
+        if self.whole and self.losses is not None:
             with torch.no_grad():
                 self._learn(self.losses)
-        self.losses = None
         changed = super().advance()
         if self.steps == self.learn_steps:
             self.rest()  # from here on the optimizer's state is masked too

@@ -69,7 +69,8 @@ class Step:
         self.loss_fn = loss_fn
         self.sparse = Method() if sparse is None else sparse
         self.correction = NoCorrection(model) if correction is None else correction
-        self.correction.attach(self.sparse)
+        if sparse is not None:
+            self.correction.attach(sparse)
         self.takes_closure = _needs_closure(optimizer)
         self.clip_norm = clip_norm
         self.observers = list(observers)
