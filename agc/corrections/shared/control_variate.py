@@ -147,7 +147,8 @@ class ControlVariate(Correction):
         if self.reference is None or not self.mean:
             raise RuntimeError(f"{type(self).__name__}.correct was called before begin_epoch")
         self.reference.follow_modes(self.model)
-        with self.noise.replayed(len(parts(batch))):
+        kept = preserved_buffers(self.reference.module) if self.repeated else nullcontext()
+        with kept, self.noise.replayed(len(parts(batch))):
             older = self.reference.gradient(batch, loss_fn, self.scale)
         return self.replicas.mean(older)
 
