@@ -12,7 +12,7 @@ from tests.house.imports import PACKAGE, ROOT
 TESTS = ROOT / "tests"
 LANES = {path.name for path in TESTS.iterdir() if path.is_dir()} - {"__pycache__", "support"}
 FILES = sorted(TESTS.rglob("*.py"))
-UNIT = sorted((TESTS / "unit").rglob("*.py"))
+UNIT = sorted(path for path in (TESTS / "unit").rglob("*.py") if path.name != "conftest.py")
 
 
 def imported(path: Path) -> Iterator[list[str]]:
