@@ -90,6 +90,8 @@ def _package(name: str, extra: str | None) -> Check:
         if extra is None:
             return Check(name, "error", "not installed", f"pip install {DISTRIBUTION}")
         remedy = f"pip install '{DISTRIBUTION}[{extra}]'"
+        if any(parent == name for parent, _ in KNOWN_CONFLICTS):
+            remedy = f"pip install --no-deps {name}"
         return Check(name, "warning", "not installed", remedy)
 
 
