@@ -16,8 +16,8 @@ import pytest
 
 from agc.files import read_json
 from agc.places import known_files
-from tests.unit.command_line import SMALL, agc
-from tests.workflow.project import environment, job_counts
+from tests.support.command_line import SMALL, agc
+from tests.support.project import environment, job_counts
 
 
 def build(target: str, source: Path, folder: Path) -> Path:

@@ -14,7 +14,7 @@ from agc.errors import UserError
 from agc.grids import project
 from agc.grids.grid import load_grid
 from agc.grids.project import GRID, lay_project
-from tests.unit.command_line import agc
+from tests.support.command_line import agc
 
 
 def files(folder: Path) -> set[str]:
