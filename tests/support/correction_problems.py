@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from agc import RigL, rng
+from agc import RigL, Step, rng
 from agc.corrections.base import Correction
 from agc.cost.meter import Meter
 from agc.datasets.shared.loader import Batch
@@ -104,17 +104,12 @@ def follow(
     optimizer: torch.optim.Optimizer,
     epochs: int = 2,
 ) -> Tensor:
-    """Train in the suite's order of hooks; flat weights after each step, [steps, weights]."""
-    path = []
+    """Train as the suite does; flat weights after each step, [steps, weights]."""
+    path, step = [], Step(model, optimizer, loss_fn, correction=correction)
     for _ in range(epochs):
-        correction.begin_epoch(batches, loss_fn)
+        step.begin_epoch(batches)
         for batch in batches:
-            optimizer.zero_grad()
-            correction.before_forward(batch, loss_fn)
-            loss_fn(model, batch).backward()
-            correction.correct(batch, loss_fn)
-            optimizer.step()
-            correction.after_step()
+            step(batch)
             path.append(flat(model.parameters()))
     return torch.stack(path)
 
@@ -158,7 +153,7 @@ class Problem:
         self.sparse = RigL(
             self.model, self.optimizer, sparsity=0.5, total_steps=40, update_interval=3
         )
-        self.correction.attach(self.sparse)
+        self.step = Step(self.model, self.optimizer, classify, self.sparse, self.correction)
         generator = rng.generator(0, "data")
         self.batches = [
             Batch(
@@ -170,18 +165,7 @@ class Problem:
         ]
 
     def begin(self) -> None:
-        self.correction.begin_epoch(self.batches, classify)
-
-    def step(self, batch: Batch) -> None:
-        self.optimizer.zero_grad()
-        self.correction.before_forward(batch, classify)
-        classify(self.model, batch).backward()
-        self.sparse.observe()
-        self.correction.correct(batch, classify)
-        self.optimizer.step()
-        if self.sparse.step():
-            self.correction.on_topology_update(self.sparse.masks)
-        self.correction.after_step()
+        self.step.begin_epoch(self.batches)
 
     def epoch(self) -> None:
         self.begin()

@@ -40,6 +40,8 @@ class ControlVariate(Correction):
     off: ClassVar[dict[str, Any] | None] = None
     """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
 
+    repeatable = True
+
     keeps_buffers: bool = True
     """Whether a pass leaves running statistics as they were (some published code does not)."""
 
