@@ -18,7 +18,15 @@ from agc.corrections.base import Correction
 from agc.methods.base import SparseMethod
 from agc.registry import CORRECTIONS, METHODS
 from agc.training.observer import Observer
-from tests.unit.library_problems import Everything, batches, flat, loss_fn, make, sentences, smooth
+from tests.support.library_problems import (
+    Everything,
+    batches,
+    flat,
+    loss_fn,
+    make,
+    sentences,
+    smooth,
+)
 
 METHOD_NAMES = METHODS.names()
 DATA = batches()
