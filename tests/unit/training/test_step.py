@@ -426,3 +426,64 @@ def test_networks_without_masks_have_none_to_keep() -> None:
     step = Step(model, torch.optim.SGD(model.parameters(), lr=0.1), method_problem.loss_fn)
     assert step.sparse.touched() == ({}, {})
     assert step.correction.masks == {}
+
+
+# --- the calls one by one -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "correction"),
+    [
+        ("n:m", "agc"),
+        ("cigl", "sam"),
+        ("vr-pge", "none"),
+        ("top-kast", "sarah"),
+        ("rigl", "l-svrg"),
+    ],
+)
+def test_the_calls_of_the_table_have_the_bits_of_a_step(method: str, correction: str) -> None:
+    problems = [Problem(method), Problem(method)]
+    loss = method_problem.loss_fn
+    first, second = (make(correction, problem.model) for problem in problems)
+    step = Step(problems[0].model, problems[0].optimizer, loss, problems[0].method, first)
+    sparse, optimizer, model = problems[1].method, problems[1].optimizer, problems[1].model
+    data = problems[1].batches
+
+    step.begin_epoch(data)
+    for batch in data:
+        step(batch)
+    step.end(data)
+
+    second.attach(sparse)
+    sparse.begin(data, loss)
+    second.begin_epoch(data, loss)
+    for batch in data:
+        with sparse.updating() as update:
+            optimizer.zero_grad()
+            with sparse.shown(batch, loss):
+                with second.point(batch, loss):
+                    value = loss(model, batch)
+                    value.backward()
+                    sparse.observe(value.detach())
+                second.correct(batch, loss)
+            optimizer.step()
+        if update.changed:
+            second.on_topology_update(sparse.masks)
+    sparse.end(data, loss)
+    assert_same(problems[0].state(), problems[1].state())
+
+
+def test_an_autocast_around_the_whole_loop_keeps_no_stale_weights() -> None:
+    def inside(model: nn.Module, batch: Any) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return loss_fn(model, batch)
+
+    data = batches(dtype=torch.float32)
+    results = []
+    for outer, loss in ((False, inside), (True, loss_fn)):
+        model = smooth(torch.float32)
+        step = Step(model, torch.optim.SGD(model.parameters(), lr=0.1), loss)
+        with torch.autocast("cpu", torch.bfloat16, enabled=outer):
+            losses = [step(batch) for batch in data]
+            results.append([*losses, step.probe(data[0]), flat(model.parameters())])
+    assert_same(*results)
