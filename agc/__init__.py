@@ -36,6 +36,7 @@ _HOMES = {
     "SVRG": "agc.corrections.svrg",
     "SparseSkew": "agc.corrections.sparse_skew",
     "Static": "agc.methods.static",
+    "Step": "agc.training.step",
 }
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from agc.methods.set import SET
     from agc.methods.static import Static
     from agc.optimizers.lookahead import Lookahead
+    from agc.training.step import Step
 
 __all__ = [
     "AGC",
@@ -88,6 +90,7 @@ __all__ = [
     "RunningAGC",
     "SparseSkew",
     "Static",
+    "Step",
 ]
 
 

@@ -39,7 +39,14 @@ Cells = Annotated[
 ]
 Sparsity = Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")]
 Seed = Annotated[int, typer.Option(help="Seed.")]
-RecipeName = Annotated[str | None, typer.Option(help="Recipe; the data set's own if there is one.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Recipe by name or a YAML file's path, or none for the defaults; left out: the "
+        "recipe of the data set's name, which there must be.",
+    ),
+]
 Epochs = Annotated[int | None, typer.Option(help="Epochs, instead of the recipe's.")]
 Settings = Annotated[
     list[str] | None,

@@ -13,6 +13,7 @@ from agc.grids.axes import AXES
 from agc.grids.cell import Cell, make_cell
 from agc.grids.files import Exclusion, GridFile, Recipe, read_file
 from agc.grids.recipes import apply_recipe, read_entry, read_recipe
+from agc.places import find_file
 from agc.registry import DATASETS, METHODS
 
 FIELDS = (*AXES, "sparsity", "seed")
@@ -43,7 +44,8 @@ class Grid:
 
 
 def load_grid(name: str, workflows: Path | None = None) -> Grid:
-    """Load a grid by name (``workflows/grids/NAME.yaml``) or by path.
+    """Load a grid by path, or by name: ``grids/NAME.yaml`` of ``workflows`` if given, of the
+    present folder's ``workflows/`` or of the package. Its recipes are first looked for beside it.
 
     Raises:
         UserError: no such grid, a key misspelt, an unknown entry, an impossible value; the
@@ -96,27 +98,6 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
         raise UserError(f"{path}: no cell is left")
     listed = tuple(Skip(count, what, reason) for (what, reason), count in skips.items())
     return Grid(path.stem, path, file, tuple(cells.values()), listed)
-
-
-def find_file(kind: str, name: str, workflows: Path | None = None) -> Path:
-    """Path of ``workflows/<kind>/<name>.yaml``, or ``name`` itself if it is a YAML file's path.
-
-    Raises:
-        UserError: no such file; the message lists those that there are.
-    """
-    direct = Path(name)
-    if direct.suffix in (".yaml", ".yml"):
-        if direct.is_file():
-            return direct
-        raise UserError(f"{direct} does not exist")
-    folders = [Path("workflows"), Path(__file__).parents[2] / "workflows"]
-    folders = [workflows, *folders] if workflows is not None else folders
-    for folder in folders:
-        path = folder / kind / f"{name}.yaml"
-        if path.is_file():
-            return path
-    known = {p.stem for folder in folders for p in folder.joinpath(kind).glob("*.yaml")}
-    raise unknown(kind.removesuffix("s"), name, known)
 
 
 def _product(file: GridFile, recipes: list[str]) -> list[dict[str, Any]]:
