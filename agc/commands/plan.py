@@ -15,6 +15,7 @@ from agc.commands.common import Results, cell_folder, make_console
 from agc.errors import UserError
 from agc.grids.cell import Cell
 from agc.grids.grid import Grid, load_grid
+from agc.planning.compatibility import refusals
 from agc.planning.declared import units_per_epoch
 from agc.planning.prediction import estimate
 from agc.reports.labels import axis_columns, label_cells
@@ -30,8 +31,18 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
     every: Annotated[bool, typer.Option("--cells", help="List every cell by its slug.")] = False,
+    why_not: Annotated[
+        bool,
+        typer.Option(
+            "--why-not", help="Show which entries of the axes make no cell together, and why."
+        ),
+    ] = False,
 ) -> None:
     """Show what a grid will run: cells, skips with reasons, predicted time and disk."""
+    if why_not:
+        for name in grids:
+            _show_refusals(name, make_console())
+        return
     loaded = [load_grid(name) for name in grids]
     if write:
         _write([cell for grid in loaded for cell in grid.cells], results)
@@ -74,6 +85,25 @@ def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
         f"{len(grid.cells)} cells, {done} finished; {predicted.units:.0f} units; {cost}",
         highlight=False,
     )
+
+
+def _show_refusals(grid: str, console: Console) -> None:
+    """A table on a terminal, elsewhere a line each."""
+    found = refusals(grid)
+    title = f"{grid}: refused under its recipe, all else plain"
+    if console.is_terminal:
+        table = Table(title=title, title_justify="left", title_style="bold", show_lines=True)
+        for column in ("entry", "with", "why not"):
+            table.add_column(column)
+        for refusal in found:
+            table.add_row(refusal.entry, refusal.with_what, refusal.reason)
+        console.print(table)
+    else:
+        console.print(title, soft_wrap=True)
+        for refusal in found:
+            line = f"{refusal.entry} with {refusal.with_what}: {refusal.reason}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print("Any other two entries make a cell.")
 
 
 def _rows(grid: Grid) -> Table:

@@ -80,6 +80,11 @@ class GridFile(_Axes):
     exclude: list[Exclusion] = Field(default=[])
     reference: Reference | None = None
 
+    @property
+    def recipes(self) -> list[str]:
+        """Names of the recipes."""
+        return [self.recipe] if isinstance(self.recipe, str) else self.recipe
+
     def entries(self, axis: str) -> list[Entry]:
         """What the file lists on an axis."""
         return getattr(self, AXES[axis].plural)

@@ -43,6 +43,16 @@ class Grid:
     skips: tuple[Skip, ...] = field(default=())
 
 
+def read_grid(name: str, workflows: Path | None = None) -> tuple[Path, GridFile]:
+    """Find and read a grid's file, without a look at its cells.
+
+    Raises:
+        UserError: no such grid, a key misspelt or of a wrong type.
+    """
+    path = find_file("grids", name, workflows)
+    return path, read_file(path, GridFile)
+
+
 def load_grid(name: str, workflows: Path | None = None) -> Grid:
     """Load a grid by path, or by name: ``grids/NAME.yaml`` of ``workflows`` if given, of the
     present folder's ``workflows/`` or of the package. Its recipes are first looked for beside it.
@@ -51,15 +61,14 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
         UserError: no such grid, a key misspelt, an unknown entry, an impossible value; the
             message names the file and the key.
     """
-    path = find_file("grids", name, workflows)
+    path, file = read_grid(name, workflows)
     # It becomes a folder of the results and the reports: `...yaml` would be the one above them.
     if not re.fullmatch(r"\w[\w+. -]*", path.stem) or path.stem in RESERVED:
         raise UserError(
             f"{path}: {path.stem!r} is no name for a grid; it begins with a letter or a digit, "
             f"goes on with those and ' +.-_', and is none of {', '.join(RESERVED)}"
         )
-    file = read_file(path, GridFile)
-    names = [file.recipe] if isinstance(file.recipe, str) else file.recipe
+    names = file.recipes
     folder = path.parent.parent
     recipes: dict[str, tuple[Path, Recipe]] = {}
     for key in (key for exclusion in file.exclude for key in exclusion.where):
@@ -74,7 +83,7 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
             recipes[name] = found, read_recipe(found)
         recipe_path, recipe = recipes[name]
         try:
-            fields, collapsed = _collapse(fields)
+            fields, collapsed = collapse(fields)
             data = apply_recipe(fields, recipe)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
@@ -126,8 +135,10 @@ def _combinations(axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
-def _collapse(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A method without sparsity takes none, whatever the grid's sparsities are."""
+def collapse(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """A cell's fields, and whether its method has no sparsity: it takes none, whatever the grid's
+    sparsities are.
+    """
     name, _ = read_entry("method", fields.get("method", "dense"))
     if METHODS[name].target.sparse:
         return fields, False
