@@ -4,7 +4,6 @@ and come back, bit by bit, before the optimizer's step.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 from agc.corrections.base import Correction
@@ -75,6 +74,8 @@ class EvaluationPoint(Correction):
 class PastGradient(EvaluationPoint):
     """Shifts along the gradient of the step before, which costs nothing."""
 
+    state = ("before",)
+
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self.scale = LossScale(self.model)
@@ -86,11 +87,3 @@ class PastGradient(EvaluationPoint):
         present = self.gradients()
         if not self.scale.overflowed(present.values()):
             self.before = {name: gradient.clone() for name, gradient in present.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The gradient of the step before."""
-        return {"before": self.before}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self.before = copy.deepcopy(dict(state["before"]))
