@@ -3,7 +3,7 @@
 ``GROUND`` are the modules at the root that everybody may use, and that use nobody else.
 """
 
-GROUND = {"errors", "files", "lazy", "registry", "rng"}
+GROUND = {"errors", "files", "lazy", "registry", "rng", "state"}
 
 FLOORS: dict[str, set[str]] = {
     # The machine and the mathematics.

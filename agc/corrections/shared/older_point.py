@@ -35,7 +35,7 @@ class OlderPoint(Correction):
         self.reference.move_to(self.model)
 
     def reference_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
-        """q, with the same random noise as the batch's forward pass had, averaged over processes."""
+        """q, with the same random noise as the batch's forward pass had, over all processes."""
         self.reference.follow_modes(self.model)
         with self.noise.replayed(len(parts(batch))):
             older = self.reference.gradient(batch, loss_fn, self.scale)
