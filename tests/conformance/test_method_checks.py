@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agc.conformance.cells import trains_in_cells
-from agc.conformance.methods import CHECKS
+from agc.conformance.methods import CHECKS, trains_in_cells
 from agc.methods.base import SparseMethod
 from agc.methods.rigl import RigL
 from agc.registry import METHODS
