@@ -87,5 +87,7 @@ def _registry_of(name: str, axis: Axis | None) -> Registry:
         raise unknown("entry", name, every)
     if len(found) > 1:
         kinds = [registry.kind for registry in found]
-        raise UserError(f"{name!r} is the name of a {' and of a '.join(kinds)}: say --axis")
+        raise UserError(
+            f"{name!r} is a name on several axes ({', '.join(kinds)}): choose by --axis"
+        )
     return found[0]

@@ -16,6 +16,7 @@ from agc.cost.meter import Meter
 from agc.datasets.shared.loader import Batch
 from agc.methods.rigl import RigL
 from agc.registry import CORRECTIONS
+from agc.training.step import Step
 
 
 def noisy_network() -> nn.Module:
@@ -61,7 +62,7 @@ class Problem:
         self.sparse = RigL(
             self.model, self.optimizer, sparsity=0.5, total_steps=40, update_interval=3
         )
-        self.correction.attach(self.sparse)
+        self.step = Step(self.model, self.optimizer, classify, self.sparse, self.correction)
         generator = rng.generator(0, "data")
         self.batches = [
             Batch(
@@ -74,19 +75,7 @@ class Problem:
 
     def begin(self) -> None:
         """What comes before an epoch's first step."""
-        self.correction.begin_epoch(self.batches, classify)
-
-    def step(self, batch: Batch) -> None:
-        """One step."""
-        self.optimizer.zero_grad()
-        self.correction.before_forward(batch, classify)
-        classify(self.model, batch).backward()
-        self.sparse.observe()
-        self.correction.correct(batch, classify)
-        self.optimizer.step()
-        if self.sparse.step():
-            self.correction.on_topology_update(self.sparse.masks)
-        self.correction.after_step()
+        self.step.begin_epoch(self.batches)
 
     def epoch(self) -> None:
         """A whole epoch."""

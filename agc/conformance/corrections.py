@@ -13,7 +13,6 @@ from torch import Tensor
 
 from agc.conformance.checks import DoesNotApply, listed
 from agc.conformance.correction_cells import (
-    OPTIONS,
     STEPS,
     counted,
     objective_named,
@@ -64,8 +63,7 @@ def switched_on_it_changes_the_weights(name: str) -> None:
     """Else the checks of what a correction leaves alone would say nothing."""
     if name == "none":
         raise DoesNotApply("it corrects nothing")
-    options = {**OPTIONS.get(name, {}), **({"k": 2} if name == "lookahead" else {})}
-    _, found = trained(tiny(name, options))
+    _, found = trained(tiny(name))
     _, expected = plain(CORRECTIONS[name].target.fixed_batches)
     assert not same(found, expected), "with its default options it changes nothing"
 
@@ -97,15 +95,13 @@ def only_weights_and_gradients_are_ever_touched(name: str) -> None:
     assert same(left_alone(), before), "begin_epoch leaves a trace"
     assert same(weights(), home), "begin_epoch moves the weights"
     problem.optimizer.zero_grad()
-    problem.correction.before_forward(batch, classify)
-    assert same(left_alone(), before), "before_forward leaves a trace"
-    classify(model, batch).backward()
+    with problem.correction.point(batch, classify):
+        assert same(left_alone(), before), "point leaves a trace"
+        classify(model, batch).backward()
     before = left_alone()
     problem.correction.correct(batch, classify)
     assert same(left_alone(), before), "correct leaves a trace"
     assert same(weights(), home), "correct leaves other weights"
-    problem.correction.after_step()
-    assert same(left_alone(), before), "after_step leaves a trace"
 
 
 def global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step(name: str) -> None:

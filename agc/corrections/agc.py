@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from agc.gradients.gradient import LossFunction
-    from agc.methods.base import SparseMethod
 
 Variant = Literal["corrected", "a-itop", "a-rigl", "a-bsr"]
 Estimator = Literal["loss", "gradient", "layer", "online"]
@@ -60,6 +59,7 @@ class AGC(ControlVariate):
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
     state = ("correlation", "last_gradient")
+    repeatable = False
 
     def __init__(
         self,
@@ -89,7 +89,6 @@ class AGC(ControlVariate):
         )
         self.reference = self.behaviour.first_snapshot(self.model, seed)
         self.last_gradient: dict[str, Tensor] = {}
-        self.sparse: SparseMethod | None = None
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Full gradient u at the present weights, τ, new snapshot.
@@ -143,10 +142,6 @@ class AGC(ControlVariate):
     def centred(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """u - g."""
         return {name: mean - gradient[name] for name, mean in self.mean.items() if name in gradient}
-
-    def attach(self, sparse: SparseMethod) -> None:
-        """Know the sparse method, whose update steps one published code treats by itself."""
-        self.sparse = sparse
 
     @property
     def tau(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from agc.conformance.methods import CHECKS, trains_in_cells
 from agc.methods.base import SparseMethod
 from agc.methods.rigl import RigL
 from agc.registry import METHODS
+from tests.support.conformance import registered
 
 
 class OneTooMany(SparseMethod):
@@ -26,19 +26,17 @@ class OneTooMany(SparseMethod):
 class Unmasked(SparseMethod):
     """Forgets the optimizer's state."""
 
-    def step(self) -> bool:
-        self.steps += 1
+    def rest(self) -> None:
         with torch.no_grad():
             for name, mask in self.masks.items():
                 self.parameters[name].mul_(mask)
-        return False
 
 
 class Silent(RigL):
     """Changes its masks and does not say so."""
 
-    def step(self) -> bool:
-        super().step()
+    def advance(self) -> bool:
+        super().advance()
         return False
 
 
@@ -80,7 +78,7 @@ class Thaws(RigL):
 class Densifies(SparseMethod):
     """Ends denser than it should."""
 
-    def finish(self, batches: Any, loss_fn: Any) -> None:
+    def end(self, batches: Any, loss_fn: Any) -> None:
         self.set_masks({name: torch.ones_like(mask) for name, mask in self.masks.items()})
 
 
@@ -96,22 +94,17 @@ BROKEN = {
 }
 
 
-@pytest.fixture
-def registered(request: pytest.FixtureRequest) -> Iterator[str]:
-    METHODS.register("broken")(request.param)
-    yield "broken"
-    del METHODS._entries["broken"]
-
-
 @pytest.mark.parametrize(
-    ("registered", "check"), BROKEN.items(), indirect=["registered"], ids=lambda x: str(x)
+    ("broken", "check"), BROKEN.items(), ids=lambda x: getattr(x, "__name__", x)
 )
-def test_a_broken_method_fails_its_check(registered: str, check: str) -> None:
-    with pytest.raises(AssertionError):
-        CHECKS[check](registered)
+def test_a_broken_method_fails_its_check(broken: type[SparseMethod], check: str) -> None:
+    with registered(METHODS, broken) as name, pytest.raises(AssertionError):
+        CHECKS[check](name)
 
 
-@pytest.mark.parametrize("registered", [Densifies], indirect=True)
-def test_a_method_that_ends_too_dense_fails_in_a_cell(registered: str) -> None:
-    with pytest.raises(AssertionError, match="sparsity"):
-        trains_in_cells(registered)
+def test_a_method_that_ends_too_dense_fails_in_a_cell() -> None:
+    with (
+        registered(METHODS, Densifies) as name,
+        pytest.raises(AssertionError, match="sparsity"),
+    ):
+        trains_in_cells(name)

@@ -3,7 +3,7 @@
 ``GROUND`` are the modules at the root that everybody may use, and that use nobody else.
 """
 
-GROUND = {"errors", "files", "lazy", "registry", "rng", "state"}
+GROUND = {"errors", "files", "lazy", "places", "registry", "rng", "state"}
 
 FLOORS: dict[str, set[str]] = {
     # The machine and the mathematics.
@@ -40,7 +40,10 @@ FLOORS: dict[str, set[str]] = {
     "reports": {"grids", "records"},
     "tracking": set(),
     # What is asked of entries, of speed, and of a user.
-    "conformance": {"grids", "methods", "sparsity", "training"},
+    "conformance": {
+        *("attacks", "corrections", "cost", "datasets", "grids", "methods", "objectives"),
+        *("planning", "records", "sparsity", "training"),
+    },
     "benchmarks": {"architectures", "attacks", "datasets", "grids", "objectives", "training"},
     "commands": {
         *("architectures", "benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),

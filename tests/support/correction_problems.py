@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agc import rng
+from agc import Step, rng
 from agc.corrections.base import Correction
 from agc.datasets.shared.loader import Batch
 
@@ -99,17 +99,12 @@ def follow(
     optimizer: torch.optim.Optimizer,
     epochs: int = 2,
 ) -> Tensor:
-    """Train in the suite's order of hooks; flat weights after each step, [steps, weights]."""
-    path = []
+    """Train as the suite does; flat weights after each step, [steps, weights]."""
+    path, step = [], Step(model, optimizer, loss_fn, correction=correction)
     for _ in range(epochs):
-        correction.begin_epoch(batches, loss_fn)
+        step.begin_epoch(batches)
         for batch in batches:
-            optimizer.zero_grad()
-            correction.before_forward(batch, loss_fn)
-            loss_fn(model, batch).backward()
-            correction.correct(batch, loss_fn)
-            optimizer.step()
-            correction.after_step()
+            step(batch)
             path.append(flat(model.parameters()))
     return torch.stack(path)
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, dropout
 
-from agc import RigL, rng
+from agc import RigL, Step, rng
 from agc.corrections.base import Correction
-from agc.gradients.micro_batches import parts
 from agc.registry import CORRECTIONS
 
 NAMES = CORRECTIONS.names()
@@ -107,20 +106,11 @@ def train(
     sparse: RigL | None = None,
 ) -> None:
     """The whole protocol; a batch may be a group of micro-batches."""
+    step = Step(model, optimizer, loss_fn, sparse, correction)
     for passes in epochs:
-        correction.begin_epoch(passes, loss_fn)
+        step.begin_epoch(passes)
         for batch in passes:
-            optimizer.zero_grad()
-            correction.before_forward(batch, loss_fn)
-            for part in parts(batch):
-                (loss_fn(model, part) / len(parts(batch))).backward()
-            if sparse is not None:
-                sparse.observe()
-            correction.correct(batch, loss_fn)
-            optimizer.step()
-            if sparse is not None and sparse.step():
-                correction.on_topology_update(sparse.masks)
-            correction.after_step()
+            step(batch)
 
 
 def flat(tensors: Iterable[Tensor]) -> Tensor:

@@ -60,11 +60,12 @@ def four_by_four(name: str, lr: float = 0.0, **options: Any) -> SparseMethod:
 
 def step(method: SparseMethod, gradient: Tensor = GRADIENT, loss: float | None = None) -> bool:
     """One training step of the layer with this gradient."""
-    method.model.weight.grad = gradient.clone()
-    method.observe(None if loss is None else torch.tensor(loss))
-    method.before_step()
-    method.optimizer.step()
-    return method.step()
+    with method.updating() as update:
+        with method.shown(None, None):
+            method.model.weight.grad = gradient.clone()
+            method.observe(None if loss is None else torch.tensor(loss))
+        method.optimizer.step()
+    return update.changed
 
 
 def momentum(method: SparseMethod) -> Tensor:

@@ -36,6 +36,7 @@ class ControlVariate(OlderPoint):
     """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
 
     state = ("mean",)
+    repeatable = True
 
     keeps_buffers: bool = True
     """Whether a pass leaves running statistics as they were (some published code does not)."""

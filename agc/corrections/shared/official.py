@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from agc.corrections.shared.correlation import Average, Bounds, Correlation
-    from agc.methods.base import SparseMethod
+    from agc.methods.shared.hooks import Method
 
 
 class Behaviour:
@@ -47,7 +47,7 @@ class Behaviour:
         """What of a step's gradient is still there when the next pass begins to add up its own."""
         return {}
 
-    def skips_step(self, sparse: SparseMethod | None) -> bool:
+    def skips_step(self, sparse: Method | None) -> bool:
         """Whether the optimizer makes no step now."""
         return False
 
@@ -75,7 +75,7 @@ class ARigL(Behaviour):
         """A second network, with initial weights of its own."""
         return ReferencePoint(fresh_weights(copy.deepcopy(model), seed))
 
-    def skips_step(self, sparse: SparseMethod | None) -> bool:
+    def skips_step(self, sparse: Method | None) -> bool:
         """Where the topology is updated, the optimizer makes no step."""
         return sparse is not None and sparse.update_due(sparse.steps + 1)
 

@@ -29,5 +29,6 @@ def test_the_command_prepares_lists_and_says_what_is_wrong(
     assert "needs no preparation" in agc("data", "prepare", "digits").message
     assert "did you mean 'kmnist'" in agc("data", "prepare", "kmnst").message
     assert "expected OPTION=VALUE" in agc("data", "prepare", "svhn", "--set", "extra").message
-    unprepared = agc("train", "--dataset", "kmnist", "--architecture", "resnet8", "--out", tmp_path)
+    options = ("--dataset", "kmnist", "--architecture", "resnet8", "--recipe", "none")
+    unprepared = agc("train", *options, "--out", tmp_path)
     assert "run `agc data prepare kmnist`" in unprepared.message

@@ -103,7 +103,7 @@ def train_by_hand(correct: bool) -> list[Tensor]:
             if correct:
                 correction.correct(batch, mean_loss)
             optimizer.step()
-            sparse.step()
+            sparse.advance()
     return [*model.state_dict().values(), *sparse.masks.values(), torch.get_rng_state()]
 
 

@@ -34,7 +34,6 @@ COSTS: list[tuple[str, dict[str, Any], float, float]] = [
     ("l-svrg", {"refreshes": 4}, 18, 48),
     ("mars", {"exact": False}, 3, 9),
     ("mars", {"exact": False, "clip": None}, 3, 9),
-    ("lookahead", {"k": 1}, 3, 9),
     ("sam", {"rho": 0.5}, 6, 12),
 ]
 
@@ -122,7 +121,6 @@ def test_records_that_do_not_fit_are_refused_before_the_first_step() -> None:
         ("agc", {"scale": 1}, "scale"),
         ("storm", {"a": 1.5}, "option a = 1.5"),
         ("mars", {"beta": 1.0}, "option beta = 1.0"),
-        ("lookahead", {"k": 0}, "option k = 0"),
         ("scsg", {"batches": 0}, "option batches = 0"),
         ("l-svrg", {"refreshes": 0}, "option refreshes = 0"),
         ("sam", {"rho": -0.1}, "option rho = -0.1"),

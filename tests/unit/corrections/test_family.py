@@ -53,7 +53,8 @@ def make(model: nn.Module, label: str) -> Correction:
 def begin(correction: Correction, batches: Sequence[Any], loss_fn: Loss) -> None:
     """Start an epoch; two entries take their snapshot before the first step instead."""
     correction.begin_epoch(batches, loss_fn)
-    correction.before_forward(batches[0], loss_fn)
+    with correction.point(batches[0], loss_fn):
+        pass
 
 
 @pytest.mark.parametrize("label", FAMILY)
@@ -151,7 +152,8 @@ def test_l_svrg_throws_a_fair_coin_that_its_seed_decides() -> None:
         )
         correction.begin_epoch(batches, quadratic_loss)
         for _ in range(steps):
-            correction.before_forward(batches[0], quadratic_loss)
+            with correction.point(batches[0], quadratic_loss):
+                pass
         return renewed
 
     assert renewals(1, 1.0, 400) == renewals(1, 1.0, 400)
@@ -168,7 +170,8 @@ def test_scsg_renews_at_its_interval_from_as_many_batches_as_it_says() -> None:
         if step % len(batches) == 0:
             correction.begin_epoch(batches, quadratic_loss)
         before = copy.deepcopy(correction.mean)
-        correction.before_forward(batches[0], quadratic_loss)
+        with correction.point(batches[0], quadratic_loss):
+            pass
         if step % 4 == 0:
             rows = plain_gradients(model, flat(model.parameters()), batches[:2], quadratic_loss)
             found = correction.mean["weight"].numpy()

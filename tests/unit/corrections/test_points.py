@@ -1,4 +1,4 @@
-"""Corrections that look from elsewhere: SAM, S2-SAM, extrapolation; and Lookahead."""
+"""Corrections that look from elsewhere: SAM, S2-SAM, extrapolation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from agc.conformance.correction_problem import Problem, classify
 from agc.corrections.extragradient import Extragradient
-from agc.corrections.lookahead import Lookahead
 from agc.corrections.none import NoCorrection
 from agc.corrections.s2_sam import S2SAM
 from agc.corrections.sam import SAM
@@ -38,11 +37,11 @@ def step(model: nn.Module, correction: Any, batch: Any, loss_fn: Any) -> tuple[T
     """Where the gradient is taken, relative to the weights, and the gradient that is applied."""
     home = flat(model.parameters())
     model.zero_grad()
-    correction.before_forward(batch, loss_fn)
-    shift = flat(model.parameters()) - home
-    loss_fn(model, batch).backward()
-    correction.correct(batch, loss_fn)
+    with correction.point(batch, loss_fn):
+        shift = flat(model.parameters()) - home
+        loss_fn(model, batch).backward()
     assert torch.equal(flat(model.parameters()), home)
+    correction.correct(batch, loss_fn)
     return shift, flat(p.grad for p in model.parameters())
 
 
@@ -130,9 +129,9 @@ def test_weights_come_back_to_the_bit_and_momentum_sees_only_the_gradient(name: 
     problem = Problem(name)
     problem.epoch()
     home = flat(problem.model.parameters())
-    problem.correction.before_forward(problem.batches[0], classify)
-    assert not torch.equal(flat(problem.model.parameters()), home)
-    classify(problem.model, problem.batches[0]).backward()
+    with problem.correction.point(problem.batches[0], classify):
+        assert not torch.equal(flat(problem.model.parameters()), home)
+        classify(problem.model, problem.batches[0]).backward()
     problem.correction.correct(problem.batches[0], classify)
     assert torch.equal(flat(problem.model.parameters()), home)
 
@@ -191,48 +190,3 @@ def test_extrapolation_keeps_pruned_weights_at_zero() -> None:
 def test_extrapolation_of_length_zero_is_plain_training() -> None:
     found = path(lambda m: Extragradient(m, step_size=0.0), momentum=0.9)
     assert torch.equal(found, path(NoCorrection, momentum=0.9))
-
-
-# --- Lookahead ----------------------------------------------------------------------------------
-
-
-def test_lookahead_at_1_is_its_inner_optimizer() -> None:
-    found = path(lambda m: Lookahead(m, k=3, alpha=1.0), momentum=0.9)
-    assert torch.equal(found, path(NoCorrection, momentum=0.9))
-
-
-@pytest.mark.parametrize("alpha", [0.25, 0.5])
-def test_lookahead_at_each_step_scales_the_learning_rate(alpha: float) -> None:
-    found = path(lambda m: Lookahead(m, k=1, alpha=alpha))
-    torch.testing.assert_close(found, path(NoCorrection, lr=0.2 * alpha), rtol=0, atol=1e-13)
-
-
-def test_lookahead_at_0_returns_to_its_start_every_k_steps() -> None:
-    found = path(lambda m: Lookahead(m, k=5, alpha=0.0))
-    start = flat(smooth_network().parameters())
-    assert torch.equal(found[4], start)
-    assert torch.equal(found[9], start)
-    assert not torch.equal(found[3], start)
-
-
-def test_the_slow_weights_of_lookahead_by_hand() -> None:
-    # Constant slope: fast steps of -1, slow ones of half the way.
-    batch = Batch(torch.ones(1).double(), torch.zeros(1))
-    model = Point([10.0])
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    correction = Lookahead(model, k=3, alpha=0.5)
-    found = follow(model, correction, [batch] * 7, linear_loss, optimizer, epochs=1)
-    assert found.flatten().tolist() == [9.0, 8.0, 8.5, 7.5, 6.5, 7.0, 6.0]
-
-
-def test_pruned_weights_do_not_come_back_with_the_slow_ones() -> None:
-    model = Point(START)
-    correction = Lookahead(model, k=1, alpha=0.5)
-    correction.begin_epoch([], None)
-    mask = torch.tensor([True, False, True, False, True])
-    with torch.no_grad():
-        model.weight.mul_(mask)
-    correction.on_topology_update({"weight": mask})
-    correction.after_step()
-    assert not model.weight[~mask].any()
-    assert torch.equal(model.weight, torch.tensor(START).double() * mask)

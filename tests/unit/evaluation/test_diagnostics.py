@@ -81,7 +81,6 @@ def assert_same(one: Any, other: Any) -> None:
         {"correction": "scsg"},
         {"correction": "storm"},
         {"correction": "sam"},
-        {"correction": "lookahead"},
         {"correction": "agc-recorded", "training": {"fixed_batches": True}},
     ],
     ids=lambda fields: "-".join(map(str, fields.values())),
@@ -90,13 +89,14 @@ def test_the_training_does_not_notice(fields: dict[str, Any], tiny_cell: Callabl
     cell = tiny_cell(**{**SPARSE, **fields})
     plain = outcome(build(cell))
     run = build(cell)
-    run.correction = watched = Watched(run, {1, 2}, batches=6)
+    watched = Watched(run, {1, 2}, batches=6)
+    run.step.observers.append(watched)
     assert_same(plain, outcome(run))
     assert [(row["epoch"], row["percent"]) for row in watched.rows] == [
         (epoch, percent) for epoch in (1, 2) for percent in PERCENTS
     ]
     used = {row["ratio_used"] is None for row in watched.rows}
-    assert used == {fields["correction"] in ("none", "sam", "lookahead", "agc-recorded")}
+    assert used == {fields["correction"] in ("none", "sam", "agc-recorded")}
     assert all(math.isfinite(v) for row in watched.rows for v in row.values() if v is not None)
 
 
@@ -107,7 +107,8 @@ def test_nor_does_it_where_losses_draw_from_global_streams(tiny_cell: Callable) 
         run.objective.loss = lambda model, batch: (
             torch.nn.functional.cross_entropy(model(batch.images), batch.labels) * torch.rand(())
         )
-        run.correction = watched = Watched(run, epochs, batches=3)
+        watched = Watched(run, epochs, batches=3)
+        run.step.observers.append(watched)
         outcomes.append(outcome(run))
         assert len(watched.rows) == 4 * len(epochs)
     assert_same(*outcomes)
@@ -129,16 +130,13 @@ def test_dropout_draws_the_same_noise_at_both_points(noise: str, tiny_cell: Call
 def followed(cell: Cell) -> tuple[Run, list[Any], list[Any]]:
     """A plain training, with weights and masks after each step."""
     run = build(cell)
-    original = run.correction.after_step
     weights, masks = [], []
 
     def after_step() -> None:
-        original()
         weights.append(copy.deepcopy(run.model.state_dict()))
         masks.append(copy.deepcopy(run.method.masks))
 
-    run.correction.after_step = after_step
-    list(train(run))
+    list(train(run, after_step=after_step))
     return run, weights, masks
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import runpy
 import warnings
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +53,6 @@ def outcome(model: nn.Module, data: list[Samples], case: str) -> dict[str, Any]:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     correction = make(name, model, **options)
     sparse = RigL(model, optimizer, sparsity=0.4, total_steps=40, update_interval=3)
-    correction.attach(sparse)
     train(model, optimizer, correction, [data] * 3, sparse=sparse)
     assert set(sparse.masks) <= set(correction.parameters)
     # A-RigL leaves no gradient where the topology is updated, as it is in the last step.
@@ -67,20 +65,11 @@ def outcome(model: nn.Module, data: list[Samples], case: str) -> dict[str, Any]:
 
 
 def accumulated(model: nn.Module, data: list[Samples]) -> list[Tensor]:
-    """Weights after training in groups of two, gradients averaged once a group."""
+    """Weights after training in groups of two."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     correction = make("agc", model, gamma=1.0)
     groups = [MicroBatches(tuple(data[:2])), MicroBatches(tuple(data[2:]))]
-    for _ in range(3):
-        correction.begin_epoch(groups, loss_fn)
-        for group in groups:
-            optimizer.zero_grad()
-            first, last = group
-            with model.no_sync() if hasattr(model, "no_sync") else nullcontext():
-                (loss_fn(model, first) / 2).backward()
-            (loss_fn(model, last) / 2).backward()
-            correction.correct(group, loss_fn)
-            optimizer.step()
+    train(model, optimizer, correction, [groups] * 3)
     return [p.detach() for p in model.parameters()]
 
 
@@ -93,7 +82,6 @@ def everything(rank: int) -> dict[str, list[Tensor]]:
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.01)
         sparse = RigL(model, optimizer, sparsity=0.5, total_steps=40, update_interval=3)
         correction = make(name, model)
-        correction.attach(sparse)
         data = [share(batch, rank) for batch in sentences()]
         train(model, optimizer, correction, [data] * 2, sparse=sparse)
         found[name] = [*(p.detach() for p in model.parameters()), *sparse.masks.values()]

@@ -36,9 +36,9 @@ def second_step(name: str, loss: Any, scaler: Any = None, **options: Any) -> tup
     correction.begin_epoch(DATA, loss)
     for batch in DATA[:2]:
         optimizer.zero_grad()
-        correction.before_forward(batch, loss)
-        value = loss(model, batch)
-        (value if scaler is None else scaler.scale(value)).backward()
+        with correction.point(batch, loss):
+            value = loss(model, batch)
+            (value if scaler is None else scaler.scale(value)).backward()
         if scaler is not None:
             scaler.unscale_(optimizer)
         raw = flat(p.grad for p in model.parameters())
@@ -136,18 +136,17 @@ def test_steps_that_the_scaler_leaves_out_spoil_nothing(name: str) -> None:
         correction.begin_epoch(DATA, loss)
         for batch in DATA:
             optimizer.zero_grad()
-            correction.before_forward(batch, loss)
-            scaler.scale(loss(model, batch)).backward()
+            with correction.point(batch, loss):
+                scaler.scale(loss(model, batch)).backward()
             scaler.unscale_(optimizer)
             correction.correct(batch, loss)
             scale = scaler.get_scale()
             scaler.step(optimizer)
             scaler.update()
             left_out += scaler.get_scale() < scale
-            if scaler.get_scale() < scale and name != "lookahead":
+            if scaler.get_scale() < scale:
                 assert torch.equal(flat(model.parameters()), before)
             before = flat(model.parameters())
-            correction.after_step()
     assert 5 <= left_out <= 20
     assert flat(model.parameters()).isfinite().all()
     value = sum(loss_fn(model, batch).item() for batch in DATA)

@@ -63,7 +63,6 @@ def sparse_training(name: str, kind: str, **options: Any) -> tuple[nn.Module, li
     optimizer = getattr(torch.optim, kind)(trained, **OPTIMIZERS[kind])
     sparse = RigL(model, optimizer, sparsity=0.5, total_steps=40, update_interval=3)
     correction = make(name, model, **options)
-    correction.attach(sparse)
     train(model, optimizer, correction, [sentences()] * 2, sparse=sparse)
     states = [t for s in optimizer.state.values() for t in s.values() if torch.is_tensor(t)]
     tensors = [*model.state_dict().values(), *states, *sparse.masks.values()]
@@ -171,7 +170,8 @@ def test_mega_batches_of_a_loader_differ_within_an_epoch() -> None:
     correction.begin_epoch(loader, noted)
     state = torch.get_rng_state()
     for _ in range(4):
-        correction.before_forward(None, noted)
+        with correction.point(None, noted):
+            pass
     assert torch.equal(torch.get_rng_state(), state)
     assert len(seen) == 4
     assert not torch.equal(seen[0], seen[2])
@@ -188,8 +188,8 @@ def test_an_autocast_around_the_whole_step_keeps_no_stale_weights() -> None:
         correction, data = SAM(model, rho=1.0), batches(dtype=torch.float32)
         # Even a disabled autocast would make the inner one keep its casts.
         with torch.autocast("cpu", torch.bfloat16) if outer else nullcontext():
-            correction.before_forward(data[0], loss)
-            loss(model, data[0]).backward()
+            with correction.point(data[0], loss):
+                loss(model, data[0]).backward()
             correction.correct(data[0], loss)
         results.append(flat(p.grad for p in model.parameters()))
     assert torch.equal(*results)

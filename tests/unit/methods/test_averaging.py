@@ -26,7 +26,7 @@ def test_without_random_mask_and_average_both_are_rigl_to_the_bit(optimizer: str
 def test_the_finished_weights_are_the_mean_of_the_snapshots_inside_the_mask(name: str) -> None:
     options = {} if name == "rigl+swa" else {"drop_rate": 0.3}
     problem = Problem(name, average_interval=1, **options)
-    problem.prepare()
+    problem.begin()
     snapshots = []
     for number, _ in enumerate(problem.steps(), start=1):
         if number >= 0.8 * STEPS:
@@ -34,7 +34,7 @@ def test_the_finished_weights_are_the_mean_of_the_snapshots_inside_the_mask(name
             snapshots.append(
                 {n: p.detach() * factors.get(n, 1) for n, p in problem.model.named_parameters()}
             )
-    problem.finish()
+    problem.end()
     assert len(snapshots) == 3
     for layer, parameter in problem.model.named_parameters():
         mean = torch.stack([snapshot[layer] for snapshot in snapshots]).mean(0)
@@ -47,7 +47,7 @@ def test_the_finished_weights_are_the_mean_of_the_snapshots_inside_the_mask(name
 def test_averaging_leaves_the_training_as_it_is() -> None:
     plain, control = Problem("rigl"), Problem("rigl+swa", average_interval=1)
     for problem in (plain, control):
-        problem.prepare()
+        problem.begin()
         assert len(list(problem.steps())) == STEPS
     assert same(plain.state(), control.state())
 
@@ -70,14 +70,14 @@ def test_an_average_survives_a_stop() -> None:
     whole = Problem("cigl", average_interval=1, drop_rate=0.3)
     whole.whole()
     first = Problem("cigl", average_interval=1, drop_rate=0.3)
-    first.prepare()
+    first.begin()
     assert len(list(first.steps(0, 11))) == 11
     second = Problem("cigl", average_interval=1, drop_rate=0.3)
     second.model.load_state_dict(first.model.state_dict())
     second.optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
     second.method.load_state_dict(copy.deepcopy(first.method.state_dict()))
     assert len(list(second.steps(11))) == 1
-    second.finish()
+    second.end()
     assert same(whole.state(), second.state())
 
 
@@ -89,7 +89,7 @@ def test_averages_over_changing_masks_are_refused() -> None:
 
 def test_the_length_of_an_epoch_comes_from_the_data_or_is_asked_for() -> None:
     problem = Problem("rigl+swa", average_interval=None)
-    problem.method.prepare([1, 2, 3], loss_fn)
+    problem.method.begin([1, 2, 3], loss_fn)
     assert problem.method.average_interval == 3
     with pytest.raises(ValueError, match="average_interval"):
         list(Problem("rigl+swa", average_interval=None).steps())
@@ -99,14 +99,13 @@ def test_the_forward_pass_sees_the_random_mask_and_the_gradient_passes_through_i
     problem = Problem("cigl", drop_rate=0.4)
     batch, method, model = problem.batches[0], problem.method, problem.model
     whole = {name: p.detach().clone() for name, p in model.named_parameters()}
-    method.before_forward(batch, loss_fn)
-    for name, mask in method.masks.items():
-        factors = method.factors[name]
-        assert torch.equal(model.get_parameter(name), whole[name] * factors)
-        assert factors[mask].unique().tolist() == pytest.approx([0, 1 / 0.6])
-        assert (factors[~mask] == 1).all()
-    loss_fn(model, batch).backward()
-    method.before_step()
+    with method.shown(batch, loss_fn):
+        for name, mask in method.masks.items():
+            factors = method.factors[name]
+            assert torch.equal(model.get_parameter(name), whole[name] * factors)
+            assert factors[mask].unique().tolist() == pytest.approx([0, 1 / 0.6])
+            assert (factors[~mask] == 1).all()
+        loss_fn(model, batch).backward()
     leaves = {name: p.clone().requires_grad_() for name, p in whole.items()}
     seen = {name: p * method.factors.get(name, 1) for name, p in leaves.items()}
     functional_loss = nn.functional.cross_entropy(functional_call(model, seen, batch[0]), batch[1])

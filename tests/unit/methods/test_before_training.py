@@ -77,7 +77,7 @@ def scores_of(method: RankedMethod, batches: Any, loss: Any = mean_loss) -> list
         return seen[-1]
 
     method.scores = spy
-    method.prepare(batches, loss)
+    method.begin(batches, loss)
     return seen
 
 
@@ -146,7 +146,7 @@ def test_iterative_snip_and_force_follow_an_independent_loop(revive: bool) -> No
         mask = new
     assert (came_back > 0) == revive
     method = SNIP(model, sparsity=sparsity, iterations=iterations, revive=revive)
-    method.prepare(batches, mean_loss)
+    method.begin(batches, mean_loss)
     found = np.concatenate([m.numpy().ravel() for m in method.masks.values()])
     np.testing.assert_array_equal(found, mask)
     left = np.concatenate([w.ravel() for w in weights_of(model)])
@@ -196,7 +196,7 @@ def test_synflow_conserves_the_flow_through_each_layer() -> None:
 
 def test_synflow_neither_overflows_nor_vanishes_where_single_precision_does() -> None:
     reference = SynFlow(chain(), sparsity=0.9)
-    reference.prepare(IMAGES, mean_loss)
+    reference.begin(IMAGES, mean_loss)
     for scale in (1e-13, 1e13):
         method = SynFlow(chain(scale), sparsity=0.9)
         scores = scores_of(method, IMAGES)
@@ -213,7 +213,7 @@ def test_synflow_leaves_signs_statistics_modes_and_streams() -> None:
     before, modes = copy.deepcopy(model.state_dict()), [m.training for m in model.modules()]
     stream = torch.get_rng_state()
     method = SynFlow(model, sparsity=0.8, iterations=3)
-    method.prepare(IMAGES, mean_loss)
+    method.begin(IMAGES, mean_loss)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name] * method.masks.get(name, 1))
     assert [m.training for m in model.modules()] == modes
@@ -225,7 +225,7 @@ def test_synflow_gives_ones_to_the_network_behind_the_normalisation(tiny_cell) -
     run = build(tiny_cell(method="synflow", sparsity=0.8))
     seen: list[Tensor] = []
     run.model.net.register_forward_pre_hook(lambda m, args: seen.append(args[0]))
-    run.method.prepare(DataPass(run, 0), run.loss_fn)
+    run.method.begin(DataPass(run, 0), run.loss_fn)
     assert len(seen) == 101
     assert seen[-1].shape == (1, *seen[0].shape[1:])
     assert (seen[-1] - 1).abs().max() < 1e-12
@@ -235,7 +235,7 @@ def test_magnitude_init_keeps_the_largest_weights() -> None:
     model = two_layers()
     weights = np.concatenate([w.ravel() for w in weights_of(model)])
     method = MagnitudeInit(model, sparsity=0.75, iterations=3)
-    method.prepare([], mean_loss)
+    method.begin([], mean_loss)
     mask = np.concatenate([m.numpy().ravel() for m in method.masks.values()])
     assert set(np.flatnonzero(mask)) == set(np.argsort(-np.abs(weights))[:20])
 
@@ -244,7 +244,7 @@ def test_magnitude_init_keeps_the_largest_weights() -> None:
 def test_layers_keep_what_a_distribution_gives_them(method_class: type) -> None:
     model = two_layers()
     method = method_class(model, sparsity=0.6, distribution={"0": 0.75}, iterations=7)
-    method.prepare(data(), mean_loss)
+    method.begin(data(), mean_loss)
     assert method.active() == active_counts(
         {"0.weight": (8, 6), "2.weight": (4, 8)}, 0.6, {"0": 0.75}
     )
@@ -272,7 +272,7 @@ def test_scores_read_the_adversarial_loss_and_leave_the_statistics(method_class,
         moved.append((batch.images - batch.clean).abs().max().item())
         return run.loss_fn(model, batch)
 
-    run.method.prepare(DataPass(run, 0), spy)
+    run.method.begin(DataPass(run, 0), spy)
     assert len(moved) == {SNIP: 1, GraSP: 2}[method_class]
     assert all(0 < distance <= 8 / 255 + 1e-6 for distance in moved)
     assert all(torch.equal(before[n], b) for n, b in run.model.named_buffers())
@@ -281,7 +281,7 @@ def test_scores_read_the_adversarial_loss_and_leave_the_statistics(method_class,
 def test_more_batches_than_there_are_is_refused() -> None:
     method = SNIP(two_layers(), sparsity=0.5, batches=5)
     with pytest.raises(UserError, match="batches = 5: there are only 4"):
-        method.prepare(data(), mean_loss)
+        method.begin(data(), mean_loss)
     with pytest.raises(UserError, match="batches = 0"):
         make_cell(
             {"dataset": "digits", "architecture": "resnet8", "sparsity": 0.8}

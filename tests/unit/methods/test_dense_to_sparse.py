@@ -62,7 +62,7 @@ def test_gmp_prunes_the_smallest_weights_to_the_cubic_densities() -> None:
             parameter.grad = torch.randn(parameter.shape, generator=generator)
         optimizer.step()
         before = {n: (m.clone(), model.get_parameter(n).abs()) for n, m in method.masks.items()}
-        assert method.step() == (step in (5, 8, 11, 14))
+        assert method.advance() == (step in (5, 8, 11, 14))
         # 128 and 256 weights are pruned in the end, and (37, 56, 63, 64) / 64 of them on the way.
         done = {0: 0, 1: 37, 2: 56, 3: 63, 4: 64}[min(4, max(0, step - 2) // 3)]
         assert counts(method) == [160 - 2 * done, 320 - 4 * done]
@@ -83,7 +83,7 @@ def test_gmp_leaves_frozen_layers_dense_and_reaches_the_sparsity_by_the_others()
     method = GMP(model, None, sparsity=0.45, total_steps=4, distribution="global")
     before = model[0].weight.clone()
     for _ in range(4):
-        method.step()
+        method.advance()
     assert counts(method) == [100, 10]
     assert torch.equal(model[0].weight, before)
 
@@ -104,7 +104,7 @@ def test_granet_prunes_and_regrows_the_right_counts() -> None:
         # The gradient wants none of the present weights.
         layer.weight.grad = torch.where(before, 0.0, 1.0)
         method.observe()
-        assert method.step() == (step in expected)
+        assert method.advance() == (step in expected)
         now = method.masks["weight"]
         active, regrown = expected.get(step, (int(before.sum()), 0))
         assert counts(method) == [active]
@@ -131,7 +131,7 @@ def test_granet_keeps_what_it_drops_and_regrows_and_not_what_it_prunes() -> None
     layer.weight.grad = torch.tensor([[9.0, 0, 0, 0, 0, 8.0, 0, 0, 0, 0]])
     method.observe()
     optimizer.step()
-    method.step()
+    method.advance()
     # 1 to 5 are pruned, 6 and 7 dropped; the gradient regrows 1, which is 0, and 6, which stays 6.
     assert method.masks["weight"].tolist() == [[True, *[False] * 4, True, False, *[True] * 3]]
     assert layer.weight.tolist() == [[0, 0, 0, 0, 0, 6, 0, 8, 9, 10]]
@@ -151,7 +151,7 @@ def test_granet_starts_and_ends_by_its_distribution(distribution) -> None:
         for parameter in model.parameters():
             parameter.grad = torch.randn(parameter.shape, generator=generator)
         method.observe()
-        method.step()
+        method.advance()
     assert sum(counts(method)) == 96
     if distribution != "global":
         assert counts(method) == ([32, 64] if distribution == "uniform" else [40, 56])
@@ -174,7 +174,7 @@ def test_granet_that_starts_at_its_sparsity_is_rigl() -> None:
                 parameter.grad = torch.randn(parameter.shape, generator=generator)
             method.observe()
             optimizer.step()
-            method.step()
+            method.advance()
         found.append([p.detach().clone() for p in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
@@ -222,7 +222,7 @@ def test_lottery_rounds_are_trainings_of_their_own_from_the_rewound_weights(rewi
             mine.get_parameter(name).data *= mask
         if step == rewind:
             start = copy.deepcopy(mine)
-        assert method.step() == (step in (4, 8))
+        assert method.advance() == (step in (4, 8))
         if step in (4, 8):
             sizes = {n: mine.get_parameter(n).abs() * m for n, m in masks.items()}
             flat = torch.cat([size.flatten() for size in sizes.values()])

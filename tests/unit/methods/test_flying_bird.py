@@ -70,7 +70,7 @@ def adapting(losses: list[float], **options: object) -> tuple[FlyingBirdPlus, li
     for loss in losses:
         method.model.weight.grad = torch.zeros(10, 20)
         method.observe(torch.tensor(loss))
-        method.step()
+        method.advance()
         counts.append(int(method.masks["weight"].sum()))
     return method, counts
 
@@ -116,7 +116,7 @@ def test_adaptation_survives_a_stop_and_ends_exactly(growth: str) -> None:
     whole = Problem("flying-bird+", **options)
     whole.whole()
     first = Problem("flying-bird+", **options)
-    first.prepare()
+    first.begin()
     most = [sum(first.method.active().values()) for _ in first.steps(0, 7)]
     assert max(most) > most[0]
     second = Problem("flying-bird+", **options)
@@ -124,11 +124,11 @@ def test_adaptation_survives_a_stop_and_ends_exactly(growth: str) -> None:
     second.optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
     second.method.load_state_dict(copy.deepcopy(first.method.state_dict()))
     assert len(list(second.steps(7))) == STEPS - 7
-    second.finish()
+    second.end()
     assert same(whole.state(), second.state())
     assert second.method.active() == second.method.counts
     # A training that is cut short before its last update ends there too.
-    first.finish()
+    first.end()
     assert first.method.active() == first.method.counts
 
 

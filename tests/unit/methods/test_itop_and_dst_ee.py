@@ -38,7 +38,7 @@ def test_the_drop_fraction_falls_to_the_floor_until_the_end(name: str) -> None:
     for _ in range(8):
         layer.weight.grad = torch.zeros(10, 40)
         method.observe()
-        method.step()
+        method.advance()
     # 200 weights; 0.005 + 0.2475 (1 + cos(π t / 8)) at t = 2, 4, 6, rounded up; none after the end.
     assert asked == [(2, 86), (4, 51), (6, 16)]
 
@@ -82,7 +82,7 @@ def test_dst_ee_scores_by_hand() -> None:
 
 def test_dst_ee_counts_the_masks_in_which_a_weight_was_active() -> None:
     problem = Problem("dst-ee", exploration=1.0, drop_fraction=0.5)
-    problem.prepare()
+    problem.begin()
     counted = [mask.int() for mask in problem.masks()]
     for changed in problem.steps():
         if changed:

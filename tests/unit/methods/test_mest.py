@@ -51,7 +51,7 @@ def test_mutation_is_halved_and_ends_as_in_the_source() -> None:
 
 def test_the_soft_bound_holds_more_weights_until_mutation_ends() -> None:
     problem = Problem("mest", mode="em&s")
-    problem.prepare()
+    problem.begin()
     method = problem.method
     totals = [sum(method.active().values())]
     for _ in problem.steps():

@@ -119,14 +119,14 @@ def test_a_step_worked_by_hand() -> None:
     method = NM(layer, optimizer, sparsity=0.5, decay=0.5)
     assert layer.weight.tolist()[0] == pytest.approx([0.4, -0.3, 0, 0])
     # y = 0.4·1 + 0.3·1 = 0.7; the gradient of y² / 2 is y x, at masked weights too.
-    (0.5 * layer(torch.tensor([[1.0, -1.0, -2.0, 1.0]])) ** 2).sum().backward()
-    assert layer.weight.grad.tolist()[0] == pytest.approx([0.7, -0.7, -1.4, 0.7])
-    method.observe()
-    method.before_step()
-    # Those that are masked decay: half of .29 and of .1.
-    assert layer.weight.grad.tolist()[0] == pytest.approx([0.7, -0.7, -1.255, 0.75])
-    optimizer.step()
-    assert method.step()
+    with method.updating() as update:
+        with method.shown(None, None):
+            (0.5 * layer(torch.tensor([[1.0, -1.0, -2.0, 1.0]])) ** 2).sum().backward()
+            assert layer.weight.grad.tolist()[0] == pytest.approx([0.7, -0.7, -1.4, 0.7])
+        # Those that are masked decay: half of .29 and of .1.
+        assert layer.weight.grad.tolist()[0] == pytest.approx([0.7, -0.7, -1.255, 0.75])
+        optimizer.step()
+    assert update.changed
     # .4 - .07 = .33, -.3 + .07 = -.23, .29 + .1255 = .4155, .1 - .075 = .025.
     assert layer.weight.tolist()[0] == pytest.approx([0.33, 0, 0.4155, 0])
     assert method.hidden["weight"].tolist()[0] == pytest.approx([0, -0.23, 0, 0.025])
@@ -151,11 +151,10 @@ def test_it_is_the_straight_through_estimator_with_decay_by_autograd() -> None:
         ((batch @ through.T).square().mean() + 0.05 * (dense * ~mask).square().sum()).backward()
         reference.step()
         optimizer.zero_grad()
-        layer(batch).square().mean().backward()
-        method.observe()
-        method.before_step()
-        optimizer.step()
-        method.step()
+        with method.updating():
+            with method.shown(batch, None):
+                layer(batch).square().mean().backward()
+            optimizer.step()
         whole = layer.weight + method.hidden["weight"]
         torch.testing.assert_close(whole, dense)
     assert method.exploration_rate() > 0.25

@@ -78,7 +78,7 @@ def test_l1_shrinks_and_noise_spreads_the_connected_weights_only() -> None:
     options = {"noise": 0.01, "l1": 0.0}
     method = METHODS.create("deepr", layer, optimizer, options=options, sparsity=0.5, seed=1)
     before, mask = layer.weight.detach().clone(), method.masks["weight"].clone()
-    method.step()
+    method.advance()
     stayed = mask & method.masks["weight"] & (layer.weight.abs() > 1e-6)
     change = (layer.weight.detach() - before)[stayed] / (0.1 * 0.01)
     # About 19,500 draws: standard errors of 0.0072 and 0.0051; five of them.
@@ -100,7 +100,7 @@ def test_the_learning_rate_is_that_of_the_moment_and_of_the_layer() -> None:
 
 def test_the_noise_of_the_agent_fork() -> None:
     method = four_by_four("bsr", lr=0.08, noise=1e-3, noise_rule="agent", total_steps=10)
-    method.prepare([None] * 4, None)
+    method.begin([None] * 4, None)
     scales = []
     for method.steps in (1, 5, 6, 10):
         scales.append(method.noise_scale("weight"))
@@ -148,7 +148,7 @@ def test_a_new_connection_of_half_precision_is_not_zero() -> None:
     )
     with torch.no_grad():
         layer.weight.copy_(-layer.weight)
-    method.step()
+    method.advance()
     weight: Tensor = layer.weight[method.masks["weight"]]
     assert len(weight) == 8
     assert (weight != 0).all()

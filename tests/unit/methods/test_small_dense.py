@@ -57,7 +57,7 @@ def learn(model: nn.Module, optimizer: torch.optim.Optimizer, method: SmallDense
         nn.functional.cross_entropy(model(images), labels).backward()
         optimizer.step()
         if method is not None:
-            method.step()
+            method.advance()
     model.eval()
     return model(images)
 
@@ -77,7 +77,7 @@ def test_the_masked_network_is_the_physically_narrower_one(make) -> None:
     for name, tensor in narrow.state_dict().items():
         # Leaving out half of the groups leaves whole ones: rows and columns are the first ones.
         tensor.copy_(corner(wide.state_dict()[name], tensor.shape))
-    method.prepare([torch.ones(2, 3, 8, 8).double()], lambda model, batch: model(batch).sum())
+    method.begin([torch.ones(2, 3, 8, 8).double()], lambda model, batch: model(batch).sum())
     wide_logits = learn(wide, optimizers[0], method)
     narrow_logits = learn(narrow, optimizers[1], None)
     torch.testing.assert_close(wide_logits, narrow_logits, rtol=1e-9, atol=1e-9)
@@ -159,7 +159,7 @@ def test_channels_that_a_layer_would_leave_out_are_refused() -> None:
 
     method = SmallDense(Concatenated(), None, sparsity=0.5)
     with pytest.raises(UserError, match=r"'head\.weight' reads more than the first channels"):
-        method.prepare([torch.ones(1, 1, 2, 2)], lambda model, batch: model(batch).sum())
+        method.begin([torch.ones(1, 1, 2, 2)], lambda model, batch: model(batch).sum())
 
 
 def test_the_cost_is_that_of_the_narrower_network(tiny_cell) -> None:
@@ -181,7 +181,7 @@ def test_what_moves_the_other_channels_is_undone_with_the_optimizer_state() -> N
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     optimizer.step()
-    method.step()
+    method.advance()
     for name, vector in method.vectors.items():
         gone = ~method.vector_masks[name]
         assert not vector[gone].any()

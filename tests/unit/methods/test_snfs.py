@@ -82,7 +82,7 @@ def test_masks_follow_an_oracle() -> None:
         oracle.step([p.grad.numpy().reshape(-1) for p in model.parameters()])
         method.observe()
         method.optimizer.step()
-        changed = method.step()
+        changed = method.advance()
         if step % 4 == 0:
             assert changed
             oracle.update(0.005 + 0.495 / 2 * (1 + math.cos(math.pi * step / 40)))

@@ -161,7 +161,7 @@ def test_with_one_neuron_a_layer_it_is_rigl() -> None:
             layer.weight.mul_(method.masks["weight"])
         layer.weight.grad = torch.randn(1, 40, generator=generator)
         method.observe()
-        method.step()
+        method.advance()
         masks.append(method.masks["weight"].clone())
     assert torch.equal(*masks)
     assert not torch.equal(masks[0], (torch.arange(40) % 2 == 0).reshape(1, 40))

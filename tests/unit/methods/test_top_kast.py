@@ -27,11 +27,12 @@ def four_by_four(**options: object) -> TopKAST:
 
 
 def step(method: TopKAST, gradient: torch.Tensor) -> bool:
-    method.model.weight.grad = gradient.clone()
-    method.observe()
-    method.before_step()
-    method.optimizer.step()
-    return method.step()
+    with method.updating() as update:
+        with method.shown(None, None):
+            method.model.weight.grad = gradient.clone()
+            method.observe()
+        method.optimizer.step()
+    return update.changed
 
 
 def test_a_step_worked_by_hand() -> None:
@@ -55,8 +56,8 @@ def test_a_step_worked_by_hand() -> None:
 
 def test_the_penalty_is_stronger_where_a_weight_learns_and_does_not_act() -> None:
     method = four_by_four(exploration=0.01)
-    method.model.weight.grad = torch.zeros(4, 4)
-    method.before_step()
+    with method.shown(None, None):
+        method.model.weight.grad = torch.zeros(4, 4)
     # 0.01 w on A, 0.01 w / density on the rest of B, with density 1/4; nothing outside.
     a, b = DENSE.abs() >= 0.6, DENSE.abs() >= 0.2
     expected = torch.where(a, 0.01 * DENSE, torch.where(b, 0.04 * DENSE, 0))
@@ -102,8 +103,8 @@ def test_the_gradient_is_that_of_the_network_of_a() -> None:
         nn.functional.cross_entropy(functional_call(model, leaves, batch[0]), batch[1]),
         list(leaves.values()),
     )
-    loss_fn(model, batch).backward()
-    method.before_step()
+    with method.updating(), method.shown(batch, loss_fn):
+        loss_fn(model, batch).backward()
     for (name, parameter), gradient in zip(model.named_parameters(), expected, strict=True):
         inside = method.backward.get(name, torch.ones_like(gradient, dtype=torch.bool))
         torch.testing.assert_close(parameter.grad, gradient * inside)

@@ -23,13 +23,17 @@ def test_a_step_takes_the_mean_gradient_of_both_samples() -> None:
         name: (p + method.hidden[name] if name in method.hidden else p).detach().clone()
         for name, p in problem.model.named_parameters()
     }
-    method.before_forward(batch, loss_fn)
-    loss = loss_fn(problem.model, batch)
-    loss.backward()
-    method.observe(loss.detach())
+    with method.updating():
+        with method.shown(batch, loss_fn):
+            loss = loss_fn(problem.model, batch)
+            loss.backward()
+            method.observe(loss.detach())
+        losses = method.losses
+        for name, parameter in problem.model.named_parameters():
+            assert torch.equal(parameter, weights[name])
     assert not torch.equal(*method.samples)
     expected = {name: torch.zeros_like(w) for name, w in weights.items()}
-    for sample, found in zip(method.samples, method.losses, strict=True):
+    for sample, found in zip(method.samples, losses, strict=True):
         leaves = {name: w.clone().requires_grad_() for name, w in weights.items()}
         channels, budget = method.budget.channels, method.budget
         masks = channel_masks(problem.model, channels, budget.split(sample))
@@ -43,9 +47,6 @@ def test_a_step_takes_the_mean_gradient_of_both_samples() -> None:
             expected[name] += leaf.grad / 2
     for name, parameter in problem.model.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name])
-    method.before_step()
-    for name, parameter in problem.model.named_parameters():
-        assert torch.equal(parameter, weights[name])
 
 
 def test_the_probabilities_take_an_adam_step_and_are_projected() -> None:
@@ -102,14 +103,14 @@ def test_the_subnet_is_of_the_most_probable_channels_with_the_exact_number_of_we
 def test_the_subnet_is_fixed_at_the_end_and_what_is_dropped_is_gone() -> None:
     problem = Problem("vr-pge", finetune=0.5, score_lr=0.1)
     method = problem.method
-    problem.prepare()
+    problem.begin()
     changes = []
     for step, changed in enumerate(problem.steps(), start=1):
         changes.append(changed)
         if step == STEPS // 2:
-            masks = {name: mask.clone() for name, mask in method.at_rest().items()}
+            masks = {name: mask.clone() for name, mask in method.touched()[1].items()}
         if step >= STEPS // 2:
-            for name, mask in method.at_rest().items():
+            for name, mask in method.touched()[1].items():
                 assert torch.equal(mask, masks[name])
                 parameter = problem.model.get_parameter(name)
                 buffer = problem.optimizer.state[parameter]["momentum_buffer"]
@@ -136,13 +137,12 @@ def test_a_harmful_channel_is_learnt_away() -> None:
 
     for _ in range(400):
         inputs = torch.rand(16, 4, generator=generator)
-        method.before_forward(inputs, squares)
-        loss = squares(model, inputs)
-        loss.backward()
-        method.observe(loss.detach())
-        method.before_step()
-        optimizer.step()
-        method.step()
+        with method.updating():
+            with method.shown(inputs, squares):
+                loss = squares(model, inputs)
+                loss.backward()
+                method.observe(loss.detach())
+            optimizer.step()
     assert method.probabilities.tolist() == pytest.approx([1, 1, 0, 0], abs=0.05)
     assert method.masks["2.weight"].tolist() == [[True, True, False, False]]
     assert squares(model, torch.rand(16, 4, generator=generator)) < 1e-10
@@ -176,6 +176,10 @@ def test_what_cannot_be_learnt_is_refused() -> None:
         Problem("vr-pge", sparsity=0.99)
     with pytest.raises(ValueError, match="no channels that can be removed"):
         VRPGE(nn.Linear(4, 4), None, sparsity=0.5, total_steps=9)
-    problem.method.before_forward(problem.batches[0], loss_fn)
-    with pytest.raises(ValueError, match="call observe"):
-        problem.method.observe()
+    method, batch = problem.method, problem.batches[0]
+    with (
+        pytest.raises(ValueError, match="call observe"),
+        method.updating(),
+        method.shown(batch, loss_fn),
+    ):
+        method.observe()

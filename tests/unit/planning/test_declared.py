@@ -1,103 +1,62 @@
 from __future__ import annotations
 
-import math
-import random
-from collections import Counter
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agc.grids.cell import Cell, make_cell
-from agc.planning.bundles import bundle
 from agc.planning.declared import units, units_per_epoch
+from agc.registry import OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train
 from tests.conftest import CellMaker
 
+STEPS = 2
+FEW_STEPS = {name: {"steps": STEPS} for name in ("pgd-at", "mixed-at", "trades", "mart", "rst")}
+BY_HAND = {
+    ("standard", "none"): 3,
+    ("standard", "agc"): 10,
+    ("pgd-at", "none"): 3 * STEPS + 3,
+    ("pgd-at", "agc"): 6 * STEPS + 10,
+    ("mixed-at", "none"): 3 * STEPS / 2 + 3,
+    ("trades", "none"): 3 * STEPS + 1 + 6,
+    ("trades", "agc"): 6 * STEPS + 2 + 20,
+    ("mart", "none"): 3 * STEPS + 6,
+    ("fast-at", "none"): 6,
+    ("free-at", "none"): 3,
+    ("free-at", "agc"): 10,
+}
+"""Units per epoch. AGC's pass takes a gradient (3) and a loss (1), its step one more gradient (3);
+with an attack of k steps the pass crafts images of its own: 2 · 3k. TRADES' loss takes two passes,
+so everything that is not the attack costs twice as much, and its attack begins with one more."""
 
-def objective(steps: int) -> object:
-    """Standard training for 0 attack steps, else PGD adversarial training."""
-    return {"name": "pgd-at", "options": {"steps": steps}} if steps else "standard"
+
+@pytest.mark.parametrize("correction", ["none", "agc"])
+@pytest.mark.parametrize("objective", OBJECTIVES.names())
+def test_declared_units_are_those_that_training_counts(
+    tiny_cell: CellMaker, objective: str, correction: str
+) -> None:
+    chosen = {"name": objective, "options": FEW_STEPS.get(objective, {})}
+    cell = tiny_cell(objective=chosen, correction=correction, method="rigl", sparsity=0.9)
+    expected = units_per_epoch(cell)
+    assert expected == BY_HAND.get((objective, correction), expected)
+    assert units(cell) == cell.training.epochs * expected
+    run = build(cell)
+    counted = [run.meter.units(run.loader.images_per_epoch) for _ in train(run)]
+    assert counted == [expected, 2 * expected]
 
 
 @pytest.mark.parametrize("method", ["dense", "rigl"])
 @pytest.mark.parametrize("steps", [0, 1, 3])
 @pytest.mark.parametrize("correction", ["none", "agc"])
-def test_declared_units_are_those_that_training_counts(
+def test_declared_units_follow_the_steps_of_the_attack_and_no_method(
     tiny_cell: CellMaker, method: str, correction: str, steps: int
 ) -> None:
     cell = tiny_cell(
         method=method,
         sparsity=0.0 if method == "dense" else 0.9,
         correction=correction,
-        objective=objective(steps),
+        objective={"name": "pgd-at", "options": {"steps": steps}} if steps else "standard",
     )
     # A forward pass is 1, a backward pass 2. Each attack step is both of them with respect to the
     # images alone. The correction does the loss's part twice more, and attacks once more.
     k = steps
     closed = {"none": 3 * k + 3, "agc": 6 * k + 10} if k else {"none": 3, "agc": 10}
     assert units_per_epoch(cell) == closed[correction]
-    assert units(cell) == cell.training.epochs * closed[correction]
-    run = build(cell)
-    counted = []
-    for _ in train(run):
-        counted.append(run.meter.units(run.loader.images_per_epoch))
-    assert counted == [closed[correction] * epoch for epoch in (1, 2)]
-
-
-@st.composite
-def grids(draw: st.DrawFn) -> list[Cell]:
-    """Different cells of very different cost."""
-    chosen = draw(
-        st.lists(
-            st.tuples(
-                st.integers(1, 60), st.sampled_from([0, 1, 10]), st.sampled_from(["none", "agc"])
-            ),
-            min_size=1,
-            max_size=30,
-        )
-    )
-    return [
-        make_cell(
-            {
-                "dataset": "digits",
-                "architecture": "resnet8",
-                "objective": objective(steps),
-                "correction": correction,
-                "seed": seed,
-                "training": {"epochs": epochs},
-            }
-        )
-        for seed, (epochs, steps, correction) in enumerate(chosen)
-    ]
-
-
-@given(cells=grids(), size=st.integers(1, 12))
-def test_bundles_are_a_partition_of_about_equal_cost(cells: list[Cell], size: int) -> None:
-    bundles = bundle(cells, size)
-    assert len(bundles) == math.ceil(len(cells) / size)
-    assert all(bundles)
-    assert Counter(cell.slug for part in bundles for cell in part) == Counter(c.slug for c in cells)
-    loads = [sum(units(cell) for cell in part) for part in bundles]
-    costs = [units(cell) for cell in cells]
-    # Graham's bound for the longest job first, against a lower bound of the best possible.
-    best = max(*costs, sum(costs) / len(bundles), 0)
-    assert max(loads) - min(loads) <= max(costs)
-    assert max(loads) <= sum(costs) / len(bundles) + max(costs) * (1 - 1 / len(bundles)) + 1e-9
-    assert max(loads) <= 2 * best
-
-
-@given(cells=grids(), size=st.integers(1, 12), shuffle=st.randoms(use_true_random=False))
-def test_bundles_do_not_depend_on_the_order_of_the_cells(
-    cells: list[Cell], size: int, shuffle: random.Random
-) -> None:
-    expected = [[cell.slug for cell in part] for part in bundle(cells, size)]
-    shuffle.shuffle(cells)
-    assert [[cell.slug for cell in part] for part in bundle(cells, size)] == expected
-
-
-def test_cells_of_equal_cost_are_dealt_out_evenly(tiny_cell: CellMaker) -> None:
-    parts = bundle([tiny_cell(seed=seed) for seed in range(84)], 21)
-    assert [len(part) for part in parts] == [21, 21, 21, 21]
-    assert bundle([], 3) == []

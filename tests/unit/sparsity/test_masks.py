@@ -167,7 +167,7 @@ def learn(method_class: type, gradients: list[Tensor], **options: object) -> lis
         layer.weight.grad = gradient.clone()
         method.observe()
         optimizer.step()
-        method.step()
+        method.advance()
         masks.append(method.masks["weight"].clone())
     masks.append(torch.tensor(method.exploration_rate()))
     return masks
@@ -204,7 +204,7 @@ def test_rigl_grows_where_the_raw_gradient_is_largest() -> None:
     method.observe()
     layer.weight.grad.zero_()  # what a correction does to the gradient is not seen
     smallest = layer.weight.abs().masked_fill(~method.masks["weight"], math.inf).argmin()
-    assert method.step()
+    assert method.advance()
     assert method.masks["weight"][row, column]
     assert not method.masks["weight"].reshape(-1)[smallest]
     assert layer.weight[row, column] == 0
@@ -243,7 +243,7 @@ def test_the_number_of_replaced_weights_follows_the_schedule() -> None:
         with torch.no_grad():
             layer.weight.add_(before.float())
         method.observe()
-        method.step()
+        method.advance()
         found.append(int((before & ~method.masks["weight"]).sum()))
     # 200 active weights: 0.2 (1 + cos(π t / 8)) at t = 2, 4, 6, rounded down; none at the end.
     assert found == [0, 68, 0, 40, 0, 11, 0, 0]

@@ -31,7 +31,7 @@ def spied(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
     spy(run.method, "observe")
     spy(run.correction, "correct", lambda batch, loss_fn: batch.labels.tolist())
     spy(run.correction, "on_topology_update", lambda masks: masks is run.method.masks)
-    spy(run.method, "step")
+    spy(run.method, "advance")
     monkeypatch.setattr(
         torch.nn.utils, "clip_grad_norm_", lambda *args: calls.append(("clip", args[1]))
     )
@@ -51,7 +51,7 @@ def test_the_order_of_a_step_is_fixed(tiny_cell: Callable, monkeypatch: pytest.M
     list(train(run))
     names = [name for name, _ in calls]
     step = ["Standard.prepare", "RigL.observe", "AGC.correct", "clip", "optimizer.step"]
-    step += ["RigL.step"]
+    step += ["RigL.advance"]
     update = [*step, "AGC.on_topology_update"]
     assert names == [*["Standard.prepare"] * 4, *step, *step, *update, *step]
     assert ("clip", 2.0) in calls

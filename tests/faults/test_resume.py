@@ -4,7 +4,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count, product
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 
 from agc.grids.cell import Cell
 from tests.conftest import CellMaker
-from tests.support.forked import server, start
+from tests.support.forked import start
 
 METHODS = ("dense", "static", "set", "rigl")
 CORRECTIONS = ("none", "agc")
@@ -22,19 +22,6 @@ COMBINATIONS = list(product(METHODS, CORRECTIONS, OBJECTIVES))
 EPOCHS = 4
 SAME = ("epochs.csv", "model.safetensors", "best.safetensors")
 KILLED = -signal.SIGKILL
-
-
-@pytest.fixture(scope="module")
-def context() -> ForkServerContext:
-    return server()
-
-
-@pytest.fixture
-def moments() -> random.Random:
-    """When to kill: other moments in each run, and the seed to repeat them."""
-    seed = int(os.environ.get("KILL_SEED", time.time_ns() % 2**32))
-    print(f"KILL_SEED={seed}")
-    return random.Random(seed)
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +57,6 @@ def undisturbed(
     process.join(300)
     assert process.exitcode == 0, (root / "log").read_text()
     return root
-
-
-@pytest.fixture
-def agc(context: ForkServerContext, tmp_path: Path) -> Iterator[Callable[..., ForkServerProcess]]:
-    """Starts ``agc`` and sees to it that nothing outlives the test."""
-    started: list[ForkServerProcess] = []
-
-    def run(*arguments: object, die_at: int | None = None) -> ForkServerProcess:
-        started.append(start(context, tmp_path / "log", *arguments, die_at=die_at))
-        return started[-1]
-
-    yield run
-    for process in started:
-        process.kill()
-        process.join()
 
 
 def content(folder: Path) -> dict[str, bytes]:
