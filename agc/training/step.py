@@ -151,12 +151,16 @@ class Step:
             return self._mean(mean_loss(self.model, batch, self.loss_fn))
 
     def closure(self, batch: Any) -> Callable[[], Tensor]:
-        """For ``optimizer.step``: gradient and loss of ``batch``, the same on all processes."""
+        """For ``optimizer.step``: gradient and loss of ``batch``, the same on all processes; the
+        gradient of what is pruned is zero, so that no search leaves the sparse weights.
+        """
 
         def evaluate() -> Tensor:
             # The optimizer may have moved the weights before it asks.
             self.sparse.settled = False
-            return self._mean(self.gradient(batch))
+            loss = self._mean(self.gradient(batch))
+            self.sparse.mask_gradients()
+            return loss
 
         return evaluate
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from agc.corrections.base import Correction
+from agc.gradients.gradient import preserved_buffers
 from agc.gradients.loss_scale import LossScale
 from agc.gradients.micro_batches import parts
 from agc.gradients.noise import NoiseReplay
@@ -37,7 +39,8 @@ class OlderPoint(Correction):
     def reference_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """q, with the same random noise as the batch's forward pass had, over all processes."""
         self.reference.follow_modes(self.model)
-        with self.noise.replayed(len(parts(batch))):
+        kept = preserved_buffers(self.reference.module) if self.repeated else nullcontext()
+        with kept, self.noise.replayed(len(parts(batch))):
             older = self.reference.gradient(batch, loss_fn, self.scale)
         return self.replicas.mean(older)
 

@@ -88,6 +88,9 @@ class HiddenWeights(SparseMethod):
                 self.hidden[name] = parameters[name] * ~mask
                 parameters[name].mul_(mask)
 
+    def mask_gradients(self) -> None:
+        """Nothing: hidden weights are trained too."""
+
     def choose(self) -> bool:
         """Take over new masks when due; whether they differ."""
         if not self.update_due(self.steps):

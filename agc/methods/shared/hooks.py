@@ -97,5 +97,13 @@ class Method:
         """Zero what is pruned, in weights and optimizer state."""
         apply_masks(*self.touched(), self.optimizer)
 
+    def mask_gradients(self) -> None:
+        """Zero the gradient of what is pruned, for an optimizer that takes it for the slope."""
+        parameters, masks = self.touched()
+        for name, mask in masks.items():
+            gradient = parameters[name].grad
+            if gradient is not None:
+                gradient.mul_(mask)
+
     def end(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """After the last step: leave in the model the weights that are to be used."""

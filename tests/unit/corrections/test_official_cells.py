@@ -55,7 +55,7 @@ def test_a_bsr_sees_clean_images_in_its_pass_under_every_objective(
 
 def test_a_rigl_makes_no_optimizer_step_where_the_topology_is_updated() -> None:
     run = build(tiny("agc", agc("a-rigl")))
-    update, states = run.method.step, []
+    update, states = run.method.advance, []
     moved, updated = [], []
 
     def before(*_: Any) -> None:
@@ -71,7 +71,7 @@ def test_a_rigl_makes_no_optimizer_step_where_the_topology_is_updated() -> None:
 
     run.optimizer.register_step_pre_hook(before)
     run.optimizer.register_step_post_hook(after)
-    run.method.step = watched_update
+    run.method.advance = watched_update
     for _ in train(run):
         pass
     assert updated == [False, True, False, True, False, False, False, False]
