@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any, ClassVar
 
+from agc.lazy import torch
+
 
 class Stateful:
     """Saves and restores the attributes that :attr:`state` names, of its class and all bases.
@@ -28,16 +30,33 @@ class Stateful:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave, as a copy; entries of other names are left.
 
+        Tensors of the same names and shapes are filled where they lie, since others may hold them
+        too (a correction holds the masks of its method).
+
         Raises:
             KeyError: an attribute is missing.
         """
         for name in self.state_names():
-            present = getattr(self, name)
-            if hasattr(present, "load_state_dict"):
-                present.load_state_dict(state[name])
-            else:
-                setattr(self, name, copy.deepcopy(state[name]))
+            setattr(self, name, _restored(getattr(self, name), state[name]))
 
 
 def _saved(value: Any) -> Any:
     return value.state_dict() if hasattr(value, "state_dict") else value
+
+
+def _restored(present: Any, saved: Any) -> Any:
+    """``present`` with the content of ``saved`` if it can hold it, else a copy of ``saved``."""
+    if hasattr(present, "load_state_dict"):
+        present.load_state_dict(saved)
+        return present
+    if isinstance(present, dict) and isinstance(saved, dict) and present.keys() == saved.keys():
+        present.update({key: _restored(present[key], value) for key, value in saved.items()})
+        return present
+    if torch.is_tensor(present) and torch.is_tensor(saved) and _alike(present, saved):
+        with torch.no_grad():
+            return present.copy_(saved)
+    return copy.deepcopy(saved)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype

@@ -93,6 +93,9 @@ class AGC(ControlVariate):
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Full gradient u at the present weights, τ, new snapshot.
 
+        The paper's Algorithm 1 prints the new snapshot before τ, so that losses of one point would
+        be compared. Here, as in two of the published codes, it is the older snapshot's losses.
+
         Raises:
             ValueError: ``batches`` is empty.
         """
@@ -100,9 +103,9 @@ class AGC(ControlVariate):
             self.move_reference()
         if self.share is not None:
             batches = islice(batches, ceil(self.share * len(batches)))
-        self.mean = self.mean_gradient(batches, loss_fn)
+        self.mean = self.mean_gradient(batches, loss_fn)  # u
         self.correlation.end_epoch()  # τ ← (1 - α) τ + α Cov(l, l') / Var(l')
-        self.move_reference()
+        self.move_reference()  # q comes from here on
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """g + γτ (u - q).

@@ -49,6 +49,8 @@ class RigLSWA(RigL):
         ValueError: averages would begin while masks still change.
     """
 
+    state = ("average", "averaged", "average_interval")
+
     def __init__(
         self,
         model: Module,
@@ -149,14 +151,8 @@ class RigLSWA(RigL):
         for module, training in modes:
             module.training = training
 
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the mean."""
-        keys = ("average", "averaged", "average_interval")
-        return {**super().state_dict(), **{key: getattr(self, key) for key in keys}}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
+        """Restore what :meth:`state_dict` gave, on the model's device."""
         super().load_state_dict(state)
-        self.averaged, self.average_interval = state["averaged"], state["average_interval"]
         device = next(self.model.parameters()).device
-        self.average = {n: mean.to(device, copy=True) for n, mean in state["average"].items()}
+        self.average = {name: mean.to(device) for name, mean in self.average.items()}

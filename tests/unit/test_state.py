@@ -20,6 +20,13 @@ class Plain(Base):
     """Adds nothing."""
 
 
+class Masked(Stateful):
+    state = ("masks",)
+
+    def __init__(self, masks: dict[str, float]) -> None:
+        self.masks = {name: torch.full((2,), value) for name, value in masks.items()}
+
+
 class Derived(Plain):
     state = ("steps", "inner")
 
@@ -66,3 +73,32 @@ def test_what_is_missing_is_told() -> None:
     del state["steps"]
     with pytest.raises(KeyError, match="steps"):
         Derived().load_state_dict(state)
+
+
+def test_tensors_of_the_same_shape_are_filled_where_they_lie() -> None:
+    one, other = Masked({"a": 1.0}), Masked({"a": 2.0})
+    masks, tensor = other.masks, other.masks["a"]
+    other.load_state_dict(one.state_dict())
+    assert other.masks is masks
+    assert other.masks["a"] is tensor
+    assert tensor.tolist() == [1.0, 1.0]
+    tensor.zero_()
+    assert one.masks["a"].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("other", [{}, {"b": 2.0}, {"a": 2.0, "b": 2.0}])
+def test_tensors_of_other_names_are_replaced(other: dict[str, float]) -> None:
+    one, target = Masked({"a": 1.0}), Masked(other)
+    target.load_state_dict(one.state_dict())
+    assert list(target.masks) == ["a"]
+    assert target.masks["a"] is not one.masks["a"]
+    assert torch.equal(target.masks["a"], one.masks["a"])
+
+
+@pytest.mark.parametrize("shape", [torch.zeros(3), torch.zeros(2, dtype=torch.bool)])
+def test_a_tensor_of_another_shape_or_type_is_replaced(shape: torch.Tensor) -> None:
+    target = Base()
+    target.total = shape
+    target.load_state_dict(Base().state_dict())
+    assert target.total is not shape
+    assert torch.equal(target.total, torch.zeros(2))
