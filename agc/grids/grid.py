@@ -11,7 +11,6 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-import agc
 from agc.architectures import own_names, timm_names
 from agc.errors import UserError, unknown
 from agc.grids.cell import AXES, AXIS_NAMES, Cell, describe, make_cell
@@ -164,7 +163,7 @@ def find_file(kind: str, name: str, workflows: Path | None = None) -> Path:
         if direct.is_file():
             return direct
         raise UserError(f"{direct} does not exist")
-    folders = [Path("workflows"), Path(agc.__file__).parents[1] / "workflows"]
+    folders = [Path("workflows"), Path(__file__).parents[2] / "workflows"]
     folders = [workflows, *folders] if workflows is not None else folders
     for folder in folders:
         path = folder / kind / f"{name}.yaml"

@@ -17,7 +17,7 @@ from agc.registry import CORRECTIONS
 from agc.training.build import build
 from agc.training.loop import train
 from agc.training.run import Run
-from tests.conformance.correction_cells import (
+from tests.support.correction_cells import (
     OPTIONS,
     STEPS,
     objective_named,
@@ -25,7 +25,7 @@ from tests.conformance.correction_cells import (
     tiny,
     trained,
 )
-from tests.unit.correction_problems import Problem, classify, same, through_a_file
+from tests.support.correction_problems import Problem, classify, same, through_a_file
 
 NAMES = CORRECTIONS.names()
 

@@ -14,8 +14,8 @@ import pytest
 from agc.grids.cell import Cell
 from agc.machine.stop import EXIT_CODE
 from tests.conftest import CellMaker
-from tests.faults.trials import left_over, trained
-from tests.unit.dataset_files import jpeg, pictures
+from tests.support.dataset_files import jpeg, pictures
+from tests.support.trials import left_over, trained
 
 EPOCHS = 4
 AGC = [sys.executable, "-m", "agc"]

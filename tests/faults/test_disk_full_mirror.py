@@ -13,8 +13,8 @@ from agc import cli
 from agc.errors import UserError
 from agc.tracking import check, default_uri, sync
 from agc.tracking.store import open_client
-from tests.faults.trials import fill
-from tests.unit.tracking_cells import make_cells
+from tests.support.tracking_cells import make_cells
+from tests.support.trials import fill
 
 pytest.importorskip("mlflow")
 

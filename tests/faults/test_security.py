@@ -25,7 +25,7 @@ from agc.machine.provenance import ENVIRONMENT
 from agc.registry import Registry
 from agc.reports.figures.style import file_stem
 from tests.conftest import CellMaker
-from tests.workflow.project import GRID, RECIPE
+from tests.support.project import GRID, RECIPE
 
 NASTY = st.text(alphabet="./\\~ \n\0ab-é:$`*", min_size=1, max_size=9)
 KNOWN = ("..", ".", "../x", "/etc", "-rf", "a/../../b", "~", "$(id)", "\n", "a\0", *RESERVED)

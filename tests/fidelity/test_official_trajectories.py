@@ -19,7 +19,7 @@ from torch import nn
 
 from agc import AGC
 from agc.sparsity.masks import apply_masks, prunable_parameters
-from tests.fidelity.test_trajectories import (
+from tests.support.trajectories import (
     FOLDER,
     NOTHING,
     TAU,

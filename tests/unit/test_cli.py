@@ -17,7 +17,7 @@ from agc.cli import app
 from agc.files import read_json
 from agc.grids.cell import make_cell
 from agc.records.schema import validate_record
-from tests.unit.command_line import SMALL, agc
+from tests.support.command_line import SMALL, agc
 
 
 def commands() -> dict[tuple[str, ...], Any]:

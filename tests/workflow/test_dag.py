@@ -12,7 +12,7 @@ import pytest
 
 from agc.records.read import read_record
 from agc.reports.report import PUBLISHED
-from tests.workflow.project import Project, environment, job_counts
+from tests.support.project import Project, environment, job_counts
 
 # The cell of the grid "tiny" that one of the tests changes.
 EXTRA = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import Project
+from tests.support.project import Project
 
 ONE = {"method": "rigl", "sparsity": 0.9}
 TWO = {**ONE, "training": {"devices": 2}}

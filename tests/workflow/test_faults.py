@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from agc.planning.bundles import bundle
-from tests.workflow.project import Project, environment
+from tests.support.project import Project, environment
 
 EPOCHS = 20
 GRID = {

@@ -13,7 +13,7 @@ import pytest
 
 from agc.grids.cell import Cell
 from tests.conftest import CellMaker
-from tests.workflow.forked import server, start
+from tests.support.forked import server, start
 
 METHODS = ("dense", "static", "set", "rigl")
 CORRECTIONS = ("none", "agc")
