@@ -34,5 +34,5 @@ def test_schema_is_the_model_s_and_committed_files_obey(repository: Path, name: 
 
 
 def test_schema_of_the_record_is_the_one_in_the_package(repository: Path) -> None:
-    own = repository / "agc" / "results" / "record.schema.json"
+    own = repository / "agc" / "records" / "record.schema.json"
     assert schema(repository, "record") == json.loads(own.read_text(encoding="utf-8"))
