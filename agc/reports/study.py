@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agc.errors import UserError
 from agc.files import atomic_path
-from agc.reports.compare import ACCURACIES, CELL, ROW
+from agc.reports.compare import ACCURACIES
 from agc.reports.sources import MACHINE, VERSIONS
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ UNPUBLISHED = ("provenance_hostname",)
 
 NEEDED = {
     RECORDS: (
-        *("slug", *dict.fromkeys([*ROW, *CELL]), "correction", "seed", "status", "warnings"),
+        *("slug", "dataset", "architecture", "objective", "method", "sparsity", "correction"),
+        *("recipe", "family", "seed", "status", "warnings"),
         *ACCURACIES.values(),
         *("epochs", "units", "units_per_epoch", "extra_tensors", "exploration_rate"),
         *("training_flops", "dense_training_flops", "inference_flops", "dense_inference_flops"),

@@ -66,13 +66,13 @@ def stems(keys: list[tuple[str, ...]]) -> list[str]:
     The last part of a key is a recipe, ``setting=value, setting=value``; of that, a name has what
     the recipes of the same task do not share. Names that would be long or equal are numbers.
     """
-    varying = [index for index in range(len(TASK)) if len({key[index] for key in keys}) > 1]
+    varying = [i for i in range(len(keys[0]) - 1) if len({key[i] for key in keys}) > 1]
     settings = [re.split(r", (?=[\w.]+=)", key[-1]) for key in keys]
     names = []
     for key, own in zip(keys, settings, strict=True):
         mates = [set(other) for k, other in zip(keys, settings, strict=True) if k[:-1] == key[:-1]]
         different = [setting for setting in own if not all(setting in mate for mate in mates)]
-        names.append(file_stem(*(key[index] for index in varying), *different))
+        names.append(file_stem(*(key[i] for i in varying), *different))
     return [
         name if len(name) <= LONGEST_STEM and names.count(name) == 1 else str(number)
         for number, name in enumerate(names, start=1)

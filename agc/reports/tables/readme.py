@@ -13,7 +13,6 @@ from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cel
 if TYPE_CHECKING:
     import pandas as pd
 
-TASK = ("dataset", "architecture", "objective")
 FILES = """\
 - `comparison.csv`: every number of every row, as fractions; `claims.csv`: the paper's claims beside
   them.
@@ -56,13 +55,19 @@ def write_readme(
 
 def _table(main: pd.DataFrame) -> TextTable:
     """All rows of the comparison; of task and recipe, what is not the same in all of them."""
-    keys = [key for key in (*TASK, "recipe") if main[key].nunique() > 1]
+    keys = [key for key in _shared(main) if main[key].nunique() > 1]
     header = [*keys, "method", "correction", *(name for name, _ in COLUMNS)]
     rows = [
         [*(getattr(row, key) for key in keys), *name_row(row), *overview_cells(row)]
-        for row in main.sort_values(keys, kind="stable").itertuples()
+        for row in (main.sort_values(keys, kind="stable") if keys else main).itertuples()
     ]
     return TextTable("", CAPTION, header, rows, labels=len(keys) + 2)
+
+
+def _shared(main: pd.DataFrame) -> list[str]:
+    """What a row is of, beside its method and correction: the columns before the correction."""
+    names = main.columns[: main.columns.get_loc("correction")]
+    return [name for name in names if name not in ("method", "sparsity")]
 
 
 def _sentence(text: str) -> str:
@@ -72,7 +77,7 @@ def _sentence(text: str) -> str:
 
 def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
     """Cells, machines, versions and times in words."""
-    shared = [main[key].iloc[0] for key in (*TASK, "recipe") if main[key].nunique() == 1]
+    shared = [main[key].iloc[0] for key in _shared(main) if main[key].nunique() == 1]
     cells = f"{provenance['cells']} cells of {', '.join(name for name in shared if name)}"
     cells = cells if any(shared) else f"{provenance['cells']} cells"
     counts = [cells, f"seeds {', '.join(map(str, provenance['seeds']))}"]
