@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from agc import rng
 from agc.gradients.gradient import preserved_buffers
+from agc.gradients.modes import evaluating
 from agc.lazy import torch
 from agc.methods.shared.ranked import RankedMethod
 from agc.registry import METHODS
@@ -99,15 +99,3 @@ def _input_shape(model: Module, batch: Any, loss_fn: LossFunction) -> Size:
     finally:
         handle.remove()
     return shapes[0]
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Evaluation mode; every module's own comes back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from agc.attacks.shared.threat import BALLS, Norm, Start
+from agc.gradients.modes import evaluating
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -29,22 +30,19 @@ def attacked(model: Module, batch_norm: BatchNorm = "eval") -> Iterator[None]:
             layers that are in training mode. Running statistics stay as they are in both.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    modes = [(module, module.training) for module in model.modules()]
     norms = _batch_norms(model) if batch_norm == "train" else []
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    model.eval()
-    for module, _ in norms:
-        module.training, module.track_running_stats = True, False
-    try:
-        yield
-    finally:
+    with evaluating(model):
         for parameter in parameters:
-            parameter.requires_grad_(True)
-        for module, training in modes:
-            module.training = training
-        for module, tracked in norms:
-            module.track_running_stats = tracked
+            parameter.requires_grad_(False)
+        for module, _ in norms:
+            module.training, module.track_running_stats = True, False
+        try:
+            yield
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+            for module, tracked in norms:
+                module.track_running_stats = tracked
 
 
 def _batch_norms(model: Module) -> list[tuple[Module, bool]]:
