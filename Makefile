@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 GRID ?= digits
 CORES ?= all
+PYTEST_FLAGS ?=
 export OMP_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 # Without bytecode each process compiles torch, timm and the rest anew, for twice its CPU time.
@@ -36,8 +37,8 @@ report: setup reports/$(GRID)/report.html ## one self-contained page of the grid
 reports/$(GRID)/report.html: reports/$(GRID)/comparison.csv
 	@$(BIN)/snakemake --cores 1 --config grid=$(GRID) --report $@ --quiet all
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile -rs --ignore tests/services
+test: setup ## run the tests (PYTEST_FLAGS=...)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -rs --ignore tests/services $(PYTEST_FLAGS)
 
 test-services: setup services ## test tracking servers and their page: PostgreSQL, Chromium
 	$(BIN)/python -m pytest -rs tests/services

@@ -19,7 +19,6 @@ _HOMES = {
     "Dense": "agc.methods.dense",
     "Extragradient": "agc.corrections.extragradient",
     "GroupedBatches": "agc.gradients.micro_batches",
-    "Lookahead": "agc.corrections.lookahead",
     "LooplessSVRG": "agc.corrections.l_svrg",
     "MARS": "agc.corrections.mars",
     "MicroBatches": "agc.gradients.micro_batches",
@@ -36,6 +35,7 @@ _HOMES = {
     "SVRG": "agc.corrections.svrg",
     "SparseSkew": "agc.corrections.sparse_skew",
     "Static": "agc.methods.static",
+    "Step": "agc.training.step",
 }
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from agc.corrections.constant import Constant
     from agc.corrections.extragradient import Extragradient
     from agc.corrections.l_svrg import LooplessSVRG
-    from agc.corrections.lookahead import Lookahead
     from agc.corrections.mars import MARS
     from agc.corrections.none import NoCorrection
     from agc.corrections.s2_sam import S2SAM
@@ -62,6 +61,7 @@ if TYPE_CHECKING:
     from agc.methods.rigl import RigL
     from agc.methods.set import SET
     from agc.methods.static import Static
+    from agc.training.step import Step
 
 __all__ = [
     "AGC",
@@ -79,7 +79,6 @@ __all__ = [
     "Dense",
     "Extragradient",
     "GroupedBatches",
-    "Lookahead",
     "LooplessSVRG",
     "MicroBatches",
     "NoCorrection",
@@ -88,6 +87,7 @@ __all__ = [
     "RunningAGC",
     "SparseSkew",
     "Static",
+    "Step",
 ]
 
 

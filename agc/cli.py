@@ -20,6 +20,7 @@ from agc.commands import (
     doctor,
     evaluate,
     export,
+    init,
     inspect,
     plan,
     track,
@@ -55,6 +56,7 @@ def _root(
     pass
 
 
+app.command("init")(init.init)
 app.command("list")(axes.list_entries)
 app.command("inspect")(inspect.inspect)
 app.command("plan")(plan.plan)

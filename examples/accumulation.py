@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from agc import AGC, GroupedBatches
+from agc import AGC, GroupedBatches, Step
 
 EPOCHS = 5
 Batch = tuple[Tensor, Tensor]
@@ -30,18 +30,11 @@ def main() -> float:
     model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Dropout(0.1), nn.Linear(64, 4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     correction = AGC(model, gamma=0.5)
-    steps = GroupedBatches(loader, 4)
+    step = Step(model, optimizer, loss_fn, correction=correction)
+    groups = GroupedBatches(loader, 4)
     for epoch in range(EPOCHS):
-        correction.begin_epoch(steps, loss_fn)
-        losses = []
-        for group in steps:
-            optimizer.zero_grad()
-            for batch in group:
-                loss = loss_fn(model, batch) / len(group)
-                loss.backward()
-                losses.append(len(group) * loss.item())
-            correction.correct(group, loss_fn)  # once, after the last backward pass
-            optimizer.step()
+        step.begin_epoch(groups)
+        losses = [step(group).item() for group in groups]
         mean = sum(losses) / len(losses)
         print(f"epoch {epoch}: loss {mean:.3f}, tau {correction.tau:.2f}")
     return mean

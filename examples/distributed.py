@@ -10,7 +10,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
-from agc import AGC, RigL
+from agc import AGC, RigL, Step
 
 EPOCHS = 3
 Batch = tuple[Tensor, Tensor]
@@ -34,18 +34,13 @@ def train() -> list[Tensor]:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     total = EPOCHS * len(loader)
     sparse = RigL(model, optimizer, sparsity=0.8, total_steps=total, update_interval=5)
-    correction = AGC(model, gamma=0.5)  # both get the wrapped model
+    correction = AGC(model, gamma=0.5)
+    step = Step(model, optimizer, loss_fn, sparse, correction)  # all get the wrapped model
     for epoch in range(EPOCHS):
         sampler.set_epoch(epoch)
-        correction.begin_epoch(loader, loss_fn)
+        step.begin_epoch(loader)
         for batch in loader:
-            optimizer.zero_grad()
-            loss_fn(model, batch).backward()
-            sparse.observe()
-            correction.correct(batch, loss_fn)  # on every process
-            optimizer.step()
-            if sparse.step():
-                correction.on_topology_update(sparse.masks)
+            step(batch)
         print(f"process {distributed.get_rank()}, epoch {epoch}: tau {correction.tau:.6f}")
     return [*model.module.state_dict().values(), *sparse.masks.values()]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from agc import AGC, RigL
+from agc import AGC, RigL, Step
 
 EPOCHS = 5
 Batch = tuple[Tensor, Tensor]
@@ -35,25 +35,14 @@ def main() -> float:
     total = EPOCHS * len(loader)
     sparse = RigL(model, optimizer, sparsity=0.8, total_steps=total, update_interval=10)
     correction = AGC(model, gamma=1.0, estimator="layer")
-    correction.attach(sparse)
+    step = Step(model, optimizer, loss_fn, sparse, correction)
     for epoch in range(EPOCHS):
         model.train()
-        correction.begin_epoch(loader, loss_fn)
-        losses = []
-        for batch in loader:
-            optimizer.zero_grad()
-            correction.before_forward(batch, loss_fn)  # for SAM and others that move the weights
-            loss = loss_fn(model, batch)
-            loss.backward()
-            sparse.observe()  # growth looks at the raw gradient
-            correction.correct(batch, loss_fn)
-            optimizer.step()
-            if sparse.step():
-                correction.on_topology_update(sparse.masks)
-            correction.after_step()
-            losses.append(loss.item())
+        step.begin_epoch(loader)  # a pass: full gradient, tau, new snapshot
+        losses = [step(batch).item() for batch in loader]
         mean = sum(losses) / len(losses)
         print(f"epoch {epoch}: loss {mean:.3f}, tau {correction.tau:.2f}")
+    step.end(loader)
     return mean
 
 

@@ -64,3 +64,13 @@ def machine() -> Machine:
 def repository() -> Path:
     """Root of the sources."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database that has its tables and nothing else: making one takes seconds."""
+    from agc.tracking.store import open_client
+
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    open_client(f"sqlite:///{path}")
+    return path

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from agc.architectures import own_names, own_summaries, timm_names
 from agc.errors import UserError, unknown
-from agc.grids.grid import find_file, load_grid
+from agc.grids.grid import load_grid
+from agc.places import known_files
 from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
 
 
@@ -140,7 +141,7 @@ def _grids(console: Console) -> None:
     table = Table(title="grids", title_justify="left", title_style="bold", show_edge=False)
     for column in ("name", "cells", "what it is"):
         table.add_column(column, no_wrap=column == "name")
-    for path in sorted(find_file("grids", "digits").parent.glob("*.yaml")):
+    for _, path in sorted(known_files("grids").items()):
         try:
             grid = load_grid(str(path))
         except UserError as error:

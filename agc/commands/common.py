@@ -20,7 +20,10 @@ Results = Annotated[
     typer.Option("--results", help="Folder of the results.", envvar="AGC_RESULTS"),
 ]
 GridName = Annotated[
-    str, typer.Argument(metavar="GRID", help="A grid of workflows/grids, or a YAML file's path.")
+    str,
+    typer.Argument(
+        metavar="GRID", help="A grid of workflows/grids or of the package, or a YAML file's path."
+    ),
 ]
 Device = Annotated[
     str,

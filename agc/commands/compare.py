@@ -12,6 +12,7 @@ from rich.console import Console
 from agc.commands.common import GridName, Results
 from agc.errors import UserError
 from agc.grids.grid import load_grid
+from agc.places import checkout
 
 Reports = Annotated[
     Path, typer.Option("--reports", help="Folder of the reports; one subfolder a grid.")
@@ -63,7 +64,11 @@ def _next_steps(name: str, results: Path, out: Path, console: Console) -> None:
     from agc.tracking import default_uri, ui_command
 
     page = out / "report.html"
-    made = str(page) if page.exists() else f"make report GRID={name}"
+    made = f"snakemake --cores 1 --config grid={name} --report {page}"
+    if page.exists():
+        made = str(page)
+    elif checkout() == Path.cwd():
+        made = f"make report GRID={name}"
     console.print(f"report page: {made}", highlight=False, soft_wrap=True)
     console.print(f"tables and figures: {out}/", highlight=False, soft_wrap=True)
     command = ui_command(default_uri(results), results / "mlartifacts")

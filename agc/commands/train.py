@@ -39,7 +39,12 @@ def train(
     objective: Annotated[str, typer.Option(help="Objective.")] = "standard",
     seed: Annotated[int, typer.Option(help="Seed.")] = 0,
     recipe: Annotated[
-        str | None, typer.Option(help="Recipe; the data set's own if there is one.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Recipe by name or a YAML file's path, or none for the defaults; left out: the "
+            "recipe of the data set's name, which there must be.",
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs, instead of the recipe's.")] = None,
     set_: Annotated[

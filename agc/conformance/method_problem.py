@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from agc import rng
 from agc.methods.base import SparseMethod
 from agc.registry import METHODS
+from agc.training.step import Step
 
 STEPS = 12
 
@@ -93,6 +94,7 @@ class Problem:
             total_steps=STEPS,
             seed=seed,
         )
+        self.step = Step(self.model, self.optimizer, loss_fn, self.method)
         generator = torch.Generator().manual_seed(5)
         self.batches: list[Batch] = [
             (
@@ -102,32 +104,26 @@ class Problem:
             for _ in range(STEPS)
         ]
 
-    def prepare(self) -> None:
+    def begin(self) -> None:
         """What comes before the first step."""
-        self.method.prepare(self.batches, loss_fn)
+        self.step.begin(self.batches)
 
     def steps(self, first: int = 0, last: int = STEPS) -> Iterator[bool]:
         """Train over some of the batches; says after each step whether the topology changed."""
         for batch in self.batches[first:last]:
-            self.optimizer.zero_grad()
-            self.method.before_forward(batch, loss_fn)
-            loss = loss_fn(self.model, batch)
-            loss.backward()
-            self.method.observe(loss.detach())
-            self.method.before_step()
-            self.optimizer.step()
-            yield self.method.step()
+            self.step(batch)
+            yield self.step.changed
 
-    def finish(self) -> None:
+    def end(self) -> None:
         """What comes after the last step."""
-        self.method.finish(self.batches, loss_fn)
+        self.step.end(self.batches)
 
     def whole(self) -> None:
         """From the preparation to the end."""
-        self.prepare()
+        self.begin()
         for _ in self.steps():
             pass
-        self.finish()
+        self.end()
 
     def masks(self) -> list[Tensor]:
         """Copies of the masks."""

@@ -19,7 +19,7 @@ def sparsity_is_exact(name: str) -> None:
     """The finished network has the sparsity asked for, by count; no step is sparser than that."""
     for optimizer in OPTIMIZERS:
         problem = Problem(name, optimizer)
-        problem.prepare()
+        problem.begin()
         method = problem.method
         total = sum(p.numel() for p in method.parameters.values())
         wanted = round((1 - method.target) * total)
@@ -33,7 +33,7 @@ def sparsity_is_exact(name: str) -> None:
             assert active >= wanted, f"{active} active weights in training, {wanted} asked for"
             assert method.exploration_rate() >= 1 - method.sparsity() - 1e-12
             assert all(method.active().values()), "a layer has no weight left"
-        problem.finish()
+        problem.end()
         active = sum(method.active().values())
         assert active == wanted, f"{active} active weights at the end, {wanted} asked for"
         assert abs(method.sparsity() - (1 - active / total)) < 1e-12
@@ -43,7 +43,7 @@ def pruned_weights_are_zero(name: str) -> None:
     """Weights are 0 where masked, and so is the optimizer's state unless weights live on hidden."""
     for optimizer, slots in (("sgd", 1), ("adamw", 2)):
         problem = Problem(name, optimizer)
-        problem.prepare()
+        problem.begin()
         for _ in chain([False], problem.steps()):
             for layer, parameter in problem.method.parameters.items():
                 pruned = ~problem.method.masks[layer]
@@ -66,9 +66,9 @@ def only_prunable_tensors_are_masked(name: str) -> None:
 
 
 def a_step_without_a_change_changes_no_mask(name: str) -> None:
-    """``step`` says when the topology changes."""
+    """``updating`` says when the topology changes."""
     problem = Problem(name)
-    problem.prepare()
+    problem.begin()
     before = problem.masks()
     for changed in problem.steps():
         now = problem.masks()
@@ -105,7 +105,7 @@ def a_resumed_run_has_the_same_bits(name: str) -> None:
     whole.whole()
     for after in (3, 4, STEPS - 1):
         first = Problem(name)
-        first.prepare()
+        first.begin()
         for _ in first.steps(0, after):
             pass
         second = Problem(name)
@@ -114,7 +114,7 @@ def a_resumed_run_has_the_same_bits(name: str) -> None:
         second.method.load_state_dict(copy.deepcopy(first.method.state_dict()))
         for _ in second.steps(after):
             pass
-        second.finish()
+        second.end()
         assert same(whole.state(), second.state()), f"resumed after {after} steps, bits differ"
         assert whole.method.exploration_rate() == second.method.exploration_rate()
         assert whole.method.dense_gradients == second.method.dense_gradients
@@ -124,7 +124,7 @@ def a_resumed_run_has_the_same_bits(name: str) -> None:
 def frozen_layers_stay(name: str) -> None:
     """A layer that is frozen after the preparation keeps its weights and its mask."""
     problem = Problem(name)
-    problem.prepare()
+    problem.begin()
     frozen = problem.model[0].weight.requires_grad_(False)
     before = frozen.clone(), problem.method.masks["0.weight"].clone()
     for _ in problem.steps():

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from agc.gradients.gradient import LossFunction
-    from agc.methods.base import SparseMethod
 
 Variant = Literal["corrected", "a-itop", "a-rigl", "a-bsr"]
 Estimator = Literal["loss", "gradient", "layer", "online"]
@@ -64,6 +63,8 @@ class AGC(ControlVariate):
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
 
+    repeatable = False
+
     def __init__(
         self,
         model: Module,
@@ -97,7 +98,6 @@ class AGC(ControlVariate):
         self.last_gradient: dict[str, Tensor] = {}
         self.running: dict[str, Tensor] = {}
         self.running_steps = 0
-        self.sparse: SparseMethod | None = None
         if self.behaviour.first_snapshot == "dense":
             self.reference = ReferencePoint(self.model)
         elif self.behaviour.first_snapshot == "independent":
@@ -121,10 +121,6 @@ class AGC(ControlVariate):
     def coefficients(self) -> Mapping[str, float | Tensor]:
         """γτ of each tensor, without waiting for the device."""
         return {name: self.gamma * self.correlation.of(name) for name in self.parameters}
-
-    def attach(self, sparse: SparseMethod) -> None:
-        """Know the sparse method, whose update steps one published code treats by itself."""
-        self.sparse = sparse
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Full gradient at the present weights, τ, new snapshot.

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from agc.gradients.gradient import LossFunction
-    from agc.methods.base import SparseMethod
 
 LARGEST = 65504.0
 """Largest number of half precision."""
@@ -59,17 +58,12 @@ class RecordedAGC(Correction):
         self.gamma = gamma
         self.memory = memory
         self.limit = limit
-        self.masks: dict[str, Tensor] = {}
         self.places: dict[str, Tensor] = {}
         self.records: dict[str, Tensor] = {}
         self.mean: dict[str, Tensor] = {}
         self.seen: list[int] = []
         self.products: dict[str, Tensor] = {}
         self.squares: dict[str, Tensor] = {}
-
-    def attach(self, sparse: SparseMethod) -> None:
-        """Keep the method's masks, which it changes in place."""
-        self.masks = sparse.masks
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Make room for the records, once; those of a tensor unfrozen later start at zero.

@@ -3,7 +3,7 @@
 It is neither an optimizer nor a loss. It never touches the model's buffers, modes or weights, nor
 any random stream: with a coefficient of 0 a run has the same bits as one without correction.
 
-In a loop of one's own:
+In a loop of one's own (:class:`~agc.training.step.Step` does all of this but the GradScaler):
 
 - ``loss_fn(model, batch)`` uses the model that it is given, calls it as a whole, and returns the
   batch's mean loss. It holds the autocast, if there is one. ``model.train()`` comes before
@@ -14,12 +14,14 @@ In a loop of one's own:
   ``correct``. Steps that the scaler leaves out for an overflow leave no trace here either.
 - DistributedDataParallel: give the wrapped model. ``correct`` and ``begin_epoch`` are called on all
   processes, with as many batches on each.
-- Any optimizer whose ``step`` takes no closure: LBFGS evaluates gradients that no correction sees.
+- An optimizer that asks for the gradient again within a step (LBFGS) needs a correction that is
+  ``repeatable``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agc.cost.units import Cost
@@ -30,15 +32,15 @@ if TYPE_CHECKING:
     from torch.nn import Module, Parameter
 
     from agc.gradients.gradient import LossFunction
-    from agc.methods.base import SparseMethod
+    from agc.methods.shared.hooks import Method
 
 
 class Correction:
     """Changes nothing; base of those that do.
 
-    A step calls, in this order: ``before_forward`` (may move the weights to where the gradient is
-    to be evaluated), forward and backward, ``correct`` (moves them back, edits the gradients), the
-    optimizer, the sparse method, ``after_step``.
+    ``begin_epoch`` comes before an epoch's first step. A step enters ``point`` (which may move the
+    weights to where the gradient is to be evaluated) for forward and backward pass, leaves it, and
+    calls ``correct``; after optimizer and sparse method, ``on_topology_update`` if masks changed.
 
     A parameter that a batch does not reach has no gradient and keeps none in that step.
 
@@ -58,10 +60,19 @@ class Correction:
     fixed_batches: ClassVar[bool] = False
     """Whether the same images must share a batch in every epoch (``Batch.index`` names it)."""
 
+    repeatable: ClassVar[bool] = False
+    """Whether the gradient of one step may be asked for again, at other weights. What the
+    correction remembers of a step then comes from the first time alone (``repeated``)."""
+
     def __init__(self, model: Module) -> None:
         self.replicas = Replicas(model)
         self.model = self.replicas.module
         self._named = dict(self.model.named_parameters())
+        self.sparse: Method | None = None
+        self.masks: dict[str, Tensor] = {}
+        """Of the sparse method, which changes them in place."""
+        self.repeated = False
+        """Whether the gradient of this step was asked for before; the step says so."""
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -77,20 +88,22 @@ class Correction:
         """Why this correction makes no sense in ``cell``, or None; asked before anything runs."""
         return None
 
-    def attach(self, sparse: SparseMethod) -> None:
+    def attach(self, sparse: Method) -> None:
         """Know the sparse method, and so its masks; called once, before the training."""
+        self.sparse, self.masks = sparse, sparse.masks
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Get ready for an epoch: each iteration of ``batches`` is a pass over the data."""
 
-    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Move the weights to where the gradient of this batch is to be evaluated."""
+    @contextmanager
+    def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Have the weights where the gradient of this batch is to be evaluated; then put them
+        back, bit by bit.
+        """
+        yield
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Edit the gradients, which are those of ``loss_fn(model, batch)``, in place."""
-
-    def after_step(self) -> None:
-        """The optimizer and the sparse method have made their step."""
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """The sparse method has changed its masks."""

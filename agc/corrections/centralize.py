@@ -9,10 +9,7 @@ from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from agc.gradients.gradient import LossFunction
-    from agc.methods.base import SparseMethod
 
 
 @CORRECTIONS.register("centralize", source="arXiv 2004.01461")
@@ -25,13 +22,7 @@ class Centralize(Correction):
 
     off: ClassVar[dict[str, Any] | None] = None
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self.masks: dict[str, Tensor] = {}
-
-    def attach(self, sparse: SparseMethod) -> None:
-        """Keep the method's masks, which it changes in place."""
-        self.masks = sparse.masks
+    repeatable = True
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Centralise the gradients of all weights with more than one dimension in place."""

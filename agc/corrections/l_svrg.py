@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -48,13 +49,16 @@ class LooplessSVRG(ControlVariate):
         """
         self.batches = batches
 
-    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
+    @contextmanager
+    def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
         """Throw the coin; the first step renews in any case."""
-        generator = rng.generator(self.seed, "l-svrg", step=self.steps)
-        coin = torch.rand((), generator=generator).item()
-        if self.reference is None or coin < self.refreshes / len(self.batches):
-            self.refresh(self.batches, loss_fn)
-        self.steps += 1
+        if not self.repeated:
+            generator = rng.generator(self.seed, "l-svrg", step=self.steps)
+            coin = torch.rand((), generator=generator).item()
+            if self.reference is None or coin < self.refreshes / len(self.batches):
+                self.refresh(self.batches, loss_fn)
+            self.steps += 1
+        yield
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:

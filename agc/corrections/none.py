@@ -9,3 +9,5 @@ from agc.registry import CORRECTIONS
 @CORRECTIONS.register("none", source="")
 class NoCorrection(Correction):
     """The minibatch gradient as it is: the baseline."""
+
+    repeatable = True

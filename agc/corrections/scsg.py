@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,12 +50,15 @@ class SCSG(ControlVariate):
         """
         self.batches = batches
 
-    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
+    @contextmanager
+    def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
         """Renew the snapshot when it is time."""
-        if self.steps % self.interval == 0:
-            with rng.isolated(rng.derive(self.seed, "scsg", step=self.steps)):
-                self.refresh(islice(self.batches, self.count), loss_fn)
-        self.steps += 1
+        if not self.repeated:
+            if self.steps % self.interval == 0:
+                with rng.isolated(rng.derive(self.seed, "scsg", step=self.steps)):
+                    self.refresh(islice(self.batches, self.count), loss_fn)
+            self.steps += 1
+        yield
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from agc.gradients.gradient import LossFunction
-    from agc.methods.base import SparseMethod
 
 
 @CORRECTIONS.register("sparse-skew", source="arXiv 2605.27541, abstract")
@@ -26,13 +25,11 @@ class SparseSkew(Correction):
 
     off: ClassVar[dict[str, Any] | None] = None
 
+    repeatable = True
+
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self.factors: dict[str, Tensor] = {}
-
-    def attach(self, sparse: SparseMethod) -> None:
-        """Take the factors from the first masks."""
-        self.on_topology_update(sparse.masks)
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """Factors by output neuron, from the masks."""
@@ -43,6 +40,8 @@ class SparseSkew(Correction):
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Scale the gradients of masked weights in place."""
+        if not self.factors:
+            self.on_topology_update(self.masks)
         with torch.no_grad():
             for name, factor in self.factors.items():
                 parameter = self.parameters.get(name)

@@ -1,1 +1,1 @@
-"""Axis of data sets: one file a data set. Shared machinery: store, loader, augment."""
+"""Axis of data sets: one file a data set."""

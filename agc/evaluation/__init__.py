@@ -1,1 +1,1 @@
-"""What a trained cell is worth and what it cost."""
+"""Numbers of a network: accuracy, robustness, calibration, topology, gradient moments."""

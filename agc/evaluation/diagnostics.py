@@ -14,12 +14,13 @@ from agc import rng
 from agc.corrections.shared.control_variate import ControlVariate
 from agc.datasets.shared.loader import Batch
 from agc.evaluation.gradient_moments import Moments
-from agc.gradients.gradient import LossFunction, preserved_buffers
+from agc.gradients.gradient import preserved_buffers
 from agc.gradients.loss_scale import gradient_of
 from agc.gradients.reference import ReferencePoint
 from agc.grids.cell import Cell
 from agc.training.build import build
 from agc.training.loop import prepared, train
+from agc.training.observer import Observer
 from agc.training.run import Run
 
 PERCENTS = (2, 11, 33, 100)
@@ -50,7 +51,7 @@ def diagnose(
     run = build(cell, device)
     wanted = set(epochs)
     watched = Watched(run, wanted, batches)
-    run.correction = watched
+    run.step.observers.append(watched)
     for epoch, losses in train(run):
         if not torch.isfinite(losses).all():
             return watched.rows, epoch
@@ -59,14 +60,14 @@ def diagnose(
     return watched.rows, None
 
 
-class Watched:
-    """Stands in for a run's correction: forwards every call, and measures between the steps.
+class Watched(Observer):
+    """Measures between the steps of a run.
 
     What it measures leaves no trace in the run: neither in weights, gradients, buffers and modes,
     nor in random streams and counted costs.
 
     Args:
-        run: put the new object into its ``correction`` before the training starts.
+        run: put the new object among its ``step.observers`` before the training starts.
         epochs: in which to measure, 1-based.
         batches: how many for each measurement.
         epoch: the last that was trained before, if the run is resumed.
@@ -76,7 +77,8 @@ class Watched:
         self, run: Run, epochs: Iterable[int], batches: int = BATCHES, epoch: int = 0
     ) -> None:
         self.run = run
-        self.inner = run.correction
+        self.correction = run.correction
+        self.control = run.correction if isinstance(run.correction, ControlVariate) else None
         self.epochs = frozenset(epochs)
         self.batches = batches
         self.epoch, self.step = epoch, 0
@@ -86,26 +88,20 @@ class Watched:
         self.seconds = 0.0
         """Spent on measuring: no cost of the training."""
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def epoch_begun(self) -> None:
         """Keep a snapshot where the correction has none itself."""
         self.epoch, self.step = self.epoch + 1, 0
-        if not isinstance(self.inner, ControlVariate) and self.epoch in self.epochs:
+        if self.control is None and self.epoch in self.epochs:
             self.own = self.own or ReferencePoint(self.run.model)
             self.own.move_to(self.run.model)
-        self.inner.begin_epoch(batches, loss_fn)
         self._note_masks()
 
-    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Forward the call, up to which some corrections renew their snapshot within an epoch."""
-        self.inner.correct(batch, loss_fn)
+    def corrected(self) -> None:
+        """Some corrections renew their snapshot within an epoch, and no later than here."""
         self._note_masks()
 
-    def after_step(self) -> None:
+    def stepped(self, changed: bool) -> None:
         """Measure if it is time; several percentages can fall on one step of a short epoch."""
-        self.inner.after_step()
         self.step += 1
         steps = len(self.run.loader)
         due = [p for p in PERCENTS if max(1, round(p * steps / 100)) == self.step]
@@ -120,7 +116,9 @@ class Watched:
     @property
     def reference(self) -> ReferencePoint | None:
         """The correction's own reference point, else the weights at the epoch's start."""
-        return self.inner.reference if isinstance(self.inner, ControlVariate) else self.own
+        return (
+            self.correction.reference if isinstance(self.correction, ControlVariate) else self.own
+        )
 
     def measure(self) -> Row:
         """Gradients g here and q at the reference point, of the same fresh batches.
@@ -140,18 +138,18 @@ class Watched:
         """
         run, reference = self.run, self.reference
         masks = run.method.masks
-        moments = Moments(self.inner.parameters, masks, self.masks_then)
+        moments = Moments(self.correction.parameters, masks, self.masks_then)
         with (
             run.meter.pause(),
             # With the notes of a correction that replays dropout, if there are any.
-            getattr(self.inner, "noise", rng).preserved(),
+            getattr(self.correction, "noise", rng).preserved(),
             preserved_buffers(run.model),
             preserved_buffers(reference.module),
         ):
             for batch in islice(self._fresh(), self.batches):
                 # The same noise at both points, however the network draws it.
                 with rng.isolated(batch.noise):
-                    now = gradient_of(run.loss_fn(run.model, batch), self.inner.parameters)
+                    now = gradient_of(run.loss_fn(run.model, batch), self.correction.parameters)
                 with rng.isolated(batch.noise):
                     then = reference.gradient(batch, run.loss_fn)
                 moments.add(now, then)
@@ -160,7 +158,9 @@ class Watched:
         row |= moments.ratios("active", used)
         row |= {f"{key}_all": value for key, value in moments.ratios("all", used).items()}
         row["distance"] = relative_distance(run.model, reference.module)
-        row |= moments.shares(self.inner.mean if isinstance(self.inner, ControlVariate) else None)
+        row |= moments.shares(
+            self.correction.mean if isinstance(self.correction, ControlVariate) else None
+        )
         differing = (int((mask ^ self.masks_then[name]).sum()) for name, mask in masks.items())
         row["mask_distance"] = sum(differing)
         row["active_weights"] = sum(run.method.active().values())
@@ -174,18 +174,18 @@ class Watched:
         return chain.from_iterable(prepared(self.run, self.epoch, name) for name in purposes)
 
     def _coefficients(self) -> dict[str, float] | None:
-        if not isinstance(self.inner, ControlVariate):
+        if self.control is None:
             return None
         # Without a mean there is nothing to correct by yet.
-        scale = 1.0 if self.inner.mean else 0.0
-        return {name: scale * float(c) for name, c in self.inner.coefficients().items()}
+        scale = 1.0 if self.control.mean else 0.0
+        return {name: scale * float(c) for name, c in self.control.coefficients().items()}
 
     def _note_masks(self) -> None:
         """Keep the masks of the moment if the reference point has just come here."""
         if self.reference is None:
             return
         there = self.reference.parameters
-        if all(torch.equal(there[name], p) for name, p in self.inner.parameters.items()):
+        if all(torch.equal(there[name], p) for name, p in self.correction.parameters.items()):
             self.masks_then = {name: mask.clone() for name, mask in self.run.method.masks.items()}
 
 

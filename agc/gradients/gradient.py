@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from agc.gradients.loss_scale import LossScale, gradient_of
@@ -41,6 +41,42 @@ def loss_and_gradient(
     if len(batches) == 1:
         return losses[0], total
     return torch.stack(losses).mean(), {n: g / len(batches) for n, g in total.items()}
+
+
+def mean_loss(module: Module, batch: Any, loss_fn: LossFunction) -> Tensor:
+    """Loss of a batch; of micro-batches the mean."""
+    losses = [loss_fn(module, part) for part in parts(batch)]
+    return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+
+def backward(model: Module, batch: Any, loss_fn: LossFunction) -> Tensor:
+    """Add the gradient of a batch to ``.grad``; its loss, detached.
+
+    Of micro-batches it is the mean, with one graph at a time; DistributedDataParallel averages over
+    the processes once, with the last of them.
+    """
+    batches = parts(batch)
+    losses: list[Tensor] = []
+    for number, part in enumerate(batches, 1):
+        waits = number < len(batches) and hasattr(model, "no_sync")
+        with model.no_sync() if waits else nullcontext():
+            loss = loss_fn(model, part)
+            (loss / len(batches)).backward()
+        losses.append(loss.detach())
+    return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+
+
+@contextmanager
+def preserved_gradients(model: Module) -> Iterator[None]:
+    """Have no ``.grad`` for a while; afterwards each parameter has its own again."""
+    kept = [(parameter, parameter.grad) for parameter in model.parameters()]
+    try:
+        for parameter, _ in kept:
+            parameter.grad = None
+        yield
+    finally:
+        for parameter, gradient in kept:
+            parameter.grad = gradient
 
 
 @contextmanager

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from agc.gradients.gradient import loss_and_gradient
-from agc.gradients.micro_batches import parts
+from agc.gradients.gradient import loss_and_gradient, mean_loss
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -55,8 +54,7 @@ class ReferencePoint:
     def loss(self, batch: Any, loss_fn: LossFunction) -> Tensor:
         """Loss of a batch at the older weights, without a graph."""
         with torch.no_grad():
-            losses = [loss_fn(self.module, part) for part in parts(batch)]
-            return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+            return mean_loss(self.module, batch, loss_fn)
 
     def gradient(
         self, batch: Any, loss_fn: LossFunction, scale: LossScale | None = None

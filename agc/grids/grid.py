@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-import agc
 from agc.architectures import own_names, timm_names
 from agc.errors import UserError, unknown
 from agc.grids.cell import AXES, AXIS_NAMES, Cell, describe, make_cell
 from agc.grids.files import Exclusion, GridFile, Recipe
+from agc.places import find_file
 from agc.registry import DATASETS, METHODS
 
 FIELDS = (*AXIS_NAMES, "sparsity", "seed")
@@ -46,7 +46,8 @@ class Grid:
 
 
 def load_grid(name: str, workflows: Path | None = None) -> Grid:
-    """Load a grid by name (``workflows/grids/NAME.yaml``) or by path.
+    """Load a grid by path, or by name: ``grids/NAME.yaml`` of ``workflows`` if given, of the
+    present folder's ``workflows/`` or of the package. Its recipes are first looked for beside it.
 
     Raises:
         UserError: no such grid, a key misspelt, an unknown entry, an impossible value; the
@@ -151,27 +152,6 @@ def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         nested = isinstance(value, dict) and isinstance(out.get(key), dict)
         out[key] = merge(out[key], value) if nested else value
     return out
-
-
-def find_file(kind: str, name: str, workflows: Path | None = None) -> Path:
-    """Path of ``workflows/<kind>/<name>.yaml``, or ``name`` itself if it is a YAML file's path.
-
-    Raises:
-        UserError: no such file; the message lists those that there are.
-    """
-    direct = Path(name)
-    if direct.suffix in (".yaml", ".yml"):
-        if direct.is_file():
-            return direct
-        raise UserError(f"{direct} does not exist")
-    folders = [Path("workflows"), Path(agc.__file__).parents[1] / "workflows"]
-    folders = [workflows, *folders] if workflows is not None else folders
-    for folder in folders:
-        path = folder / kind / f"{name}.yaml"
-        if path.is_file():
-            return path
-    known = {p.stem for folder in folders for p in folder.joinpath(kind).glob("*.yaml")}
-    raise unknown(kind.removesuffix("s"), name, known)
 
 
 def _read(path: Path, model: type[Any]) -> Any:

@@ -9,24 +9,45 @@ import yaml
 from agc.errors import UserError
 from agc.grids.cell import AXIS_NAMES, Cell, make_cell
 from agc.grids.files import Recipe
-from agc.grids.grid import apply_recipe, find_file, merge, read_recipe
+from agc.grids.grid import apply_recipe, merge, read_recipe
+from agc.places import find_file, known_files
+from agc.registry import DATASETS
+
+NO_RECIPE = "none"
+"""Asks for the defaults of the code instead of a recipe."""
 
 
 def cell_from_options(
     fields: dict[str, Any], recipe: str | None, epochs: int | None, settings: list[str]
 ) -> Cell:
-    """The cell that the options describe, over the recipe named or the data set's own."""
-    try:
-        base = read_recipe(find_file("recipes", recipe or fields["dataset"]))
-    except UserError:
-        if recipe is not None:
-            raise
-        base = Recipe()
+    """The cell that the options describe, over a recipe: the one named, or the data set's own.
+
+    Raises:
+        UserError: no recipe was named and none has the data set's name, or the one there is is
+            invalid; an unknown entry or key, an impossible value.
+    """
+    base = _recipe(recipe, fields["dataset"])
     if epochs is not None:
         fields = merge(fields, {"training": {"epochs": epochs}})
     for setting in settings:
         fields = merge(fields, parse_setting(setting, fields))
     return make_cell(apply_recipe(fields, base), "options")
+
+
+def _recipe(name: str | None, dataset: str) -> Recipe:
+    """The recipe of a cell. Nothing takes its place: other hyper-parameters are another cell."""
+    if name == NO_RECIPE:
+        return Recipe()
+    if name is not None:
+        return read_recipe(find_file("recipes", name))
+    known = known_files("recipes")
+    if dataset in known:
+        return read_recipe(known[dataset])
+    entry = DATASETS[dataset]  # of a misspelt one that is what to say
+    raise UserError(
+        f"data set {entry.name!r} has no recipe of its name: give --recipe {NO_RECIPE} for the "
+        f"defaults, or one of {', '.join(sorted(known))}"
+    )
 
 
 def parse_setting(setting: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import tomllib
@@ -14,6 +13,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from agc.machine.provenance import git_state
+from agc.places import checkout
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -88,6 +90,8 @@ def _package(name: str, extra: str | None) -> Check:
         if extra is None:
             return Check(name, "error", "not installed", f"pip install {DISTRIBUTION}")
         remedy = f"pip install '{DISTRIBUTION}[{extra}]'"
+        if any(parent == name for parent, _ in KNOWN_CONFLICTS):
+            remedy = f"pip install --no-deps {name}"
         return Check(name, "warning", "not installed", remedy)
 
 
@@ -95,7 +99,9 @@ def _conflicts() -> Check:
     found = sorted(conflicts())
     if not found:
         return Check("requirements", "ok", "no conflicts")
-    remedy = "install the locked versions: envs/requirements.lock"
+    remedy = f"install {DISTRIBUTION} anew, into an environment of its own"
+    if checkout() is not None:
+        remedy = "install the locked versions: envs/requirements.lock"
     return Check("requirements", "error", "; ".join(found), remedy)
 
 
@@ -139,8 +145,9 @@ def _own_requirements() -> Iterator[str]:
     try:
         lines = [Requirement(line) for line in requires(DISTRIBUTION) or ()]
     except PackageNotFoundError:
-        source = Path(__file__).parents[1] / "pyproject.toml"
-        if source.is_file():
+        root = checkout()
+        source = root / "pyproject.toml" if root is not None else None
+        if source is not None and source.is_file():
             project = tomllib.loads(source.read_text(encoding="utf-8"))["project"]
             extras = project.get("optional-dependencies", {})
             yield from project.get("dependencies", [])
@@ -204,20 +211,14 @@ def _existing(path: Path) -> Path:
 
 
 def _git_commit() -> Check:
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(Path(__file__).parent), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
-        return done.stdout.strip()
-
-    try:
-        # An environment may lie inside the checkout of another project.
-        git("ls-files", "--error-unmatch", Path(__file__).name)
-        commit = git("rev-parse", "--short=12", "HEAD")
-        dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.SubprocessError):
+    """What records will say of the code that made them."""
+    if checkout() is None:
+        return Check("git commit", "ok", "none: a wheel, which records name by its version")
+    commit, dirty = git_state()
+    if commit is None:
         remedy = "run from a git checkout, so that records name the code that made them"
         return Check("git commit", "warning", "none", remedy)
     if dirty:
         remedy = "commit first if the results are to be kept"
-        return Check("git commit", "warning", f"{commit}, with changes", remedy)
-    return Check("git commit", "ok", commit)
+        return Check("git commit", "warning", f"{commit[:12]}, with changes", remedy)
+    return Check("git commit", "ok", commit[:12])

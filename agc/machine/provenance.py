@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from agc.places import checkout
+
 PACKAGES = ("torch", "torchvision", "timm", "torchattacks", "numpy")
 CODE = ("agc", "workflows", "envs", "Snakefile", "pyproject.toml")
 """What must be committed for a record to count as made by its commit."""
@@ -40,9 +42,12 @@ def installed(package: str) -> str | None:
 
 
 def git_state() -> tuple[str | None, bool]:
-    """Commit of the checkout that this code runs from, and whether its code differs from it."""
-    root = Path(__file__).parents[2]
-    commit = _git(root, "rev-parse", "HEAD")
+    """Commit of the checkout that this code runs from, and whether its code differs from it.
+
+    (None, False) for code installed from a wheel, wherever its environment lies.
+    """
+    root = checkout()
+    commit = _git(root, "rev-parse", "HEAD") if root is not None else None
     if commit is None:
         return None, False
     return commit.strip(), bool(_git(root, "status", "--porcelain", "--", *CODE))

@@ -1,9 +1,9 @@
 """What a sparse-training method is: the owner of the masks.
 
-A loop calls, in this order: ``prepare`` once before the first epoch; in each step
-``before_forward``, forward and backward, ``observe``, ``before_step``, the optimizer, ``step``; and
-``finish`` once after the last epoch. All of them do nothing in the simplest method, and most
-entries override one or two.
+:class:`~agc.training.step.Step` enters and calls, in this order: ``begin`` once before the first
+step; in each step ``updating`` around everything, ``shown`` around forward and backward pass, and
+``observe``; ``end`` once after the last step. :mod:`agc.methods.shared.hooks` says what each is
+for. Most entries override one or two, and ``advance``, with which ``updating`` ends.
 
 - A method that ranks the weights once, before training: :mod:`agc.methods.shared.ranked`.
 - One that replaces weights while it trains: :mod:`agc.methods.shared.drop_and_grow`.
@@ -14,10 +14,10 @@ An option is a keyword-only argument of ``__init__``; ``**options`` passes those
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from agc import rng
+from agc.methods.shared.hooks import Method
 from agc.processes.replicas import Replicas
 from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
@@ -26,16 +26,14 @@ from agc.sparsity.prunable import choose_prunable
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
-    from torch.nn import Module
+    from torch.nn import Module, Parameter
     from torch.optim import Optimizer
-
-    from agc.gradients.gradient import LossFunction
 
 Distribution = Literal["erk", "er", "uniform", "global"] | dict[str, float]
 """How the sparsity is spread over layers; a map gives some layers their own sparsity."""
 
 
-class SparseMethod:
+class SparseMethod(Method):
     """Exact random masks, kept on the weights and on the optimizer's state.
 
     Args:
@@ -77,13 +75,12 @@ class SparseMethod:
         also_prune: Annotated[tuple[str, ...], LATER] = (),
         seed: int = 0,
     ) -> None:
+        super().__init__(optimizer)
         self.replicas = Replicas(model)
         self.model = self.replicas.module
-        self.optimizer = optimizer
         self.sparsity_wanted = sparsity
         self.distribution = distribution
         self.seed = seed
-        self.steps = 0
         self.dense_gradients = 0
         """Number of steps whose gradient was needed at pruned weights too (a cost)."""
         self.parameters = choose_prunable(self.model, keep_dense, also_prune)
@@ -91,7 +88,7 @@ class SparseMethod:
         counts = active_counts(shapes, sparsity, distribution)
         self.masks = self.initial_masks(counts)
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
-        apply_masks(self.parameters, self.masks, optimizer)
+        self.rest()
 
     @property
     def target(self) -> float:
@@ -121,36 +118,9 @@ class SparseMethod:
             for name, p in self.parameters.items()
         }
 
-    def prepare(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
-        """Before the first step: each iteration of ``batches`` is a pass over the data."""
-
-    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Choose the weights that this step's forward pass sees."""
-
-    def observe(self, loss: Tensor | None = None) -> None:
-        """Look at the raw gradient, and at the loss if it is given: call it after ``backward``,
-        before any correction.
-        """
-
-    def before_step(self) -> None:
-        """The optimizer comes next: bring back the weights that it is to change."""
-
-    def update_due(self, step: int) -> bool:
-        """Whether ``step`` (1-based) ends with an update of the topology."""
-        return False
-
-    def step(self) -> bool:
-        """Mask weights and optimizer state: call it after ``optimizer.step``.
-
-        Returns:
-            Whether the topology has changed.
-        """
-        self.steps += 1
-        apply_masks(self.parameters, self.masks, self.optimizer)
-        return False
-
-    def finish(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
-        """After the last step: leave in the model the weights that are to be used."""
+    def touched(self) -> tuple[dict[str, Parameter], dict[str, Tensor]]:
+        """The prunable weights; a method may mask other parameters too."""
+        return self.parameters, self.masks
 
     def set_masks(self, masks: dict[str, Tensor]) -> None:
         """Take over new masks, in place, on weights and optimizer state too."""

@@ -41,7 +41,7 @@ class BSR(DeepR):
         noise: standard deviation that ``noise_rule`` scales.
         noise_rule: ``bsr`` scales by the learning rate, as the official code does. ``agent``
             scales by sqrt(2 lr / batches of an epoch), and by 10 more in the second half of the
-            training, as the fork in StevenBoys/AGENT does; :meth:`prepare` learns the number of
+            training, as the fork in StevenBoys/AGENT does; :meth:`begin` learns the number of
             batches, which is 1 if it is not called.
         total_steps: optimizer steps of the whole training.
     """
@@ -62,7 +62,7 @@ class BSR(DeepR):
         self.noise_rule = noise_rule
         self.epoch_length = 1
 
-    def prepare(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Learn the number of batches of an epoch."""
         if hasattr(batches, "__len__"):
             self.epoch_length = len(batches)

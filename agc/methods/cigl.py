@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -9,6 +11,7 @@ from pydantic import Field
 from agc.lazy import torch
 from agc.methods.rigl_swa import RigLSWA
 from agc.registry import METHODS
+from agc.sparsity.masks import multiplied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,20 +58,19 @@ class CigL(RigLSWA):
         self.drop_rate = drop_rate
         self.factors: dict[str, Tensor] = {}
         """Z of the last step, for each layer that trains."""
-        self.whole: dict[str, Tensor] = {}
-        """The weights that Z hides, during a step."""
 
-    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Draw Z and multiply the active weights by it."""
-        self.factors = {}
-        if not self.drop_rate:
-            return
+    @contextmanager
+    def shown(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Draw Z and multiply the active weights by it; their gradient is Z times that of Z * w."""
+        names = [n for n, p in self.parameters.items() if p.requires_grad and self.drop_rate]
+        self.factors = {name: self.random_factors(name) for name in names}
+        trained = {name: self.parameters[name] for name in names}
+        with super().shown(batch, loss_fn), multiplied(trained, self.factors):
+            yield
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                if parameter.requires_grad:
-                    self.whole[name] = parameter.detach().clone()
-                    self.factors[name] = self.random_factors(name)
-                    parameter.mul_(self.factors[name])
+            for name, parameter in trained.items():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(self.factors[name])
 
     def random_factors(self, name: str) -> Tensor:
         """0 or 1 / (1 - r) where a layer is active, 1 elsewhere."""
@@ -76,16 +78,6 @@ class CigL(RigLSWA):
         draws = torch.rand(weight.shape, generator=self.generator(f"random mask/{name}"))
         kept = (draws >= self.drop_rate).to(weight.device, weight.dtype) / (1 - self.drop_rate)
         return torch.where(self.masks[name], kept, 1.0)
-
-    def before_step(self) -> None:
-        """Bring the whole weights back; their gradient is Z times that of Z * w."""
-        with torch.no_grad():
-            for name, weight in self.whole.items():
-                parameter = self.parameters[name]
-                parameter.copy_(weight)
-                if parameter.grad is not None:
-                    parameter.grad.mul_(self.factors[name])
-        self.whole = {}
 
     def snapshot(self, name: str, parameter: Tensor) -> Tensor:
         """Z * w, with the Z of the last step."""

@@ -84,9 +84,9 @@ class DeepR(SparseMethod):
         """Connections may die at every step."""
         return True
 
-    def step(self) -> bool:
+    def advance(self) -> bool:
         """Mask, move the connected thetas, and replace those that have died."""
-        super().step()
+        super().advance()
         trained = [name for name, p in self.parameters.items() if p.requires_grad]
         if not trained:
             return False

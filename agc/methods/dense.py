@@ -8,7 +8,8 @@ from agc.methods.base import SparseMethod
 from agc.registry import METHODS
 
 if TYPE_CHECKING:
-    from torch.nn import Module
+    from torch import Tensor
+    from torch.nn import Module, Parameter
     from torch.optim import Optimizer
 
 
@@ -20,3 +21,7 @@ class Dense(SparseMethod):
 
     def __init__(self, model: Module, optimizer: Optimizer | None = None) -> None:
         super().__init__(model, optimizer, sparsity=0.0)
+
+    def touched(self) -> tuple[dict[str, Parameter], dict[str, Tensor]]:
+        """Nothing: there is no zero to keep."""
+        return {}, {}

@@ -125,7 +125,7 @@ class FlyingBirdPlus(FlyingBird):
         rises = sum(change >= 0 for change in changes) / len(changes)
         return rises >= self.threshold, 1 - rises >= self.threshold
 
-    def finish(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def end(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Drop what is above the target, if the training ended before its last update."""
         with torch.no_grad():
             for name, mask in self.masks.items():

@@ -67,9 +67,9 @@ class GMP(SparseMethod):
         """Whether ``step`` (1-based) ends with a pruning."""
         return self.schedule.due(step)
 
-    def step(self) -> bool:
+    def advance(self) -> bool:
         """Mask, and prune when due."""
-        super().step()
+        super().advance()
         if not self.update_due(self.steps):
             return False
         share = self.schedule.sparsity(self.steps, 0.0, 1.0)

@@ -87,9 +87,9 @@ class Lottery(SparseMethod):
         """Whether ``step`` (1-based) is the last of a round that another one follows."""
         return step in self.starts
 
-    def step(self) -> bool:
+    def advance(self) -> bool:
         """Mask; copy the weights, or prune and rewind them, when due."""
-        super().step()
+        super().advance()
         if self.steps == self.rewind_step:
             self._take(self._tensors(), self.copy)
         if not self.update_due(self.steps):

@@ -136,7 +136,7 @@ class MEST(DropAndGrow):
         mask.copy_(drop_and_grow(mask, scores, scores, 0, grow=goal - int(mask.sum())))
         self.explored[name] |= mask
 
-    def finish(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def end(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Drop what is above the target, if no update came after the end of mutation."""
         with torch.no_grad():
             for name, mask in self.masks.items():

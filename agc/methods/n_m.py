@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
+
+    from agc.gradients.gradient import LossFunction
 
 LARGEST = 128
 """Largest m that is looked for."""
@@ -119,12 +123,16 @@ class NM(HiddenWeights):
         best = best[:, : best.shape[1] - padding].reshape(by_place.shape).movedim(-1, 1)
         return torch.empty_like(weight, dtype=torch.bool).copy_(best)
 
-    def before_step(self) -> None:
-        """Bring the hidden weights back, and let them decay through the gradient."""
-        super().before_step()
-        for name, parameter in self.parameters.items():
-            if parameter.grad is not None:
-                parameter.grad.add_(self.hidden[name], alpha=self.decay)
+    @contextmanager
+    def shown(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Show the largest weights; the others decay through the gradient."""
+        with super().shown(batch, loss_fn):
+            yield
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                if parameter.grad is not None:
+                    hidden = self.all_of(name) * ~self.masks[name]
+                    parameter.grad.add_(hidden, alpha=self.decay)
 
     def gradient_active(self) -> dict[str, int]:
         """All weights: the gradient goes straight through."""

@@ -35,7 +35,7 @@ class RigLSWA(RigL):
 
     The mean is taken over all parameters that train, once an epoch, after the optimizer's step
     (StevenBoys/CigL: from epoch 200 of 250 on); masks are fixed by then, so the mean is as sparse
-    as they are. :meth:`finish` puts it into the network and estimates the running statistics of
+    as they are. :meth:`end` puts it into the network and estimates the running statistics of
     batch normalisation anew, over one pass through the data in training mode. Training itself,
     updates included, is :class:`~agc.methods.rigl.RigL`'s: with ``average_from`` = 1 it is RigL,
     to the bit.
@@ -44,7 +44,7 @@ class RigLSWA(RigL):
         average_from: fraction of the training from which on weights are averaged; 1 for never.
             Not before ``end_fraction``: the mean over different masks would be denser.
         average_interval: steps between the averaged weights; None is one epoch, which
-            :meth:`prepare` learns.
+            :meth:`begin` learns.
 
     Raises:
         ValueError: averages would begin while masks still change.
@@ -72,21 +72,21 @@ class RigLSWA(RigL):
         """Number of weights in the mean."""
         self.average: dict[str, Tensor] = {}
 
-    def prepare(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Learn the length of an epoch, if averages come once in it."""
         if self.average_interval is None and hasattr(batches, "__len__"):
             self.average_interval = len(batches)
 
-    def step(self) -> bool:
+    def advance(self) -> bool:
         """RigL's step; average the weights when due.
 
         Raises:
             ValueError: nobody said how long an epoch is.
         """
-        changed = super().step()
+        changed = super().advance()
         if self.averages_at_all and self.steps >= self.average_start:
             if self.average_interval is None:
-                raise ValueError("average_interval: call prepare with sized batches, or give it")
+                raise ValueError("average_interval: call begin with sized batches, or give it")
             if self.steps % self.average_interval == 0:
                 self.take_into_average()
         return changed
@@ -107,7 +107,7 @@ class RigLSWA(RigL):
                 else:
                     self.average[name] = now.detach().clone()
 
-    def finish(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def end(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Take over the mean, and estimate the statistics of batch normalisation for it."""
         if not self.averaged:
             return

@@ -13,12 +13,11 @@ from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.registry import METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
-from agc.sparsity.masks import apply_masks
 from agc.sparsity.widths import Widths
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
+    from torch.nn import Module, Parameter
     from torch.optim import Optimizer
 
     from agc.gradients.gradient import LossFunction
@@ -48,8 +47,6 @@ class SmallDense(SparseMethod):
         self, model: Module, optimizer: Optimizer | None = None, *, sparsity: float, seed: int = 0
     ) -> None:
         super().__init__(model, optimizer, sparsity=sparsity, distribution="global", seed=seed)
-        self.vectors, self.vector_masks = self.widths.vectors(self.alpha)
-        apply_masks(self.vectors, self.vector_masks, optimizer)
 
     @property
     def target(self) -> float:
@@ -67,13 +64,14 @@ class SmallDense(SparseMethod):
                 f"layer has {self.widths.size(factors[0])}"
             )
         self.alpha = factors[fitting - 1]
+        self.vectors, self.vector_masks = self.widths.vectors(self.alpha)
         planes = self.widths.planes(self.alpha)
         return {
             name: torch.ones_like(p, dtype=torch.bool) & planes[name].to(p.device)
             for name, p in self.parameters.items()
         }
 
-    def prepare(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Make sure, with one batch, that no layer leaves out a channel that is there.
 
         Raises:
@@ -102,8 +100,6 @@ class SmallDense(SparseMethod):
                 "where channels are concatenated; masks make no narrower network of this one"
             )
 
-    def step(self) -> bool:
-        """Mask weights, biases, normalisation and optimizer state."""
-        super().step()
-        apply_masks(self.vectors, self.vector_masks, self.optimizer)
-        return False
+    def touched(self) -> tuple[dict[str, Parameter], dict[str, Tensor]]:
+        """Weights, biases and normalisation."""
+        return self.parameters | self.vectors, self.masks | self.vector_masks

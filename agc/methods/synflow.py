@@ -49,14 +49,14 @@ class SynFlow(RankedMethod):
         super().__init__(model, optimizer, iterations=iterations, **options)
         self.ones: Tensor | None = None
 
-    def prepare(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Look at the shape of the first batch, then rank and prune.
 
         Raises:
             FloatingPointError: the flow overflows.
         """
         self.ones = self._ones(_input_shape(self.model, next(iter(batches)), loss_fn))
-        super().prepare(batches, loss_fn)
+        super().begin(batches, loss_fn)
 
     def scores(self, batches: Iterable[Any], loss_fn: LossFunction) -> dict[str, Tensor]:
         """Share of the flow that goes through each weight."""

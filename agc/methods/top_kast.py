@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
+
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(
@@ -86,26 +90,28 @@ class TopKAST(HiddenWeights):
         """Whether the sets are chosen anew after ``step``."""
         return step % self.update_interval == 0
 
-    def before_step(self) -> None:
-        """Bring the hidden weights back; the gradient of B stays and gets the penalty."""
-        super().before_step()
+    @contextmanager
+    def shown(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Show A; the gradient of B stays and gets the penalty."""
+        with super().shown(batch, loss_fn):
+            yield
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 if parameter.grad is None:
                     continue
                 inverse = parameter.numel() / self.counts[name]
                 strength = self.exploration * torch.where(self.masks[name], 1.0, inverse)
-                parameter.grad.add_(strength.to(parameter.dtype) * parameter)
+                parameter.grad.add_(strength.to(parameter.dtype) * self.all_of(name))
                 parameter.grad.mul_(self.backward[name])
 
-    def step(self) -> bool:
+    def advance(self) -> bool:
         """Leave what is outside B as it was; choose the sets anew when due, and hide."""
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 # Weight decay and momentum reach weights without a gradient too.
                 kept = torch.where(self.backward[name], parameter, self.hidden[name])
                 parameter.copy_(kept)
-            changed = super().step()
+            changed = super().advance()
             for name, parameter in self.parameters.items():
                 state = self.optimizer.state.get(parameter, {}) if self.optimizer else {}
                 for slot in state.values():

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from agc.gradients.gradient import loss_and_gradient
 from agc.lazy import torch
-from agc.methods.base import SparseMethod
-from agc.processes.replicas import unwrapped
+from agc.methods.shared.hidden import HiddenWeights
 from agc.registry import LATER, METHODS
 from agc.sparsity.bernoulli import Preconditioner, policy_gradient, project
 from agc.sparsity.channels import removable_channels
-from agc.sparsity.masks import apply_masks
+from agc.sparsity.masks import multiplied
 from agc.sparsity.schedules import cosine
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Module
+    from torch.nn import Module, Parameter
     from torch.optim import Optimizer
 
     from agc.gradients.gradient import LossFunction
@@ -32,7 +33,7 @@ FINETUNE = 0.1
     source="arXiv 2111.05685",
     needs="a second forward and backward pass at each step",
 )
-class VRPGE(SparseMethod):
+class VRPGE(HiddenWeights):
     """Learns which channels to keep by policy gradient: forward and backward passes are sparse.
 
     Each channel has a probability. A step draws two masks of all channels; the weights take the
@@ -66,7 +67,7 @@ class VRPGE(SparseMethod):
         ValueError: the network cannot be traced, or has no such channels.
     """
 
-    hides_weights = True
+    repeatable = False  # each gradient that it is asked for is one of two samples
 
     def __init__(
         self,
@@ -84,19 +85,15 @@ class VRPGE(SparseMethod):
     ) -> None:
         self.vectors: dict[str, Tensor] = {}
         """Masks of biases and batch norms, at rest."""
-        dense = {n: p.detach().clone() for n, p in unwrapped(model).named_parameters()}
         options: dict[str, Any] = {"distribution": "global", "keep_dense": keep_dense}
-        super().__init__(model, None, sparsity=sparsity, seed=seed, **options)
-        self.optimizer = optimizer
+        super().__init__(model, optimizer, sparsity=sparsity, seed=seed, **options)
         self.learn_steps = int((1 - finetune) * total_steps)
         self.score_lr = score_lr
         self.preconditioner = preconditioner
         self.clip = clip
         self.adam = torch.optim.Adam([self.probabilities])
-        self.full: dict[str, Tensor] = {}
-        """All weights of the channels, in a step that learns."""
-        self.hidden = {name: dense[name] * ~mask for name, mask in self.at_rest().items()}
-        apply_masks(self.touched, self.at_rest())
+        self.losses: Tensor | None = None
+        """Of both samples of this step, [2]."""
 
     @classmethod
     def step_units(cls, *, finetune: float = FINETUNE, **options: Any) -> float:
@@ -123,50 +120,53 @@ class VRPGE(SparseMethod):
         self.probabilities = torch.full((size,), self.share, dtype=torch.float64)
         everything = dict(self.model.named_parameters())
         masks = self.budget.best(self.probabilities, everything)
-        self.touched = {name: everything[name] for name in masks}
+        self.channels = {name: everything[name] for name in masks}
         self.vectors = {name: m for name, m in masks.items() if name not in self.parameters}
         return {
             name: masks.get(name, torch.ones_like(p, dtype=torch.bool))
             for name, p in self.parameters.items()
         }
 
-    def at_rest(self) -> dict[str, Tensor]:
-        """Masks of all that channels touch, between steps."""
-        return {name: (self.masks | self.vectors)[name] for name in self.touched}
+    def touched(self) -> tuple[dict[str, Parameter], dict[str, Tensor]]:
+        """All that channels consist of."""
+        masks = self.masks | self.vectors
+        return self.channels, {name: masks[name] for name in self.channels}
 
     def update_due(self, step: int) -> bool:
         """Every step that learns may change the best subnet."""
         return step <= self.learn_steps
 
-    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Draw two masks, take loss and gradient of the second, and show the model the first.
+    def learns(self) -> bool:
+        """While one of these layers is frozen, nothing is learnt and the subnet stays."""
+        trains = all(p.requires_grad for p in self.channels.values())
+        return trains and self.update_due(self.steps + 1)
 
-        While one of these layers is frozen, nothing is learnt and the subnet stays.
-        """
-        trains = all(p.requires_grad for p in self.touched.values())
-        if not self.update_due(self.steps + 1) or not trains:
+    @contextmanager
+    def shown(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Draw two masks, take loss and gradient of the second, and show the model the first."""
+        if not self.whole:
+            with super().shown(batch, loss_fn):
+                yield
             return
         draws = torch.rand(2, len(self.probabilities), generator=self.generator("samples"))
         self.samples = draws < self.probabilities
-        self.shown = [self.budget.masks(sample) for sample in self.samples]
-        masks = self.at_rest()
-        with torch.no_grad():
-            self.full = {
-                name: torch.where(masks[name], p, self.hidden[name])
-                for name, p in self.touched.items()
-            }
-            self._show(1)
-        trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        loss, gradient = loss_and_gradient(self.model, trained, batch, loss_fn)
-        self.second = self.replicas.mean({"": loss, **gradient})
-        with torch.no_grad():
-            self._show(0)
+        self.drawn = [self.budget.masks(sample) for sample in self.samples]
+        if torch.is_grad_enabled():
+            self.losses = None
+            with self._sample(1):
+                trained = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+                loss, gradient = loss_and_gradient(self.model, trained, batch, loss_fn)
+            self.second = self.replicas.mean({"": loss, **gradient})
+        with self._sample(0):
+            yield
 
-    def _show(self, sample: int) -> None:
-        for name, mask in self.shown[sample].items():
-            self.touched[name].copy_(self.full[name] * mask)
+    @contextmanager
+    def _sample(self, number: int) -> Iterator[None]:
+        for name, mask in self.drawn[number].items():
             if name in self.explored:
                 self.explored[name] |= mask
+        with multiplied(self.channels, self.drawn[number]):
+            yield
 
     def observe(self, loss: Tensor | None = None) -> None:
         """Leave the mean gradient of both samples; a dropped channel has none.
@@ -174,12 +174,12 @@ class VRPGE(SparseMethod):
         Raises:
             ValueError: the loss is not given.
         """
-        if not self.full:
+        if not self.whole:
             return
         if loss is None:
             raise ValueError("vr-pge learns from the loss of each step: call observe(loss)")
         self.losses = torch.stack([self.replicas.mean({"": loss})[""], self.second.pop("")])
-        first, second = self.shown
+        first, second = self.drawn
         for name, parameter in self.model.named_parameters():
             if name not in self.second:
                 continue
@@ -189,53 +189,35 @@ class VRPGE(SparseMethod):
             else:
                 parameter.grad.mul_(first.get(name, 1)).add_(other).div_(2)
 
-    def before_step(self) -> None:
-        """Bring all weights back."""
-        with torch.no_grad():
-            for name, full in self.full.items():
-                self.touched[name].copy_(full)
-
-    def step(self) -> bool:
+    def advance(self) -> bool:
         """Learn the probabilities, and hide what is not of the best subnet."""
-        if not self.full:
-            super().step()
-            apply_masks(self.touched, self.at_rest(), self.optimizer)
-            return False
-        self.steps += 1
-        self.full = {}
-        with torch.no_grad():
-            self._learn()
-            changed = self._rest(self.budget.best(self.probabilities, self.touched))
+        if self.whole and self.losses is not None:
+            with torch.no_grad():
+                self._learn(self.losses)
+        changed = super().advance()
         if self.steps == self.learn_steps:
-            apply_masks(self.touched, self.at_rest(), self.optimizer)
+            self.rest()  # from here on the optimizer's state is masked too
         return changed
 
-    def _learn(self) -> None:
+    def forward_masks(self) -> dict[str, Tensor]:
+        """The best subnet."""
+        return self.budget.best(self.probabilities, self.channels)
+
+    def _learn(self, losses: Tensor) -> None:
         gradient = policy_gradient(
-            self.probabilities, self.samples, self.losses.cpu().double(), self.preconditioner
+            self.probabilities, self.samples, losses.cpu().double(), self.preconditioner
         )
         norm = gradient.norm().item()
         self.probabilities.grad = gradient * (self.clip / norm if norm > self.clip else 1.0)
         budget = self.share * len(self.probabilities)
-        progress = (self.steps - 1) / self.learn_steps
+        progress = self.steps / self.learn_steps
         self.adam.param_groups[0]["lr"] = cosine(self.score_lr, progress)
         self.adam.step()
         self.probabilities.copy_(project(self.probabilities, budget))
 
-    def _rest(self, masks: dict[str, Tensor]) -> bool:
-        changed = False
-        for name, mask in self.at_rest().items():
-            changed = changed or not torch.equal(mask, masks[name])
-            mask.copy_(masks[name])
-            self.hidden[name] = self.touched[name] * ~mask
-            self.touched[name].mul_(mask)
-            if name in self.explored:
-                self.explored[name] |= mask
-        return changed
-
     def state_dict(self) -> dict[str, Any]:
         """The base's, the probabilities with Adam's state, and what is hidden."""
-        own = {"hidden": self.hidden, "vectors": self.vectors, "adam": self.adam.state_dict()}
+        own = {"vectors": self.vectors, "adam": self.adam.state_dict()}
         return {**super().state_dict(), **own, "probabilities": self.probabilities}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -243,6 +225,5 @@ class VRPGE(SparseMethod):
         super().load_state_dict(state)
         self.adam.load_state_dict(state["adam"])
         self.probabilities.copy_(state["probabilities"])
-        for key in ("hidden", "vectors"):
-            for name, tensor in getattr(self, key).items():
-                tensor.copy_(state[key][name])
+        for name, mask in self.vectors.items():
+            mask.copy_(state["vectors"][name])

@@ -1,1 +1,1 @@
-"""Axis of objectives: one file an objective. Shared machinery: attack."""
+"""Axis of objectives: one file an objective."""

@@ -17,7 +17,7 @@ VERSION = 1
 def _validator() -> Any:
     from jsonschema import Draft202012Validator
 
-    schema = json.loads(files("agc.reports").joinpath("record.schema.json").read_text("utf-8"))
+    schema = json.loads(files("agc.records").joinpath("record.schema.json").read_text("utf-8"))
     return Draft202012Validator(schema)
 
 

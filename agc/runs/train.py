@@ -118,8 +118,9 @@ class CellRun:
         first = self._resume(run, started)
         self.seconds["setup"] += time.perf_counter() - begin
         if self.watch:
-            run.correction = self.watched = Watched(run, self.watch, epoch=first - 1)
+            self.watched = Watched(run, self.watch, epoch=first - 1)
             self.watched.rows = self.measured
+            run.step.observers.append(self.watched)
         try:
             self._epochs(run, first)
             status = "finished"

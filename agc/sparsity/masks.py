@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -72,3 +73,18 @@ def apply_masks(
             for state in optimizer.state.get(parameter, {}).values():
                 if torch.is_tensor(state) and state.shape == parameter.shape:
                     state.mul_(mask)
+
+
+@contextmanager
+def multiplied(
+    parameters: Mapping[str, Parameter], factors: Mapping[str, Tensor]
+) -> Iterator[None]:
+    """Weights times masks, or other factors, for a while; then each is as before, to the bit."""
+    kept = {name: parameters[name].detach().clone() for name in factors}
+    try:
+        apply_masks(parameters, factors)
+        yield
+    finally:
+        with torch.no_grad():
+            for name, weight in kept.items():
+                parameters[name].copy_(weight)

@@ -1,1 +1,1 @@
-"""The training core: the loop, what it is made of, and a cell's run on the disk."""
+"""The algorithm and nothing else: the loop, its step, and what a cell is built into for them."""

@@ -22,9 +22,10 @@ from agc.grids.cell import Cell, make_cell
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
+from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
 from agc.training.schedule import make_schedule
-from agc.training.step import draws_noise, loss_function
+from agc.training.step import Step
 
 
 def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
@@ -85,12 +86,13 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         )
     except ValueError as error:
         raise UserError(f"{cell.slug}: {error}") from error
-    correction.attach(method)
     schedule = make_schedule(training.schedule, optimizer, training.epochs, method.rounds)
     sample = next(iter(loader.epoch(0))).images[:2]
     with meter.pause():
         flops = layer_flops(model, sample[:1], method.parameters)
         noisy = draws_noise(model, sample)
+    loss_fn = loss_function(objective, training.precision, noisy)
+    step = Step(wrapped, optimizer, loss_fn, method, correction, clip_norm=training.clip_norm)
     return Run(
         cell=cell,
         model=model,
@@ -99,7 +101,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         validation=validation.to(device),
         test=dataset.test.to(device),
         objective=objective,
-        loss_fn=loss_function(objective, training.precision, noisy),
+        loss_fn=loss_fn,
         optimizer=optimizer,
         schedule=schedule,
         method=method,
@@ -107,6 +109,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         meter=meter,
         flops=flops,
         ledger=Ledger(flops, meter, method, loader.batch_size),
+        step=step,
     )
 
 

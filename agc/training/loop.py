@@ -23,33 +23,20 @@ def train(
     Losses stay on the device: nothing in an epoch waits for it. ``after_step`` may end the training
     by raising.
     """
-    model, optimizer, sparse, correction = run.wrapped, run.optimizer, run.method, run.correction
+    step, last = run.step, run.cell.training.epochs
     if first_epoch == 1:
-        sparse.prepare(DataPass(run, 0), run.loss_fn)
-        run.ledger.settle(sparse)
-    for epoch in range(first_epoch, run.cell.training.epochs + 1):
-        correction.begin_epoch(DataPass(run, epoch, correction.pass_images), run.loss_fn)
+        step.begin(DataPass(run, 0))
+        run.ledger.settle(run.method)
+    for epoch in range(first_epoch, last + 1):
+        step.begin_epoch(DataPass(run, epoch, run.correction.pass_images))
         losses = []
         for batch in prepared(run, epoch, "train"):
-            optimizer.zero_grad()
-            sparse.before_forward(batch, run.loss_fn)
-            correction.before_forward(batch, run.loss_fn)
-            loss = run.loss_fn(model, batch)
-            loss.backward()
-            sparse.observe(loss.detach())
-            correction.correct(batch, run.loss_fn)
-            if run.cell.training.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), run.cell.training.clip_norm)
-            sparse.before_step()
-            optimizer.step()
-            if sparse.step():
-                correction.on_topology_update(sparse.masks)
-                run.ledger.settle(sparse)
-            correction.after_step()
-            losses.append(loss.detach())
+            losses.append(step(batch))
+            if step.changed:
+                run.ledger.settle(run.method)
             after_step()
-        if epoch == run.cell.training.epochs:
-            sparse.finish(DataPass(run, epoch + 1), run.loss_fn)
+        if epoch == last:
+            step.end(DataPass(run, epoch + 1))
         yield epoch, torch.stack(losses)
         run.schedule.step()
 

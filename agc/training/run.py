@@ -18,6 +18,7 @@ from agc.grids.cell import Cell
 from agc.methods.base import SparseMethod
 from agc.objectives.base import Objective
 from agc.training.schedule import Schedule
+from agc.training.step import Step
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Run:
     Attributes:
         wrapped: what a step's forward pass goes through: the model, or DistributedDataParallel
             around it where several processes train it together.
+        step: all of these at work, in the right order.
     """
 
     cell: Cell
@@ -44,3 +46,4 @@ class Run:
     meter: Meter
     flops: LayerFlops
     ledger: Ledger
+    step: Step

@@ -1,54 +1,186 @@
-"""The differentiable part of a step: precision, and the noise of random layers."""
+"""The order of an optimizer step, written once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from agc import rng
-from agc.datasets.shared.loader import Batch
-from agc.gradients.gradient import preserved_buffers
-from agc.objectives.base import Objective
+from agc.corrections.none import NoCorrection
+from agc.gradients.gradient import backward, mean_loss, preserved_buffers, preserved_gradients
+from agc.lazy import torch
+from agc.methods.shared.hooks import Method
 
-LossFunction = Callable[[nn.Module, Batch], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+    from torch.optim import Optimizer
 
-
-def draws_noise(model: nn.Module, images: Tensor) -> bool:
-    """Whether a forward pass in training mode draws random numbers (dropout of any kind).
-
-    Asked of the network itself, as many call the functional dropout and have no module for it.
-    Buffers and random streams are left as they were.
-    """
-
-    def streams() -> list[Tensor]:
-        devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-        return [torch.get_rng_state(), *devices]
-
-    with rng.preserved(), preserved_buffers(model), torch.no_grad():
-        before = streams()
-        model(images)
-        return any(not torch.equal(a, b) for a, b in zip(before, streams(), strict=True))
+    from agc.corrections.base import Correction
+    from agc.gradients.gradient import LossFunction
+    from agc.training.observer import Observer
 
 
-def loss_function(objective: Objective, precision: str, noisy: bool) -> LossFunction:
-    """``(model, batch) -> mean loss`` that a correction can replay at other weights.
+class Step:
+    """One optimizer step, with a sparse method and a gradient correction, in the right order.
+
+    ::
+
+        step = Step(model, optimizer, loss_fn, RigL(model, optimizer, ...), AGC(model))
+        for epoch in range(epochs):
+            step.begin_epoch(loader)
+            for batch in loader:
+                loss = step(batch)
+        step.end(loader)
+
+    Wherever a batch is asked for, :class:`~agc.gradients.micro_batches.MicroBatches` may stand: its
+    batches make one step. float16 with a GradScaler is the one case that needs the calls one by
+    one.
 
     Args:
-        objective: what is minimised.
-        precision: ``bfloat16`` runs the network under autocast.
-        noisy: whether the network draws random numbers. They come from the batch's own seed then,
-            so that the same batch drops the same units in every pass over it, and no global
-            random stream moves.
+        model: any module, or DistributedDataParallel around it; method and correction have got
+            the same.
+        optimizer: if its ``step`` needs a closure, it gets :meth:`closure`.
+        loss_fn: ``(model, batch) -> mean loss``; it holds the autocast, if there is one.
+        sparse: the sparse-training method, or None.
+        correction: of the gradients, or None.
+        clip_norm: largest norm of the corrected gradient, or None.
+        observers: who looks on.
+
+    Attributes:
+        changed: whether the last step has changed the topology.
     """
 
-    def loss_fn(network: nn.Module, batch: Batch) -> Tensor:
-        half = torch.autocast(
-            batch.images.device.type, torch.bfloat16, enabled=precision == "bfloat16"
-        )
-        with half, rng.isolated(batch.noise) if noisy else nullcontext():
-            return objective.loss(network, batch).float()
+    def __init__(
+        self,
+        model: Module,
+        optimizer: Optimizer,
+        loss_fn: LossFunction,
+        sparse: Method | None = None,
+        correction: Correction | None = None,
+        *,
+        clip_norm: float | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.loss_fn = loss_fn
+        self.sparse = Method() if sparse is None else sparse
+        self.correction = NoCorrection(model) if correction is None else correction
+        if sparse is not None:
+            self.correction.attach(sparse)
+        self.takes_closure = _needs_closure(optimizer)
+        self.clip_norm = clip_norm
+        self.observers = list(observers)
+        self.begun = self.changed = False
+        self.counted = -1
+        """The step whose gradient was asked for last."""
 
-    return loss_fn
+    def begin(self, batches: Iterable[Any]) -> None:
+        """Before the first step; :meth:`begin_epoch` calls it if nobody has."""
+        self.begun = True
+        self.sparse.begin(batches, self.loss_fn)
+
+    def begin_epoch(self, batches: Iterable[Any]) -> None:
+        """Before an epoch's first step: each iteration of ``batches`` is a pass over the data."""
+        if not self.begun and self.sparse.steps == 0:
+            self.begin(batches)
+        self.correction.begin_epoch(batches, self.loss_fn)
+        for observer in self.observers:
+            observer.epoch_begun()
+
+    def __call__(self, batch: Any) -> Tensor:
+        """Make one step; the batch's loss before it, detached."""
+        with self.sparse.updating() as update:
+            loss = self._optimize(batch)
+        self.changed = update.changed
+        if update.changed:
+            self.correction.on_topology_update(self.sparse.masks)
+        for observer in self.observers:
+            observer.stepped(update.changed)
+        return loss
+
+    def _optimize(self, batch: Any) -> Tensor:
+        """From a batch to the optimizer's step."""
+        if self.takes_closure:
+            return self.optimizer.step(self.closure(batch))
+        loss = self.gradient(batch)
+        self.optimizer.step()
+        return loss
+
+    def gradient(self, batch: Any) -> Tensor:
+        """Leave in ``.grad`` what the optimizer is to see; the loss, detached.
+
+        Within a step it may be asked for again, at other weights: what method, correction and
+        running statistics remember of a step comes from the first time alone. A step lasts until
+        the method's ``updating`` ends.
+
+        Raises:
+            RuntimeError: it is asked for again, and the method or the correction has no answer.
+        """
+        again = self.counted == self.sparse.steps
+        self._allow(again)
+        self.optimizer.zero_grad()
+        # An autocast around the whole loop would go on with casts of the weights before.
+        torch.clear_autocast_cache()
+        buffers = preserved_buffers(self.model) if again else nullcontext()
+        with buffers, self.sparse.shown(batch, self.loss_fn):
+            with self.correction.point(batch, self.loss_fn):
+                loss = backward(self.model, batch, self.loss_fn)
+                if not again:
+                    self.sparse.observe(loss)
+            self.correction.correct(batch, self.loss_fn)
+            if not again:
+                for observer in self.observers:
+                    observer.corrected()
+            if self.clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        self.counted = self.sparse.steps
+        return loss
+
+    def probe(self, batch: Any) -> Tensor:
+        """Loss at the present weights as the sparse network has it, mean over all processes.
+
+        Gradients, buffers and random streams are left as they were.
+        """
+        torch.clear_autocast_cache()
+        aside = (preserved_gradients(self.model), preserved_buffers(self.model), rng.preserved())
+        with torch.no_grad(), aside[0], aside[1], aside[2], self.sparse.shown(batch, self.loss_fn):
+            return self._mean(mean_loss(self.model, batch, self.loss_fn))
+
+    def closure(self, batch: Any) -> Callable[[], Tensor]:
+        """For ``optimizer.step``: gradient and loss of ``batch``, the same on all processes; the
+        gradient of what is pruned is zero, so that no search leaves the sparse weights.
+        """
+
+        def evaluate() -> Tensor:
+            # The optimizer may have moved the weights before it asks.
+            self.sparse.settled = False
+            loss = self._mean(self.gradient(batch))
+            self.sparse.mask_gradients()
+            return loss
+
+        return evaluate
+
+    def end(self, batches: Iterable[Any]) -> None:
+        """After the last step: leave in the model the weights that are to be used."""
+        self.sparse.end(batches, self.loss_fn)
+
+    def _mean(self, loss: Tensor) -> Tensor:
+        return self.correction.replicas.mean({"loss": loss})["loss"]
+
+    def _allow(self, again: bool) -> None:
+        self.correction.repeated = again
+        for one in (self.sparse, self.correction):
+            if again and not one.repeatable:
+                raise RuntimeError(
+                    f"{type(one).__name__} takes part in one gradient of a step alone, and this "
+                    "step asks for another, as line searches do"
+                )
+
+
+def _needs_closure(optimizer: Optimizer) -> bool:
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty

@@ -14,7 +14,7 @@ from agc.planning.declared import units_per_epoch
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import train
-from tests.conformance.correction_cells import STEPS, objective_named, tiny, trained
+from tests.support.correction_cells import STEPS, objective_named, tiny, trained
 
 NAMES = CORRECTIONS.names()
 

@@ -17,7 +17,7 @@ from agc.registry import CORRECTIONS
 from agc.training.build import build
 from agc.training.loop import train
 from agc.training.run import Run
-from tests.conformance.correction_cells import (
+from tests.support.correction_cells import (
     OPTIONS,
     STEPS,
     objective_named,
@@ -25,7 +25,7 @@ from tests.conformance.correction_cells import (
     tiny,
     trained,
 )
-from tests.unit.correction_problems import Problem, classify, same, through_a_file
+from tests.support.correction_problems import Problem, classify, same, through_a_file
 
 NAMES = CORRECTIONS.names()
 
@@ -103,8 +103,7 @@ def test_switched_on_it_changes_the_weights(
     tiny_cell: Callable, plain: Callable, name: str
 ) -> None:
     # Else the tests above would say nothing.
-    options = {**OPTIONS.get(name, {}), **({"k": 2} if name == "lookahead" else {})}
-    _, found = trained(tiny(tiny_cell, name, options))
+    _, found = trained(tiny(tiny_cell, name, OPTIONS.get(name, {})))
     assert not same(found, plain(name)[1])
 
 
@@ -133,15 +132,13 @@ def test_only_weights_and_gradients_are_ever_touched(name: str) -> None:
     assert same(left_alone(), before)
     assert same(weights(), home)
     problem.optimizer.zero_grad()
-    problem.correction.before_forward(batch, classify)
-    assert same(left_alone(), before)
-    classify(model, batch).backward()
+    with problem.correction.point(batch, classify):
+        assert same(left_alone(), before)
+        classify(model, batch).backward()
     before = left_alone()
     problem.correction.correct(batch, classify)
     assert same(left_alone(), before)
     assert same(weights(), home)
-    problem.correction.after_step()
-    assert same(left_alone(), before)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -150,10 +147,8 @@ def test_global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step(
 ) -> None:
     run = build(tiny(tiny_cell, name))
     seen = []
-    after_step = run.correction.after_step
 
     def check() -> None:
-        after_step()
         for key, mask in run.method.masks.items():
             weight = run.method.parameters[key]
             momentum = run.optimizer.state[weight]["momentum_buffer"]
@@ -161,9 +156,8 @@ def test_global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step(
             assert not momentum[~mask].any(), key
             seen.append(int((~mask).sum()))
 
-    run.correction.after_step = check
     streams = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()
-    for _ in train(run):
+    for _ in train(run, after_step=check):
         pass
     assert torch.equal(torch.get_rng_state(), streams[0])
     assert random.getstate() == streams[1]

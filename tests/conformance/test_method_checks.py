@@ -27,19 +27,17 @@ class OneTooMany(SparseMethod):
 class Unmasked(SparseMethod):
     """Forgets the optimizer's state."""
 
-    def step(self) -> bool:
-        self.steps += 1
+    def rest(self) -> None:
         with torch.no_grad():
             for name, mask in self.masks.items():
                 self.parameters[name].mul_(mask)
-        return False
 
 
 class Silent(RigL):
     """Changes its masks and does not say so."""
 
-    def step(self) -> bool:
-        super().step()
+    def advance(self) -> bool:
+        super().advance()
         return False
 
 
@@ -81,7 +79,7 @@ class Thaws(RigL):
 class Densifies(SparseMethod):
     """Ends denser than it should."""
 
-    def finish(self, batches: Any, loss_fn: Any) -> None:
+    def end(self, batches: Any, loss_fn: Any) -> None:
         self.set_masks({name: torch.ones_like(mask) for name, mask in self.masks.items()})
 
 

@@ -15,7 +15,7 @@ import pytest
 from agc.grids.cell import Cell
 from agc.machine.device import Machine
 from tests.conftest import CellMaker
-from tests.workflow.forked import server, start
+from tests.support.forked import server, start
 
 EPOCHS = 4
 

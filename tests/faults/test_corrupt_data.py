@@ -16,8 +16,8 @@ from agc.grids.cell import Cell, make_cell
 from agc.machine.device import Machine
 from agc.runs.train import CellRun
 from agc.training.build import load_dataset
-from tests.faults.test_corruption import damaged
-from tests.unit.dataset_files import Made, idx
+from tests.support.damage import damaged
+from tests.support.dataset_files import Made, idx
 
 FILES = ("train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy", MANIFEST)
 

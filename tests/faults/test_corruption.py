@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,21 +15,12 @@ from agc.reports.collect import collect
 from agc.runs.evaluate import evaluate_cell
 from agc.runs.train import CellRun
 from tests.conftest import CellMaker
+from tests.support.damage import damaged
 
 JSON = ("cell.json", "training.json", "robustness.json", "record.json")
 TABLES = ("epochs.csv", "timings.csv")
 # Where the best epoch is the last, as here, the best weights are the same and are not read.
 WEIGHTS = ("model.safetensors",)
-
-
-class Bomb:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple:
-        return os.mkdir, (str(self.mark),)
 
 
 @pytest.fixture
@@ -47,16 +36,6 @@ def other(tiny_cell: CellMaker, machine: Machine, tmp_path_factory: pytest.TempP
     CellRun(cell, folder, machine).train()
     evaluate_cell(folder, machine)
     return folder
-
-
-def damaged(content: bytes, how: str, mark: Path) -> bytes:
-    if how == "empty":
-        return b""
-    if how == "truncated":
-        return content[: len(content) // 2]
-    if how == "a bit flipped":
-        return bytes([content[0] ^ 0x80]) + content[1:]
-    return pickle.dumps(Bomb(mark), protocol=2)
 
 
 def refusals(folder: Path, cell: Cell, machine: Machine) -> list[str]:

@@ -18,7 +18,7 @@ from agc.reports.collect import collect
 from agc.reports.figures.style import save
 from agc.runs.train import CellRun
 from tests.conftest import CellMaker
-from tests.faults.trials import SAME, fill, left_over, record, trained
+from tests.support.trials import SAME, fill, left_over, record, trained
 
 
 @pytest.mark.parametrize("share", [0.5, 1.5])

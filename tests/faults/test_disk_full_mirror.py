@@ -12,9 +12,8 @@ import pytest
 from agc import cli
 from agc.errors import UserError
 from agc.tracking import check, default_uri, sync
-from agc.tracking.store import open_client
-from tests.faults.trials import fill
-from tests.unit.tracking_cells import make_cells
+from tests.support.tracking_cells import make_cells
+from tests.support.trials import fill
 
 pytest.importorskip("mlflow")
 
@@ -24,13 +23,6 @@ DONE = (
     "select r.name from runs r join tags t on r.run_uuid = t.run_uuid where t.key = 'agc.digest'"
     " and r.status = 'FINISHED' and r.lifecycle_stage = 'active'"
 )
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    open_client(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from agc.reports.tables.markup import escape_markdown
-from tests.workflow.project import RECIPE, Project, environment
+from tests.support.project import RECIPE, Project, environment
 
 SPARE = 150 << 10
 """KiB that a job may have beyond what a small cell needs."""

@@ -16,8 +16,8 @@ import pytest
 
 from agc.grids.cell import Cell
 from agc.machine.stop import EXIT_CODE
-from tests.faults.trials import left_over, record, trained
-from tests.workflow.project import Project, environment
+from tests.support.project import Project, environment
+from tests.support.trials import left_over, record, trained
 
 MOMENTS = int(os.environ.get("FAULT_MOMENTS", 20))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)

@@ -24,7 +24,7 @@ from agc.runs import evaluate as evaluation
 from agc.runs.evaluate import evaluate_cell
 from agc.runs.train import CellRun
 from tests.conftest import CellMaker
-from tests.faults.trials import record, trained
+from tests.support.trials import record, trained
 
 MEGABYTE = 1 << 20
 SAID = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 7 bytes."

@@ -16,8 +16,8 @@ from agc.reports.collect import collect
 from agc.runs import train as cell_run
 from agc.runs.evaluate import evaluate_cell
 from agc.runs.train import CellRun
-from tests.faults.trials import record, trained
-from tests.workflow.project import Project
+from tests.support.project import Project
+from tests.support.trials import record, trained
 
 STRANGE = "été à Köln – τ, 100 % 'sicher'"
 HOMELESS = {"HOME": "/proc/no such home", "XDG_CACHE_HOME": ""}

@@ -25,7 +25,7 @@ from agc.machine.provenance import ENVIRONMENT
 from agc.registry import Registry
 from agc.reports.figures.style import file_stem
 from tests.conftest import CellMaker
-from tests.workflow.project import GRID, RECIPE
+from tests.support.project import GRID, RECIPE
 
 NASTY = st.text(alphabet="./\\~ \n\0ab-é:$`*", min_size=1, max_size=9)
 KNOWN = ("..", ".", "../x", "/etc", "-rf", "a/../../b", "~", "$(id)", "\n", "a\0", *RESERVED)
@@ -107,7 +107,7 @@ def test_a_cell_stays_in_the_cells_folder(
 
 @pytest.mark.parametrize("what", ["grid", "recipe", "set"])
 def test_yaml_makes_no_objects(workflows: Path, tmp_path: Path, what: str) -> None:
-    from agc.commands.train import _parse_setting
+    from agc.grids.options import parse_setting
 
     mark = tmp_path / "ran"
     bomb = f"!!python/object/apply:os.mkdir ['{mark}']"
@@ -116,7 +116,7 @@ def test_yaml_makes_no_objects(workflows: Path, tmp_path: Path, what: str) -> No
     read = {
         "grid": lambda: load_grid(str(path)),
         "recipe": lambda: read_recipe(path),
-        "set": lambda: _parse_setting(f"seed={bomb}", {}),
+        "set": lambda: parse_setting(f"seed={bomb}", {}),
     }[what]
     with pytest.raises(UserError, match=r"python/object|not YAML"):
         read()

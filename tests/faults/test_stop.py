@@ -17,7 +17,7 @@ from agc.machine.stop import EXIT_CODE, Stopped, StopRequest
 from agc.runs.train import CellRun
 from tests.conftest import CellMaker
 from tests.faults.conftest import EPOCHS
-from tests.faults.trials import trained
+from tests.support.trials import trained
 
 STEPS = 4
 

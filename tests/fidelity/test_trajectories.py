@@ -1,113 +1,50 @@
 """The official code's own trajectories, step by step, through the public classes.
 
-Each file holds one run of the authors' released code: data, batch orders, initial weights and
-masks, and the weights, masks, momentum, losses and τ that came out. ``plain`` is training without
-correction, ``allfix`` the authors' correction with its leaks mended, which is our ``corrected``.
+``plain`` is training without correction. ``allfix`` is the authors' correction with its leaks
+mended, which is our ``corrected``; ``asis`` is the one that they published, which is our
+``a-itop``. ``zerofix`` clears the stale gradient before the snapshot pass and keeps the rest: the
+first snapshot is dense, and the running statistics advance in both passes.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from numpy.lib.npyio import NpzFile
-from torch import Tensor, nn
-from torch.nn import functional
+from numpy.typing import NDArray
+from torch import nn
 
 from agc import AGC
 from agc.sparsity.masks import apply_masks, prunable_parameters
-from agc.sparsity.update import drop_and_grow
+from tests.fidelity.trajectories import RUNS, Trajectory, flat, mean_loss, update
 
 WEIGHTS, TAU = 1e-10, 1e-9
-DEFAULT = Path(__file__).parents[3] / "shared" / "fidelity"
-FOLDER = Path(os.environ.get("AGC_FIDELITY", DEFAULT))
-FILES = sorted([*FOLDER.glob("*_plain.npz"), *FOLDER.glob("*_allfix_*.npz")])
-NOTHING = pytest.param(
-    None,
-    marks=pytest.mark.skip(
-        reason=f"no reference trajectories in {FOLDER}; set AGC_FIDELITY to their folder"
-    ),
-)
+VARIANTS = {"plain": None, "allfix": "corrected", "asis": "a-itop", "zerofix": "a-itop"}
 
 
-class MLP(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(64, 32)
-        self.fc2 = nn.Linear(32, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.log_softmax(self.fc2(functional.relu(self.fc1(x))), dim=1)
+def close(found: NDArray[np.float64], official: NDArray[np.float64]) -> None:
+    np.testing.assert_allclose(found, official, rtol=0, atol=WEIGHTS)
 
 
-class CNN(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(1, 8, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(8)
-        self.conv2 = nn.Conv2d(8, 16, 3, stride=2, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(16)
-        self.fc = nn.Linear(16, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = functional.relu(self.bn1(self.conv1(x)))
-        x = functional.relu(self.bn2(self.conv2(x))).mean(dim=(2, 3))
-        return functional.log_softmax(self.fc(x), dim=1)
+def correction_of(model: nn.Module, file: Trajectory) -> AGC | None:
+    """Our name for what the run was corrected by."""
+    meta, variant = file.meta, VARIANTS[file.meta["variant"]]
+    if variant is None:
+        return None
+    made = AGC(model, variant=variant, gamma=meta["gamma"], alpha=meta["alpha"], tau0=meta["tau0"])
+    if meta["variant"] == "zerofix":
+        made.behaviour = replace(made.behaviour, leaks=False)
+    return made
 
 
-MODELS = {"mlp": MLP, "cnn": CNN}
-Batch = tuple[Tensor, Tensor]
-
-
-def mean_loss(model: nn.Module, batch: Batch) -> Tensor:
-    return functional.nll_loss(model(batch[0]), batch[1])
-
-
-def initial_model(file: NpzFile, problem: str) -> nn.Module:
-    """The network with the file's masked initial weights and buffers, in float64."""
-    model = MODELS[problem]().double().train()
-    state = {name: file[f"w0/{name}"] for name in file["param_names"]}
-    state |= {key.removeprefix("buf0/"): file[key] for key in file if key.startswith("buf0/")}
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-    return model
-
-
-def batches(file: NpzFile, order: int) -> Iterator[Batch]:
-    """Batches of one pass; the last one of the convolutional problem is smaller."""
-    rows, size = file["orders"][order], int(file["batch_size"])
-    for start in range(0, len(rows), size):
-        part = rows[start : start + size]
-        yield torch.from_numpy(file["X"][part]), torch.from_numpy(file["y"][part])
-
-
-def update(masks: dict[str, Tensor], parameters: dict[str, Any], rate: float) -> None:
-    """The official RigL update: the count is rounded up, growth is by the raw gradient."""
-    for name, mask in masks.items():
-        weight, gradient = parameters[name]
-        count = math.ceil(rate * int(mask.sum()))
-        mask.copy_(drop_and_grow(mask, weight.detach().abs(), gradient.abs(), count))
-
-
-def flat(tensors: Any) -> np.ndarray:
-    return np.concatenate([t.detach().numpy().reshape(-1) for t in tensors])
-
-
-@pytest.mark.parametrize("path", FILES or [NOTHING], ids=lambda path: getattr(path, "stem", ""))
-def test_every_step_of_the_official_code_is_reproduced(path: Path) -> None:
-    file = np.load(path)
-    meta = json.loads(str(file["meta"]))
-    corrected = meta["variant"] == "allfix"
-    assert meta["variant"] in ("plain", "allfix")
-    model = initial_model(file, meta["problem"])
+@pytest.mark.parametrize("name", RUNS)
+def test_every_step_of_the_official_code_is_reproduced(name: str) -> None:
+    file = Trajectory(name)
+    meta, masks = file.meta, file.masks
+    model = file.model()
     prunable = prunable_parameters(model)
-    masks = {name: torch.from_numpy(file[f"mask0/{name}"]).bool() for name in prunable}
     optimizer = torch.optim.SGD(
         model.parameters(),
         lr=meta["lr"],
@@ -115,43 +52,78 @@ def test_every_step_of_the_official_code_is_reproduced(path: Path) -> None:
         weight_decay=meta["weight_decay"],
         nesterov=True,
     )
-    correction = AGC(model, gamma=meta["gamma"], alpha=meta["alpha"], tau0=meta["tau0"])
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, meta["milestones"], meta["lr_gamma"])
+    if meta["variant"] == "allfix":
+        apply_masks(prunable, masks)
+    # The published code makes it before the masks.
+    correction = correction_of(model, file)
+    apply_masks(prunable, masks)
     step = 0
     for epoch in range(meta["epochs"]):
-        if corrected:
-            correction.begin_epoch(batches(file, 2 * epoch), mean_loss)
-            assert correction.tau == pytest.approx(file["tau"][epoch], abs=TAU)
-            full = flat(correction.mean.values())
-            official = [file[f"u_sum{epoch + 1}/{name}"] for name in file["param_names"]]
-            count = len(file[f"loss_curr{epoch + 1}"])
-            official = np.concatenate([part.reshape(-1) for part in official]) / count
-            np.testing.assert_allclose(full, official, rtol=0, atol=WEIGHTS)
-        for batch in batches(file, 2 * epoch + 1):
+        snapshot = flat(model.parameters())
+        if correction is not None:
+            correction.begin_epoch(file.batches(2 * epoch), mean_loss)
+            assert correction.tau == pytest.approx(file.run["tau"][epoch], abs=TAU)
+            if (official := file.mean_gradient(epoch)) is not None:
+                close(flat(correction.mean[name] for name in file.start["param_names"]), official)
+        for number, batch in enumerate(file.batches(2 * epoch + 1)):
             optimizer.zero_grad()
             loss = mean_loss(model, batch)
             loss.backward()
             raw = {name: (p, p.grad.clone()) for name, p in prunable.items()}
-            if corrected:
+            if correction is not None:
+                official = file.run["train_losses"][epoch, number]
+                assert loss.item() == pytest.approx(official, rel=0, abs=WEIGHTS)
                 correction.correct(batch, mean_loss)
-            assert optimizer.param_groups[0]["lr"] == pytest.approx(file["step_lr"][step])
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(file.run["step_lr"][step])
             optimizer.step()
             apply_masks(prunable, masks, optimizer)
             frequency = meta["rigl_update_frequency"]
             if meta["maskmode"] == "rigl" and (step + 1) % frequency == 0:
-                update(masks, raw, float(file["step_death_rate"][step]))
+                update(masks, raw, float(file.run["step_death_rate"][step]))
                 apply_masks(prunable, masks, optimizer)
-            assert np.array_equal(flat(masks.values()), file["step_mask"][step].astype(bool))
-            np.testing.assert_allclose(
-                flat(model.parameters()), file["step_w"][step], rtol=0, atol=WEIGHTS
-            )
+                if correction is not None:
+                    correction.on_topology_update(masks)
+            assert np.array_equal(flat(masks.values()), file.mask(step))
+            if (official := file.weights(step)) is not None:
+                close(flat(model.parameters()), official)
             step += 1
         schedule.step()
-        for name, parameter in model.named_parameters():
-            momentum = optimizer.state[parameter]["momentum_buffer"].numpy()
-            official = file[f"mom{epoch + 1}/{name}"]
-            np.testing.assert_allclose(momentum, official, rtol=0, atol=WEIGHTS)
-        for name, buffer in model.named_buffers():
-            official = file[f"buf{epoch + 1}/{name}"]
-            np.testing.assert_allclose(buffer.numpy(), official, rtol=0, atol=WEIGHTS)
-    assert step == len(file["step_w"])
+        if correction is not None:
+            close(flat(correction.reference.parameters.values()), snapshot)
+        for name, official in file.buffers(epoch).items():
+            close(model.get_buffer(name).numpy(), official)
+    momenta = (optimizer.state[p]["momentum_buffer"] for p in model.parameters())
+    close(flat(momenta), file.run["momentum"])
+    assert step == len(file.run["step_mask"])
+
+
+def test_what_is_recorded_is_all_there() -> None:
+    """Twelve runs; but for the dense network with fixed masks, no step that tells goes unseen."""
+    kinds = [
+        f"{problem}_{variant}"
+        for problem in ("cnn_fixed", "mlp_fixed", "mlp_rigl")
+        for variant in VARIANTS
+    ]
+    assert sorted(RUNS) == sorted(kinds)
+    for name in RUNS:
+        file = Trajectory(name)
+        steps = len(file.run["step_mask"])
+        ends = {steps // 3 * (epoch + 1) - 1 for epoch in range(3)}
+        first = {0, *(end + 1 for end in ends)} - {steps}
+        updates = set(range(3, steps, 4))
+        if name.startswith("cnn"):
+            assert set(file.stored) == set(range(steps))
+        elif "rigl" in name:
+            assert set(file.stored) >= first | ends | updates
+        assert steps - 1 in file.stored
+        whole = not name.startswith("mlp_fixed") and not name.endswith("plain")
+        assert all((file.mean_gradient(epoch) is not None) == whole for epoch in range(3))
+
+
+def test_the_leak_is_what_tells_the_two_apart() -> None:
+    asis, zerofix = (Trajectory(f"cnn_fixed_{variant}") for variant in ("asis", "zerofix"))
+    first = np.abs(asis.run["step_w"] - zerofix.run["step_w"]).max(axis=1)
+    steps = asis.run["train_losses"].shape[1]
+    assert first[:steps].max() == 0.0  # there is no gradient before the first epoch
+    assert first[steps:].max() > 1e-6

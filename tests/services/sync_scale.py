@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from agc.tracking import default_uri, store, sync
-from tests.unit.tracking_cells import make_cells
+from tests.support.tracking_cells import make_cells
 
 METRICS = 10
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from tests.services.servers import free_port
-from tests.workflow.project import Project
+from tests.support.project import Project
 
 
 def test_grid_finishes_without_its_server(tmp_path: Path, repository: Path) -> None:

@@ -11,7 +11,7 @@ from agc.tracking import sync
 from agc.tracking.store import open_client
 from tests.services.browser import Browser
 from tests.services.servers import Server
-from tests.unit.tracking_cells import make_cells
+from tests.support.tracking_cells import make_cells
 
 EPOCHS = 20
 SEARCH = "document.querySelector('input[placeholder=\"Search metric charts\"]')"

@@ -12,9 +12,9 @@ import sqlalchemy
 
 from agc.errors import UserError
 from agc.tracking import SyncReport, check, sync
-from tests.services.live_cells import log_cells
 from tests.services.servers import Postgres, Server, free_port
-from tests.unit.tracking_cells import make_cells
+from tests.support.live_cells import log_cells
+from tests.support.tracking_cells import make_cells
 
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 5
@@ -54,7 +54,7 @@ def assert_all_epochs_are_there_already(database: str, grid: str, cells: list[Pa
 
 def log_at_once(grid: str, uri: str, root: Path, cells: list[Path]) -> list[str]:
     """One process a cell, all at the same time; what each of them told the user."""
-    command = [sys.executable, "-m", "tests.services.live_cells", grid, uri, str(root)]
+    command = [sys.executable, "-m", "tests.support.live_cells", grid, uri, str(root)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     writers = [
         subprocess.Popen([*command, str(cell)], env=environment, stderr=subprocess.PIPE, text=True)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.slurm.node import Node, missing
 from tests.slurm.runs import CONFIG, EPOCHS, PROFILE, QUICK, Named, Submit
-from tests.workflow.project import RECIPE, Project, environment
+from tests.support.project import RECIPE, Project, environment
 
 TWO = {"objectives": ["standard"], "methods": ["rigl"]}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import Project
+from tests.support.project import Project
 
 PROFILE = ("--workflow-profile", "workflows/profiles/slurm")
 QUICK = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults.trials import record, trained
 from tests.slurm.node import Node
 from tests.slurm.runs import Named, Submit, finish, logs, wait
+from tests.support.trials import record, trained
 
 
 def test_a_grid_goes_through_slurm_with_cells_that_share_jobs(

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tests.faults.trials import record, trained
 from tests.slurm.node import Node
 from tests.slurm.runs import Named, Submit, finish, logs, pause, wait
+from tests.support.trials import record, trained
 
 SETTINGS = {"grid": "long", "cells_per_job": 2, "evaluations_per_job": 2, "device": "cpu"}
 

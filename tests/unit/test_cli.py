@@ -17,7 +17,7 @@ from agc.cli import app
 from agc.files import read_json
 from agc.grids.cell import make_cell
 from agc.records.schema import validate_record
-from tests.unit.command_line import SMALL, agc
+from tests.support.command_line import SMALL, agc
 
 
 def commands() -> dict[tuple[str, ...], Any]:
@@ -59,7 +59,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     names = {path[0] for path in COMMANDS if path}
     assert names == {
         *("list", "plan", "train", "evaluate", "collect", "compare", "track"),
-        *("inspect", "diagnose", "doctor", "data", "bench", "check", "export"),
+        *("inspect", "diagnose", "doctor", "data", "bench", "check", "export", "init"),
     }
     groups = {
         "track": {"sync", "check", "ui"},

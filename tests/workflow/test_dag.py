@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from agc.records.read import read_record
-from tests.workflow.project import Project, environment, job_counts
+from tests.support.project import Project, environment, job_counts
 
 # The cell of the grid "tiny" that one of the tests changes.
 EXTRA = {

@@ -14,8 +14,8 @@ from agc.datasets.shared.idx import read
 from agc.datasets.shared.prepare import prepare
 from agc.errors import UserError
 from agc.records.read import read_record
-from tests.unit.dataset_files import sealed
-from tests.workflow.project import Project, job_counts
+from tests.support.dataset_files import sealed
+from tests.support.project import Project, job_counts
 
 TRAIN, TEST = 320, 64
 ONE_JOB = {"cells_per_job": 9, "evaluations_per_job": 9}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import EXECUTABLES, environment
+from tests.support.project import EXECUTABLES, environment
 
 # Built from parts, so that this file does not hold what it looks for.
 REGISTRY_HOSTS = [b"pypi" + b".org", b"://" + b"pypi", b"files." + b"pythonhosted"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.workflow.project import EXECUTABLES, Project, environment, job_counts
+from tests.support.project import EXECUTABLES, Project, environment, job_counts
 
 TINY = {"objectives": ["standard"], "methods": ["rigl"]}
 

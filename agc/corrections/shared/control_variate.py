@@ -40,6 +40,8 @@ class ControlVariate(Correction):
     off: ClassVar[dict[str, Any] | None] = None
     """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
 
+    repeatable = True
+
     keeps_buffers: bool = True
     """Whether a pass leaves running statistics as they were (some published code does not)."""
 
@@ -145,7 +147,8 @@ class ControlVariate(Correction):
         if self.reference is None or not self.mean:
             raise RuntimeError(f"{type(self).__name__}.correct was called before begin_epoch")
         self.reference.follow_modes(self.model)
-        with self.noise.replayed(len(parts(batch))):
+        kept = preserved_buffers(self.reference.module) if self.repeated else nullcontext()
+        with kept, self.noise.replayed(len(parts(batch))):
             older = self.reference.gradient(batch, loss_fn, self.scale)
         return self.replicas.mean(older)
 

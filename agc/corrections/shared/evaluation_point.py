@@ -1,10 +1,12 @@
 """Corrections that change where the gradient is taken: the weights move before the forward pass
-and come back, bit by bit, before the optimizer's step.
+and come back, bit by bit, after the backward pass.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agc.corrections.base import Correction
@@ -15,48 +17,39 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from agc.gradients.gradient import LossFunction
-    from agc.methods.base import SparseMethod
 
 SMALL = 1e-12
 
 
 class EvaluationPoint(Correction):
-    """Shift by :meth:`direction` before the forward pass, restore before the step.
+    """Shift by :meth:`direction` for forward and backward pass, and come back.
 
     The point shifted to keeps pruned weights at zero.
     """
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self.masks: dict[str, Tensor] = {}
-        self.home: dict[str, Tensor] = {}
-
-    def attach(self, sparse: SparseMethod) -> None:
-        """Keep the method's masks, which it changes in place."""
-        self.masks = sparse.masks
+    repeatable = True
 
     def direction(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """By how much to move each tensor; empty for not at all."""
         raise NotImplementedError
 
-    def before_forward(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Remember the weights, and move."""
+    @contextmanager
+    def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Move, and go back; the gradient stays that of the point shifted to."""
         shift, parameters = self.direction(batch, loss_fn), self.parameters
-        with torch.no_grad():
-            self.home = {name: parameters[name].clone() for name in shift if name in parameters}
-            for name in self.home:
-                parameters[name].add_(shift[name])
-        # An autocast around the whole step would go on with casts of the weights before.
-        torch.clear_autocast_cache()
-
-    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Go back; the gradient stays that of the point shifted to."""
-        parameters = self.parameters
-        with torch.no_grad():
-            for name, weight in self.home.items():
-                parameters[name].copy_(weight)
-        self.home = {}
-        torch.clear_autocast_cache()
+        home = {name: parameters[name].detach().clone() for name in shift if name in parameters}
+        try:
+            with torch.no_grad():
+                for name in home:
+                    parameters[name].add_(shift[name])
+            # An autocast around the whole step would go on with casts of the weights before.
+            torch.clear_autocast_cache()
+            yield
+        finally:
+            with torch.no_grad():
+                for name, weight in home.items():
+                    parameters[name].copy_(weight)
+            torch.clear_autocast_cache()
 
     def masked(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """Zero at pruned weights."""
@@ -79,18 +72,27 @@ class PastGradient(EvaluationPoint):
         super().__init__(model)
         self.scale = LossScale(self.model)
         self.before: dict[str, Tensor] = {}
+        self.latest: dict[str, Tensor] = {}
+        """The last gradient, which is that of the step before when the next one begins."""
+
+    @contextmanager
+    def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Shift along the same gradient however often the step asks."""
+        if not self.repeated:
+            self.before = self.latest
+        with super().point(batch, loss_fn):
+            yield
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
-        """Go back, and keep this step's gradient for the next one."""
-        super().correct(batch, loss_fn)
+        """Keep this step's gradient for the next one."""
         present = self.gradients()
-        if not self.scale.overflowed(present.values()):
-            self.before = {name: gradient.clone() for name, gradient in present.items()}
+        if not self.repeated and not self.scale.overflowed(present.values()):
+            self.latest = {name: gradient.clone() for name, gradient in present.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """The gradient of the step before."""
-        return {"before": self.before}
+        return {"before": self.latest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave."""
-        self.before = copy.deepcopy(dict(state["before"]))
+        self.latest = copy.deepcopy(dict(state["before"]))

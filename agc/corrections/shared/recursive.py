@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Recursive(ControlVariate):
     """d = g + c (d' - q): d' is the last corrected gradient, q is taken at the weights before."""
 
+    repeatable = False
+
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Correct by the step before, and become the step before the next one."""
         if self.scale.overflowed(self.gradients().values()):

@@ -80,9 +80,9 @@ class DropAndGrow(SparseMethod):
             for name, p in self.parameters.items()
         }
 
-    def step(self) -> bool:
+    def advance(self) -> bool:
         """Mask, and update the topology when due."""
-        super().step()
+        super().advance()
         if not self.update_due(self.steps):
             return False
         with torch.no_grad():

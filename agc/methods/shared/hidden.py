@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
+from agc.methods.shared.hooks import Update
+from agc.processes.replicas import unwrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,49 +18,90 @@ if TYPE_CHECKING:
 
 
 class HiddenWeights(SparseMethod):
-    """Pruned weights are zero in the model, and live on in ``hidden``.
+    """What is pruned is zero in the model, and lives on in ``hidden``.
 
-    Between ``before_step`` and ``step`` the model has all of them, and the optimizer and its weight
-    decay see them; their optimizer state is not masked. So any ``optimizer`` works, and whatever
-    reads the model at rest (a correction, an attack, an evaluation) sees the sparse network.
+    Within ``updating`` the model has all of it, and the optimizer and its weight decay see it;
+    its optimizer state is not masked. ``shown`` puts it away again. So any ``optimizer`` works, and
+    whatever reads the model at rest (a correction, an attack, an evaluation) sees the sparse
+    network.
 
     A subclass chooses the masks in :meth:`forward_masks`, after each optimizer step.
     """
 
     hides_weights = True
 
+    whole = False
+    """Whether the model has all weights at the moment."""
+
     def __init__(self, model: Module, optimizer: Optimizer | None = None, **options: Any) -> None:
-        dense = {n: p.detach().clone() for n, p in model.named_parameters()}
+        dense = {n: p.detach().clone() for n, p in unwrapped(model).named_parameters()}
         # The optimizer is the base's to mask; here it is to see hidden weights.
         super().__init__(model, None, **options)
         self.optimizer = optimizer
-        prefix = "" if self.model is model else "module."
-        self.hidden = {n: dense[prefix + n].mul_(~self.masks[n]) for n in self.masks}
+        self.hidden = {n: dense[n].mul_(~mask) for n, mask in self.touched()[1].items()}
 
-    def before_step(self) -> None:
-        """Bring the hidden weights back."""
+    def learns(self) -> bool:
+        """Whether the optimizer is to change hidden weights in this step."""
+        return True
+
+    @contextmanager
+    def updating(self) -> Iterator[Update]:
+        """Bring the hidden weights back for the optimizer."""
+        self.whole = self.learns()
+        if self.whole:
+            self.restore()
+        with super().updating() as update:
+            self.settled = not self.whole
+            yield update
+
+    def restore(self) -> None:
+        """Put the hidden weights into the model."""
+        parameters, masks = self.touched()
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(torch.where(self.masks[name], parameter, self.hidden[name]))
+            for name, mask in masks.items():
+                parameter = parameters[name]
+                parameter.copy_(torch.where(mask, parameter, self.hidden[name]))
 
-    def step(self) -> bool:
+    def all_of(self, name: str) -> Tensor:
+        """A parameter with what is hidden of it."""
+        parameters, masks = self.touched()
+        if self.whole:
+            return parameters[name]
+        return torch.where(masks[name], parameters[name], self.hidden[name])
+
+    def advance(self) -> bool:
         """Choose the masks anew and hide what they prune."""
         self.steps += 1
-        with torch.no_grad():
-            changed = self._choose()
-            for name, parameter in self.parameters.items():
-                self.hidden[name] = parameter * ~self.masks[name]
-                parameter.mul_(self.masks[name])
+        changed = self.whole and self.choose()
+        self.rest()
         return changed
 
-    def _choose(self) -> bool:
+    def rest(self) -> None:
+        """Hide what is pruned."""
+        if not self.whole:
+            super().rest()
+            return
+        self.whole = False
+        parameters, masks = self.touched()
+        with torch.no_grad():
+            for name, mask in masks.items():
+                self.hidden[name] = parameters[name] * ~mask
+                parameters[name].mul_(mask)
+
+    def mask_gradients(self) -> None:
+        """Nothing: hidden weights are trained too."""
+
+    def choose(self) -> bool:
+        """Take over new masks when due; whether they differ."""
         if not self.update_due(self.steps):
             return False
-        changed = False
-        for name, mask in self.forward_masks().items():
-            changed = changed or not torch.equal(mask, self.masks[name])
-            self.masks[name].copy_(mask)
-            self.explored[name] |= mask
+        changed, masks = False, self.touched()[1]
+        with torch.no_grad():
+            for name, mask in self.forward_masks().items():
+                changed = changed or not torch.equal(mask, masks[name])
+                masks[name].copy_(mask)
+                if name in self.explored:
+                    self.explored[name] |= mask
         return changed
 
     def update_due(self, step: int) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RankedMethod(SparseMethod):
-    """Every weight is active until :meth:`prepare`, which keeps those with the best scores.
+    """Every weight is active until :meth:`begin`, which keeps those with the best scores.
 
     With ``iterations`` above 1 the density falls in as many steps, each by the same factor, and
     scores are taken anew at the weights that are left (FORCE, arXiv 2006.09081, equation 8;
@@ -53,7 +53,7 @@ class RankedMethod(SparseMethod):
         """All ones."""
         return {n: torch.ones_like(p, dtype=torch.bool) for n, p in self.parameters.items()}
 
-    def prepare(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Rank the weights and prune, as often as ``iterations`` says.
 
         Raises:

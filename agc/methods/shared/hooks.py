@@ -1,0 +1,109 @@
+"""What a step asks of a method, and the answers of one that leaves the network alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from agc.sparsity.masks import apply_masks, multiplied
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+    from agc.gradients.gradient import LossFunction
+
+
+@dataclass
+class Update:
+    """What a step has done to the topology; known when the step has ended."""
+
+    changed: bool = False
+
+
+class Method:
+    """Leaves the network as it is: what a step without a sparse method works with."""
+
+    repeatable: ClassVar[bool] = True
+    """Whether the gradient of one step may be asked for again, at other weights."""
+
+    def __init__(self, optimizer: Optimizer | None = None) -> None:
+        self.optimizer = optimizer
+        self.masks: dict[str, Tensor] = {}
+        self.steps = 0
+        """Optimizer steps so far."""
+        self.settled = False
+        """Whether nobody has moved the weights since the last step, so that what is pruned is
+        zero. Who moves them before the first gradient of a step says so here."""
+
+    def touched(self) -> tuple[dict[str, Parameter], dict[str, Tensor]]:
+        """Parameters that have a mask between steps, and their masks."""
+        return {}, {}
+
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Before the first step: each iteration of ``batches`` is a pass over the data."""
+
+    @contextmanager
+    def shown(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Have the model as forward and backward pass see it: sparse, wherever its weights are.
+
+        Afterwards the weights are what they were, and ``.grad`` what the optimizer needs.
+        """
+        settled, self.settled = self.settled, False
+        with nullcontext() if settled else multiplied(*self.touched()):
+            yield
+
+    def observe(self, loss: Tensor | None = None) -> None:
+        """Look at the raw gradient, and at the loss if it is given: after ``backward``, before any
+        correction, and for the first gradient of a step alone.
+        """
+
+    @contextmanager
+    def updating(self) -> Iterator[Update]:
+        """Let the optimizer change the weights, then mask them and update the topology when due.
+
+        Inside, all weights that train are there, hidden ones too. If something raises, the topology
+        stays, what is pruned is zero, and the step does not count.
+        """
+        update = Update()
+        self.settled = True
+        try:
+            yield update
+        except BaseException:
+            self.rest()
+            raise
+        finally:
+            self.settled = False
+        update.changed = self.advance()
+
+    def update_due(self, step: int) -> bool:
+        """Whether ``step`` (1-based) ends with an update of the topology."""
+        return False
+
+    def advance(self) -> bool:
+        """The optimizer has made its step: mask weights and optimizer state, and update.
+
+        Returns:
+            Whether the topology has changed.
+        """
+        self.steps += 1
+        self.rest()
+        return False
+
+    def rest(self) -> None:
+        """Zero what is pruned, in weights and optimizer state."""
+        apply_masks(*self.touched(), self.optimizer)
+
+    def mask_gradients(self) -> None:
+        """Zero the gradient of what is pruned, for an optimizer that takes it for the slope."""
+        parameters, masks = self.touched()
+        for name, mask in masks.items():
+            gradient = parameters[name].grad
+            if gradient is not None:
+                gradient.mul_(mask)
+
+    def end(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """After the last step: leave in the model the weights that are to be used."""

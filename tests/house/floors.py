@@ -1,0 +1,52 @@
+"""The floors of the house: which folder of ``agc`` may import which, lowest first.
+
+``GROUND`` are the modules at the root that everybody may use, and that use nobody else.
+"""
+
+GROUND = {"errors", "files", "lazy", "places", "registry", "rng"}
+
+FLOORS: dict[str, set[str]] = {
+    # The machine and the mathematics.
+    "processes": set(),
+    "machine": {"processes"},
+    "sparsity": set(),
+    "gradients": set(),
+    # The axes, each upon those that it needs.
+    "datasets": {"processes"},
+    "architectures": {"datasets", "machine"},
+    "cost": {"architectures", "sparsity"},
+    "attacks": {"processes"},
+    "objectives": {"attacks", "cost", "datasets"},
+    "methods": {"architectures", "gradients", "processes", "sparsity"},
+    "corrections": {"cost", "gradients", "methods", "processes"},
+    # What is to be run.
+    "grids": {"architectures", "attacks", "datasets"},
+    "planning": {"grids"},
+    # The algorithm, a cell's files, and doing one cell.
+    "training": {
+        *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
+        *("objectives", "processes"),
+    },
+    "records": {"grids", "machine", "processes", "training"},
+    "evaluation": {
+        *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
+        "training",
+    },
+    "runs": {
+        *("attacks", "datasets", "evaluation", "grids", "machine", "processes", "records"),
+        "training",
+    },
+    # What is made of finished cells.
+    "reports": {"grids", "records"},
+    "tracking": set(),
+    # What is asked of entries, of speed, and of a user.
+    "conformance": {"grids", "methods", "sparsity", "training"},
+    "benchmarks": {"architectures", "attacks", "datasets", "grids", "objectives", "training"},
+    "commands": {
+        *("architectures", "benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
+        *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),
+        "tracking",
+    },
+}
+
+AXES = ("architectures", "attacks", "corrections", "datasets", "methods", "objectives")

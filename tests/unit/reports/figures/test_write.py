@@ -1,0 +1,122 @@
+"""Figures: which there are, what they show, and that they are the same bytes each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from agc.reports.compare import compare
+from agc.reports.curves import read_curves
+from agc.reports.figures.learning_curves import draw_learning_curves, panels
+from agc.reports.figures.style import PLAIN_COLOUR, file_stem, looks
+from agc.reports.figures.summary import draw_summary
+from agc.reports.figures.write import write_figures
+from tests.support.records import collected, entry, write_cell
+
+
+def small_grid(root: Path) -> list[Path]:
+    folders = []
+    for method, sparsity in ((entry("dense"), 0.0), (entry("rigl"), 0.9), (entry("rigl"), 0.98)):
+        for correction in (entry("none"), entry("agc", gamma=0.1)):
+            for seed in range(2):
+                failed = correction["name"] == "agc" and sparsity == 0.98
+                changes = {"method": method, "sparsity": sparsity, "correction": correction}
+                folders.append(write_cell(root, diverged=failed, seed=seed, **changes))
+    return folders
+
+
+def test_the_same_records_give_the_same_figures(tmp_path: Path) -> None:
+    tables = collected(small_grid(tmp_path / "cells"), tmp_path)
+    first = write_figures(*tables, tmp_path / "a")
+    second = write_figures(*tables, tmp_path / "b")
+    names = {path.name for path in first}
+    assert names == {path.name for path in (tmp_path / "a").iterdir()}
+    assert {"summary.png", "summary.svg"} < names
+    assert {
+        f"{measure}-by-{against}-digits-resnet8-standard.{suffix}"
+        for measure in ("accuracy", "loss")
+        for against in ("epochs", "units")
+        for suffix in ("png", "svg")
+    } < names
+    for one, other in zip(first, second, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_lines_are_running_bests_averaged_over_seeds(tmp_path: Path) -> None:
+    values = {0: [0.2, 0.6, 0.1, 0.8], 1: [0.4, 0.0, 0.5, 0.6]}
+    folders = [
+        write_cell(tmp_path, seed=seed, columns={"validation_accuracy": np.array(accuracy)})
+        for seed, accuracy in values.items()
+    ]
+    records, epochs = collected(folders, tmp_path / "out")
+    figure = draw_learning_curves(
+        records, read_curves(records, epochs), "accuracy", "units", looks(["none"])
+    )
+    (axis,) = figure.axes
+    raw, best = axis.lines
+    np.testing.assert_allclose(best.get_xdata(), [3, 6, 9, 12])
+    np.testing.assert_allclose(best.get_ydata(), [30, 50, 55, 70])
+    np.testing.assert_allclose(raw.get_ydata(), [30, 30, 30, 70])
+    assert to_hex(best.get_color()) == PLAIN_COLOUR
+
+
+def test_diverged_runs_are_named_in_their_panel(tmp_path: Path) -> None:
+    records, epochs = collected(small_grid(tmp_path / "cells"), tmp_path)
+    curves = read_curves(records, epochs)
+    figure = draw_learning_curves(
+        records, curves, "loss", "epochs", looks(list(records["correction"]))
+    )
+    texts = {axis.get_title(): [text.get_text() for text in axis.texts] for axis in figure.axes}
+    assert texts["rigl, 98 %"] == ["agc: 2 of 2 diverged"]
+    assert texts["rigl, 90 %"] == []
+
+
+def test_the_summary_shows_the_interval_and_what_has_none(tmp_path: Path) -> None:
+    main = compare(*collected(small_grid(tmp_path / "cells"), tmp_path)).main
+    figure = draw_summary(main, "title", looks(["none", "agc"]))
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == [
+        "dense",
+        "rigl 90 %",
+        "rigl 98 %",
+    ]
+    row = main.iloc[0]
+    markers = [line.get_xdata()[0] for line in left.lines if line.get_marker() == "o"]
+    assert markers == pytest.approx(list(100 * main["accuracy_difference_mean"].dropna()))
+    interval = next(line for line in left.lines if len(line.get_xdata()) == 2)
+    assert list(interval.get_xdata()) == pytest.approx(
+        [100 * row.accuracy_difference_low, 100 * row.accuracy_difference_high]
+    )
+    assert [text.get_text().strip() for text in left.texts] == ["all diverged"]
+    assert [text.get_text().strip() for text in right.texts] == ["no pair"]
+
+
+def test_corrections_keep_their_colours_and_the_plain_run_its_own() -> None:
+    styles = looks(["svrg", "none", "agc", "", *(f"c{index}" for index in range(8))])
+    assert styles["none"]["color"] == PLAIN_COLOUR
+    assert len({tuple(look.values()) for look in styles.values()}) == len(styles) == 11
+    assert looks(["agc", "svrg"])["agc"] == looks(["svrg", "agc", "none"])["agc"]
+
+
+def test_panels_put_a_method_in_a_row(tmp_path: Path) -> None:
+    records, _ = collected(small_grid(tmp_path / "cells"), tmp_path)
+    assert panels(records) == [[("dense", 0.0)], [("rigl", 0.9), ("rigl", 0.98)]]
+
+
+def test_file_names_are_safe() -> None:
+    assert file_stem("a/b", "", "agc(gamma=1.0)", "..") == "a-b-agc-gamma-1.0"
+
+
+def test_several_data_sets_have_a_summary_each(tmp_path: Path) -> None:
+    folders = [
+        write_cell(tmp_path, dataset=entry(dataset), correction=correction)
+        for dataset in ("digits", "olivetti")
+        for correction in (entry("none"), entry("agc"))
+    ]
+    paths = write_figures(*collected(folders, tmp_path / "out"), tmp_path / "figures")
+    names = {path.name for path in paths}
+    assert {"summary-digits-resnet8.svg", "summary-olivetti-resnet8.svg"} < names
+    assert len(names) == len(paths) == 2 * (4 + 1) * 2
