@@ -14,8 +14,8 @@ FLOORS: dict[str, set[str]] = {
     # The axes, each upon those that it needs.
     "datasets": {"processes"},
     "architectures": {"datasets", "machine"},
-    "cost": {"architectures", "sparsity"},
-    "attacks": {"processes"},
+    "cost": {"architectures", "gradients", "sparsity"},
+    "attacks": {"gradients", "processes"},
     "objectives": {"attacks", "cost", "datasets"},
     "methods": {"architectures", "gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes"},
@@ -27,14 +27,14 @@ FLOORS: dict[str, set[str]] = {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
         *("objectives", "processes"),
     },
-    "records": {"grids", "machine", "processes", "training"},
+    "records": {"cost", "grids", "machine", "processes", "sparsity", "training"},
     "evaluation": {
         *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
         "training",
     },
     "runs": {
-        *("attacks", "datasets", "evaluation", "grids", "machine", "processes", "records"),
-        "training",
+        *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),
+        *("records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "records"},

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agc.sparsity.channels import Channels, removable_channels
-from tests.unit.channel_problems import images, resnet8, vgg
+from tests.support.channel_problems import images, resnet8, vgg
 
 
 def test_channels_within_a_block_count_and_those_that_are_added_do_not() -> None:

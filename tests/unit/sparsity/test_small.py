@@ -16,7 +16,7 @@ from agc.methods.small_dense import SmallDense
 from agc.methods.srigl import SRigL
 from agc.sparsity.masks import apply_masks, prunable_parameters
 from agc.sparsity.small import SmallNetwork, remove_channels
-from tests.unit.channel_problems import NETWORKS, images, masked, trained
+from tests.support.channel_problems import NETWORKS, images, masked, trained
 
 
 def size_on_disk(model: nn.Module) -> int:
