@@ -74,13 +74,11 @@ class SynFlow(RankedMethod):
         }
 
     def _ones(self, shape: Size) -> Tensor:
-        from agc.architectures.base import Classifier
-
+        """One image of ones, as the network sees it that knows how its images are normalised."""
+        if hasattr(self.model, "blank"):
+            return self.model.blank((1, *shape[1:]))
         device = next(self.model.parameters()).device
-        ones = torch.ones((1, *shape[1:]), dtype=torch.float64, device=device)
-        if isinstance(self.model, Classifier):
-            ones = ones * self.model.std + self.model.mean
-        return ones
+        return torch.ones((1, *shape[1:]), dtype=torch.float64, device=device)
 
 
 def _magnitude(tensor: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ FLOORS: dict[str, set[str]] = {
     "cost": {"architectures", "gradients", "sparsity"},
     "attacks": {"gradients", "processes"},
     "objectives": {"attacks", "cost", "datasets"},
-    "methods": {"architectures", "gradients", "processes", "sparsity"},
+    "methods": {"gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
