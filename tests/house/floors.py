@@ -16,7 +16,7 @@ FLOORS: dict[str, set[str]] = {
     "architectures": {"datasets", "machine"},
     "cost": {"architectures", "gradients", "sparsity"},
     "attacks": {"gradients", "processes"},
-    "objectives": {"attacks", "cost", "datasets"},
+    "objectives": {"attacks", "cost", "datasets", "gradients"},
     "methods": {"gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes"},
     # What is to be run.
@@ -41,7 +41,9 @@ FLOORS: dict[str, set[str]] = {
     "tracking": set(),
     # What is asked of entries, of speed, and of a user.
     "conformance": {"grids", "methods", "sparsity", "training"},
-    "benchmarks": {"architectures", "attacks", "datasets", "grids", "objectives", "training"},
+    "benchmarks": {
+        *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
+    },
     "commands": {
         *("architectures", "benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from agc.attacks.shared.threat import BALLS, Norm, Start
+from agc.gradients.autocast import autocast
 from agc.gradients.modes import evaluating
 from agc.lazy import torch
 
@@ -92,8 +93,3 @@ def pgd(
             (gradient,) = torch.autograd.grad(loss_fn(model(adversarial)), adversarial)
             adversarial = ball.project(adversarial.detach() + step_size * ball.direction(gradient))
     return adversarial.detach()
-
-
-def autocast(images: Tensor, precision: str) -> torch.autocast:
-    """The autocast of a cell's precision, on the images' device."""
-    return torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")
