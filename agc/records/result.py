@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agc.files import atomic_write_text, write_json
 from agc.grids.cell import SCHEMA
+from agc.optimizers.base import optimizer_cost
 from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
 from agc.records.weights import save_weights
@@ -19,6 +20,9 @@ from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.run import Run
 
 Row = dict[str, Any]
+
+REACHED = 1e-3
+"""Sparsities that differ by this count as the same."""
 
 
 def write_result(
@@ -60,7 +64,7 @@ def write_result(
             "evaluation": sum(row["evaluation_seconds"] for row in timings),
         },
         "provenance": provenance,
-        "warnings": [],
+        "warnings": remarks(run, best) if status == "finished" else [],
     }
     write_json(folder / "training.json", content)
 
@@ -75,6 +79,8 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
     ]
     plain = sum(p.forward + p.input_backward + 2 * p.backward for p in passes)
     extra = CORRECTIONS[cell.correction.name].target.cost(**cell.correction.options)
+    chosen = cell.training.optimizer
+    optimizer = optimizer_cost(chosen.name, chosen.options)
     units = rows[-1]["units"] if rows else 0.0
     return {
         "epochs": epochs,
@@ -86,7 +92,7 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "dense_training_flops": plain * run.flops.forward() * images * epochs,
         "inference_flops": run.flops.forward(run.method.active()),
         "dense_inference_flops": run.flops.forward(),
-        "extra_tensors": extra.tensors,
+        "extra_tensors": extra.tensors + optimizer.tensors,
     }
 
 
@@ -104,6 +110,19 @@ def layer_sparsity(run: Run) -> dict[str, Any]:
             for name, p in run.method.parameters.items()
         },
     }
+
+
+def remarks(run: Run, best: Row | None) -> list[str]:
+    """What whoever reads the record of a finished cell must know, one sentence each."""
+    reached, target, found = run.method.sparsity(), run.method.target, []
+    if abs(reached - target) > REACHED:
+        found.append(f"The network has sparsity {reached:.4f}, and {target:.4f} was wanted.")
+    if best is None:
+        found.append("No epoch had the sparsity that was wanted, so there are no best weights.")
+    dead = [name for name, active in run.method.active().items() if not active]
+    if dead:
+        found.append(f"No weight is active in {', '.join(dead)}.")
+    return found
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: list[Row]) -> None:

@@ -148,7 +148,7 @@ class Step:
         torch.clear_autocast_cache()
         aside = (preserved_gradients(self.model), preserved_buffers(self.model), rng.preserved())
         with torch.no_grad(), aside[0], aside[1], aside[2], self.sparse.shown(batch, self.loss_fn):
-            return self._mean(mean_loss(self.model, batch, self.loss_fn))
+            return self.mean(mean_loss(self.model, batch, self.loss_fn))
 
     def closure(self, batch: Any) -> Callable[[], Tensor]:
         """For ``optimizer.step``: gradient and loss of ``batch``, the same on all processes; the
@@ -158,7 +158,7 @@ class Step:
         def evaluate() -> Tensor:
             # The optimizer may have moved the weights before it asks.
             self.sparse.settled = False
-            loss = self._mean(self.gradient(batch))
+            loss = self.mean(self.gradient(batch))
             self.sparse.mask_gradients()
             return loss
 
@@ -168,7 +168,8 @@ class Step:
         """After the last step: leave in the model the weights that are to be used."""
         self.sparse.end(batches, self.loss_fn)
 
-    def _mean(self, loss: Tensor) -> Tensor:
+    def mean(self, loss: Tensor) -> Tensor:
+        """Mean over the processes that train the model together."""
         return self.correction.replicas.mean({"loss": loss})["loss"]
 
     def _allow(self, again: bool) -> None:

@@ -14,42 +14,48 @@ FLOORS: dict[str, set[str]] = {
     # The axes, each upon those that it needs.
     "datasets": {"processes"},
     "architectures": {"datasets", "machine"},
-    "cost": {"architectures", "sparsity"},
-    "attacks": {"processes"},
-    "objectives": {"attacks", "cost", "datasets"},
-    "methods": {"architectures", "gradients", "processes", "sparsity"},
+    "cost": {"architectures", "gradients", "sparsity"},
+    "attacks": {"gradients", "processes"},
+    "objectives": {"attacks", "cost", "datasets", "gradients"},
+    "optimizers": {"cost"},
+    "methods": {"gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
-    "planning": {"grids"},
+    "planning": {"grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
-        *("objectives", "processes"),
+        *("objectives", "optimizers", "processes"),
     },
-    "records": {"grids", "machine", "processes", "training"},
+    "records": {
+        *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
+    },
     "evaluation": {
         *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
         "training",
     },
     "runs": {
-        *("attacks", "datasets", "evaluation", "grids", "machine", "processes", "records"),
-        "training",
+        *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),
+        *("records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "records"},
-    "tracking": set(),
+    "tracking": {"grids"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {
         *("attacks", "corrections", "cost", "datasets", "grids", "methods", "objectives"),
         *("planning", "records", "sparsity", "training"),
     },
-    "benchmarks": {"architectures", "attacks", "datasets", "grids", "objectives", "training"},
+    "benchmarks": {
+        *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
+    },
     "commands": {
-        *("architectures", "benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
+        *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),
         "tracking",
     },
 }
 
 AXES = ("architectures", "attacks", "corrections", "datasets", "methods", "objectives")
+AXES += ("optimizers",)
