@@ -10,26 +10,13 @@ import typer
 from rich.console import Console
 
 from agc.errors import UserError, unknown
-from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.grids.axes import AXES
+from agc.registry import ATTACKS, Registry
 
+REGISTRIES = {axis.name: axis.registry for axis in AXES.values()} | {"attack": ATTACKS}
 
-class Axis(StrEnum):
-    """What can be checked."""
-
-    METHOD = "method"
-    CORRECTION = "correction"
-    OBJECTIVE = "objective"
-    DATASET = "dataset"
-    ATTACK = "attack"
-
-
-REGISTRIES = {
-    Axis.METHOD: METHODS,
-    Axis.CORRECTION: CORRECTIONS,
-    Axis.OBJECTIVE: OBJECTIVES,
-    Axis.DATASET: DATASETS,
-    Axis.ATTACK: ATTACKS,
-}
+Axis = StrEnum("Axis", [(name.upper(), name) for name in REGISTRIES])
+"""What can be checked."""
 
 
 def check(
@@ -38,7 +25,7 @@ def check(
         Axis | None, typer.Option(help="Its axis, where two have an entry of that name.")
     ] = None,
 ) -> None:
-    """Run the conformance checks of a method, correction, objective, data set or attack.
+    """Run the conformance checks of an entry: a method, a correction, a data set or another.
 
     Exit code 1 if one fails. The tests of the project run the same checks for every entry.
     """
@@ -81,7 +68,8 @@ def _registry_of(name: str, axis: Axis | None) -> Registry:
     """
     if axis is not None:
         return REGISTRIES[axis]
-    found = [registry for registry in REGISTRIES.values() if name in registry.names()]
+    own = [registry for registry in REGISTRIES.values() if name in registry.names()]
+    found = own or [r for r in REGISTRIES.values() if name in r.library_names()]
     if not found:
         every = {entry for registry in REGISTRIES.values() for entry in registry.names()}
         raise unknown("entry", name, every)

@@ -11,7 +11,7 @@ import agc.conformance.checks as conformance
 from agc.commands.check import REGISTRIES
 from agc.corrections.base import Correction
 from agc.objectives.base import Objective
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES, Registry
+from agc.registry import CORRECTIONS, METHODS, OBJECTIVES, OPTIMIZERS, Registry
 from tests.support.command_line import agc
 from tests.support.conformance import registered
 
@@ -53,13 +53,14 @@ def leaves_out(name: str) -> None:
     raise conformance.DoesNotApply("there is nothing to see [here]")
 
 
-@pytest.mark.parametrize("name", ["rigl", "agc", "pgd-at", "digits", "fgsm"])
+@pytest.mark.parametrize("name", ["rigl", "agc", "pgd-at", "digits", "resnet8", "adamw", "fgsm"])
 def test_the_axis_is_found_by_the_name(instead: Callable[..., list[str]], name: str) -> None:
     asked = instead(a_promise=lambda name: None)
     found = agc("check", name)
     assert found.code == 0
     expected = {"rigl": "method", "agc": "correction", "pgd-at": "objective", "digits": "dataset"}
-    assert asked == [expected.get(name, "attack")]
+    expected |= {"resnet8": "architecture", "adamw": "optimizer", "fgsm": "attack"}
+    assert asked == [expected[name]]
     assert found.out.startswith(f"{asked[0]} {name}: ")
     assert "passed a promise (" in found.out
     assert "1 of 1 checks passed" in found.out
@@ -88,7 +89,7 @@ def test_a_name_on_two_axes_needs_its_axis(instead: Callable[..., list[str]]) ->
             assert agc("check", name, "--axis", "objective").code == 0
         finally:
             del OBJECTIVES._entries[name]
-    axes = "correction, objective"
+    axes = "objective, correction"
     assert message == f"{name!r} is a name on several axes ({axes}): choose by --axis"
     assert asked == ["objective"]
 
@@ -105,7 +106,7 @@ def test_every_axis_has_checks_and_some_train_whole_cells(registry: Registry) ->
     few, every = conformance.checks(registry, cells=False), conformance.checks(registry)
     assert few
     assert few.items() <= every.items()
-    assert (len(every) > len(few)) is (registry in (METHODS, OBJECTIVES))
+    assert (len(every) > len(few)) is (registry in (METHODS, OBJECTIVES, OPTIMIZERS))
 
 
 def test_a_real_correction_is_checked() -> None:
