@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_serializer
 from pydantic_core import to_jsonable_python
 
 from agc.errors import UserError, unknown
@@ -30,6 +30,24 @@ changed default needs a new revision, as no hash tells of it.
 """
 
 Target = TypeVar("Target", bound=Callable[..., Any])
+
+
+class Strict(BaseModel):
+    """Refuses what it does not know and cannot be changed; later fields are left out of its dump at
+    their default. The base of all settings and of every entry's options.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_serializer(mode="wrap")
+    def _short(self, dump: Any) -> dict[str, Any]:
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in dump(self).items()
+            if LATER not in fields[name].metadata
+            or to_jsonable_python(value) != to_jsonable_python(fields[name].default)
+        }
 
 
 @dataclass(frozen=True)
@@ -55,12 +73,25 @@ class Registry:
         package: folder that is scanned, and group of the entry points ("agc.methods").
         context: keyword arguments of an entry that the suite gives by itself; all its other
             keyword-only arguments are options, which a recipe or the command line may set.
+        library: module of a library behind the axis, whose entries are reached by their names too.
+            It has ``names()``, and ``entry(name)`` that gives an :class:`Entry`.
+        rules: module whose ``refuse(entry, cell, **options)`` is asked for every entry.
     """
 
-    def __init__(self, kind: str, package: str, context: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        package: str,
+        context: tuple[str, ...] = (),
+        *,
+        library: str | None = None,
+        rules: str | None = None,
+    ) -> None:
         self.kind = kind
         self.package = package
         self.context = frozenset(context)
+        self.library = library
+        self.rules = rules
         self._entries: dict[str, Entry] = {}
         self._models: dict[tuple[str, Callable[..., Any]], type[BaseModel]] = {}
         self._discovered = False
@@ -81,15 +112,45 @@ class Registry:
         return add
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Names of the entries that are registered, sorted."""
         self._discover()
         return sorted(self._entries)
 
+    def library_names(self) -> list[str]:
+        """Further names, of the library behind the axis."""
+        return list(importlib.import_module(self.library).names()) if self.library else []
+
     def __getitem__(self, name: str) -> Entry:
         self._discover()
-        if name not in self._entries:
-            raise unknown(self.kind, name, self._entries)
-        return self._entries[name]
+        if name in self._entries:
+            return self._entries[name]
+        others = self.library_names()
+        if name in others:
+            return importlib.import_module(str(self.library)).entry(name)
+        raise unknown(self.kind, name, [*self._entries, *others])
+
+    def option_names(self, name: str) -> frozenset[str] | None:
+        """Options of an entry; None if it is not known which ones it takes."""
+        return frozenset(self.options(name).model_fields)
+
+    def takes(self, name: str) -> frozenset[str]:
+        """Those arguments of ``context`` that an entry takes."""
+        return self.context & {parameter.name for parameter, _ in _keywords(self[name].target)}
+
+    def refuse(self, name: str, cell: Any, options: dict[str, Any]) -> str | None:
+        """Why an entry with these options makes no sense in ``cell``, or None.
+
+        It asks the rules of the axis, and the entry's own ``refuse(cell, **options)`` if it has
+        one.
+        """
+        entry = self[name]
+        options = self.resolve(name, options)
+        reason = None
+        if self.rules is not None:
+            reason = importlib.import_module(self.rules).refuse(entry, cell, **options)
+        if reason is None and hasattr(entry.target, "refuse"):
+            reason = entry.target.refuse(cell, **options)
+        return reason
 
     def options(self, name: str) -> type[BaseModel]:
         """The entry's options as a pydantic model, read from its keyword-only arguments."""
@@ -105,8 +166,7 @@ class Registry:
             hint = eval(hint, dict(scope)) if isinstance(hint, str) else hint
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[parameter.name] = (hint, default)
-        config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-        model = create_model(name, __config__=config, **fields)
+        model = create_model(name, __base__=Strict, **fields)
         return self._models.setdefault((name, target), model)
 
     def resolve(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +182,7 @@ class Registry:
             if key not in model.model_fields:
                 raise unknown(f"option of {self.kind} {name!r}", key, model.model_fields)
         try:
-            return without_later_defaults(model, model(**options).model_dump(mode="json"))
+            return model(**options).model_dump(mode="json")
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
@@ -151,16 +211,6 @@ class Registry:
                 warnings.warn(f"{self.kind} {point.name!r} was not loaded: {error}", stacklevel=2)
 
 
-def without_later_defaults(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
-    """The dumped fields of a model but for those marked :data:`LATER` that have their default."""
-    return {
-        name: value
-        for name, value in values.items()
-        if LATER not in model.model_fields[name].metadata
-        or value != to_jsonable_python(model.model_fields[name].default)
-    }
-
-
 def _keywords(target: Callable[..., Any]) -> list[tuple[inspect.Parameter, dict[str, Any]]]:
     """Keyword-only arguments with the scope of their annotations, the class's own first.
 
@@ -184,5 +234,11 @@ def _keywords(target: Callable[..., Any]) -> list[tuple[inspect.Parameter, dict[
 METHODS = Registry("method", "agc.methods", ("sparsity", "total_steps", "seed"))
 CORRECTIONS = Registry("correction", "agc.corrections", ("seed", "epochs"))
 OBJECTIVES = Registry("objective", "agc.objectives", ("precision",))
-DATASETS = Registry("dataset", "agc.datasets")
+DATASETS = Registry("dataset", "agc.datasets", rules="agc.datasets.shared.limits")
+OPTIMIZERS = Registry(
+    "optimizer",
+    "agc.optimizers",
+    ("lr", "momentum", "nesterov", "weight_decay"),
+    library="agc.optimizers.shared.timms",
+)
 ATTACKS = Registry("attack", "agc.attacks")

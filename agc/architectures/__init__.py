@@ -12,9 +12,52 @@ import re
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
+
+from agc.errors import unknown
+from agc.registry import Entry, Registry
 
 _REGISTERED = re.compile(r"^@register_model[^\n]*\n(?:@[^\n]*\n)*def (\w+)\(", re.MULTILINE)
 GROUP = "agc.architectures"
+
+
+class Network(Entry):
+    """A network by its name; the sources say what it is."""
+
+    @property
+    def summary(self) -> str:
+        """First sentence of the docstring; none for timm's own."""
+        return own_summaries().get(self.name, "")
+
+
+class Architectures(Registry):
+    """timm's registry seen as that of an axis: timm checks the options once it is imported."""
+
+    def names(self) -> list[str]:
+        """Names that the files of this folder, and packages with an entry point, register."""
+        return list(own_names())
+
+    def library_names(self) -> list[str]:
+        """Names that the installed timm registers by itself."""
+        return list(timm_names())
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in own_names() and name not in timm_names():
+            raise unknown(self.kind, name, [*own_names(), *timm_names()])
+        return Network(name, register_all)
+
+    def option_names(self, name: str) -> frozenset[str] | None:
+        """Not known without timm."""
+        return None
+
+    def resolve(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        """The options as they are.
+
+        Raises:
+            UserError: no such network.
+        """
+        _ = self[name]
+        return options
 
 
 def own_names() -> tuple[str, ...]:
@@ -65,3 +108,6 @@ def _registered_in(file: Path) -> list[tuple[str, str]]:
         for node in functions
         if isinstance(node, ast.FunctionDef) and node.name in names
     ]
+
+
+ARCHITECTURES = Architectures("architecture", GROUP)

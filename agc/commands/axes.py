@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated
@@ -14,84 +13,103 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agc.architectures import own_names, own_summaries, timm_names
+from agc.commands.common import make_console
 from agc.errors import UserError, unknown
+from agc.grids.axes import AXES
 from agc.grids.grid import load_grid
 from agc.places import known_files
-from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.registry import ATTACKS, Registry
 
+REGISTRIES: dict[str, Registry] = {axis.plural: axis.registry for axis in AXES.values()}
+REGISTRIES["attacks"] = ATTACKS
 
-class Axis(StrEnum):
-    """What can be listed."""
+Axis = StrEnum("Axis", [(name.upper(), name) for name in (*REGISTRIES, "grids")])
+"""What can be listed."""
 
-    DATASETS = "datasets"
-    ARCHITECTURES = "architectures"
-    METHODS = "methods"
-    CORRECTIONS = "corrections"
-    OBJECTIVES = "objectives"
-    ATTACKS = "attacks"
-    GRIDS = "grids"
-
-
-REGISTRIES: dict[Axis, Registry] = {
-    Axis.DATASETS: DATASETS,
-    Axis.METHODS: METHODS,
-    Axis.CORRECTIONS: CORRECTIONS,
-    Axis.OBJECTIVES: OBJECTIVES,
-    Axis.ATTACKS: ATTACKS,
+EXAMPLES = {"architectures": "vit*", "optimizers": "ada*"}
+HEADINGS = {
+    "architectures": "what it is, for images of 32×32 and 10 classes if nothing else is said"
 }
-
-NOT_LISTED = {Axis.DATASETS: {"source", "benchmark_only"}}
+NOT_LISTED = {"datasets": {"source", "benchmark_only"}}
 """Facts that are for the code; `agc data list` shows where data come from."""
 
 
 def list_entries(
     axis: Annotated[Axis | None, typer.Argument(help="One axis; all of them if left out.")] = None,
     all_: Annotated[
-        bool, typer.Option("--all", help="Architectures: timm's own names too.")
+        bool, typer.Option("--all", help="Architectures, optimizers: timm's own names too.")
     ] = False,
     filter_: Annotated[
         str | None,
         typer.Option(
             "--filter",
             metavar="PATTERN",
-            help="Architectures: ours and timm's of such a name, as 'resnet*' or 'vit'.",
+            help="Architectures, optimizers: ours and timm's of such a name, as 'vit*' or 'ada'.",
         ),
     ] = None,
 ) -> None:
-    """List data sets, architectures, methods, corrections, objectives, attacks and grids."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    """List the entries of each axis, the attacks and the grids."""
+    console = make_console()
     for wanted in [axis] if axis else list(Axis):
-        if wanted in REGISTRIES:
-            console.print(_table(wanted, REGISTRIES[wanted]))
-        elif wanted is Axis.ARCHITECTURES:
-            _architectures(console, all_, filter_)
-        else:
+        if wanted == "grids":
             _grids(console)
+            continue
+        _entries(console, wanted.value, REGISTRIES[wanted], all_, filter_)
 
 
-def _table(axis: Axis, registry: Registry) -> Table:
-    table = Table(title=axis.value, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+def _entries(
+    console: Console, title: str, registry: Registry, everything: bool, pattern: str | None
+) -> None:
+    """Our entries, and those of the library behind the axis if there is one and they are wanted."""
+    ours, theirs = registry.names(), registry.library_names()
+    if pattern is not None and theirs:
+        known = [*ours, *theirs]
+        ours, theirs = _matching(pattern, ours), _matching(pattern, theirs)
+        if not ours and not theirs:
+            raise unknown(registry.kind, pattern, known)
+    if ours:
+        console.print(_table(title, registry, ours))
+    others = sorted(set(theirs) - set(registry.names()))
+    if others and (everything or pattern is not None):
+        console.print("timm's: " + ", ".join(others), highlight=False)
+    elif others:
+        more = "; layers and FLOPs of any: agc inspect NAME" if title == "architectures" else ""
+        console.print(
+            f"and {len(others)} of timm's own: agc list {title} --filter '{EXAMPLES[title]}', or "
+            f"--all{more}",
+            highlight=False,
+        )
+
+
+def _table(title: str, registry: Registry, names: list[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", show_edge=False)
+    if title not in HEADINGS:
+        table.box, table.show_edge = SIMPLE_HEAD, True
     table.add_column("name", style="cyan", no_wrap=True)
-    known = {key for name in registry.names() for key in registry[name].facts}
-    facts = sorted(known - NOT_LISTED.get(axis, set()))
-    if axis is Axis.CORRECTIONS:
-        table.add_column("units a batch", justify="right")
-        table.add_column("extra tensors", justify="right")
+    entries = [registry[name] for name in names]
+    costs = all(hasattr(entry.target, "cost") for entry in entries)
+    facts = sorted({key for entry in entries for key in entry.facts} - NOT_LISTED.get(title, set()))
+    for heading in ("units a batch", "extra tensors") if costs else ():
+        table.add_column(heading, justify="right")
     for fact in facts:
         table.add_column(fact)
-    table.add_column("what it is, options and their defaults", ratio=1)
-    for name in registry.names():
-        entry = registry[name]
-        fields = registry.options(name).model_fields.items()
-        options = ", ".join(f"{key}={_default(field.get_default())}" for key, field in fields)
-        row = [name]
-        if axis is Axis.CORRECTIONS:
-            cost = entry.target.cost(**registry.resolve(name, {}))
+    table.add_column(HEADINGS.get(title, "what it is, options and their defaults"), ratio=1)
+    for entry in entries:
+        row = [entry.name]
+        if costs:
+            cost = entry.target.cost(**registry.resolve(entry.name, {}))
             row += [f"{3 + cost.step + cost.snapshot:g}", f"{cost.tensors:g}"]
         row += [_fact(entry.facts.get(fact, "")) for fact in facts]
+        options = _options(registry, entry.name)
         table.add_row(*row, Text(entry.summary) + Text(f"\n{options}" if options else "", "dim"))
     return table
+
+
+def _options(registry: Registry, name: str) -> str:
+    if registry.option_names(name) is None:
+        return ""
+    fields = registry.options(name).model_fields.items()
+    return ", ".join(f"{key}={_default(field.get_default())}" for key, field in fields)
 
 
 def _default(value: object) -> str:
@@ -104,37 +122,10 @@ def _fact(value: object) -> str:
     return "×".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def _architectures(console: Console, everything: bool, pattern: str | None) -> None:
-    ours = own_summaries()
-    theirs: tuple[str, ...] = ()
-    if pattern is not None:
-        theirs = _matching(pattern, timm_names())
-        ours = {name: ours[name] for name in _matching(pattern, tuple(ours))}
-        if not ours and not theirs:
-            raise unknown("architecture", pattern, [*own_names(), *timm_names()])
-    elif everything:
-        theirs = timm_names()
-    table = Table(title="architectures", title_justify="left", title_style="bold", show_edge=False)
-    table.add_column("name", style="cyan", no_wrap=True)
-    table.add_column("what it is, for images of 32×32 and 10 classes if nothing else is said")
-    for name, summary in ours.items():
-        table.add_row(name, summary)
-    if ours:
-        console.print(table)
-    if theirs:
-        console.print("timm's: " + ", ".join(theirs), highlight=False)
-    if pattern is None and not everything:
-        console.print(
-            f"and {len(timm_names())} of timm's own: agc list architectures --filter 'vit*', or "
-            "--all; layers and FLOPs of any: agc inspect NAME",
-            highlight=False,
-        )
-
-
-def _matching(pattern: str, names: tuple[str, ...]) -> tuple[str, ...]:
+def _matching(pattern: str, names: list[str]) -> list[str]:
     """Names that fit the pattern, or contain it if it has no wildcard."""
     whole = pattern if set(pattern) & set("*?[") else f"*{pattern}*"
-    return tuple(name for name in names if fnmatchcase(name, whole))
+    return [name for name in names if fnmatchcase(name, whole)]
 
 
 def _grids(console: Console) -> None:

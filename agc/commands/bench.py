@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from agc.commands.common import Device, Threads
+from agc.commands.common import Device, Threads, make_console
 from agc.grids.cell import make_cell
 
 app = typer.Typer(name="bench", help="How fast this machine is.", no_args_is_help=True)
@@ -44,7 +42,7 @@ def bench_attack(
     if as_json:
         typer.echo(json.dumps({**found, "device": machine.name, "threads": threads}, indent=1))
         return
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     title = f"PGD-{steps}, {architecture} on {dataset}, {batch} images, {precision}, {machine.name}"
     table = Table("attack", title=title, title_justify="left", show_edge=False)
     table.add_column("images/s", justify="right")
@@ -96,7 +94,7 @@ def bench_data(
         share = f"{100 * speed.seconds / step:.1f} %"
         rate = f"{batch_size / speed.seconds:,.0f}"
         table.add_row(speed.name, rate, f"{1000 * speed.seconds:.2f}", share)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     console.print(table)
     console.print(
         f"{dataset}, batches of {batch_size} on {machine.name}, {threads} threads; "

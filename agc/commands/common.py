@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import yaml
 from rich.console import Console
 
 from agc.errors import UserError
-from agc.grids.cell import Cell
+from agc.grids.axes import AXES, Axis
+from agc.grids.cell import Cell, read_cell
 from agc.grids.grid import load_grid
 from agc.machine.stop import EXIT_CODE, Stopped
 
@@ -44,9 +49,74 @@ Threads = Annotated[
 ]
 
 
+def make_console() -> Console:
+    """Where a command shows its outcome; 120 columns where that is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def parse_settings(
+    settings: Iterable[str] | None, form: str = "KEY=VALUE"
+) -> list[tuple[str, Any]]:
+    """Keys and values of ``--set``, each value read as YAML.
+
+    Raises:
+        UserError: one is not of this form, or its value is not YAML.
+    """
+    found = []
+    for setting in settings or ():
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting!r}: expected {form}")
+        try:
+            found.append((key, yaml.safe_load(text)))
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {setting!r}: the value is not YAML") from error
+    return found
+
+
+def axis_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each axis where it has the one argument ``axes``.
+
+    ``axes`` is then a mapping of axes to the names given, without those that were left out.
+    """
+    signature = inspect.signature(command, eval_str=True)
+
+    @wraps(command)
+    def call(**arguments: Any) -> None:
+        chosen = {name: arguments.pop(name) for name in AXES}
+        axes = {name: value for name, value in chosen.items() if value is not None}
+        command(axes=axes, **arguments)
+
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        own = parameter.name != "axes"
+        parameters += [parameter] if own else [_option(axis) for axis in AXES.values()]
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return call
+
+
+def _option(axis: Axis) -> inspect.Parameter:
+    # A section of the recipe says what is used where the option is left out.
+    default = axis.default if axis.section is None else None
+    return inspect.Parameter(
+        axis.name,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        default=default,
+        annotation=Annotated[str | None, typer.Option(help=axis.help)],
+    )
+
+
 def cell_folder(results: Path, cell: Cell) -> Path:
     """Where a cell's files are."""
     return results / "cells" / cell.slug
+
+
+def locate_cell(path: Path, results: Path) -> tuple[Cell, Path]:
+    """A cell and its folder: the one that ``cell.json`` is in, or the usual one of the results."""
+    if path.is_dir():
+        return read_cell(path / "cell.json"), path
+    cell = read_cell(path)
+    return cell, path.parent if path.name == "cell.json" else cell_folder(results, cell)
 
 
 def grid_folders(grid: str, results: Path) -> tuple[str, list[Path]]:
@@ -89,7 +159,7 @@ def each_cell(
 
 
 def wanted_epochs(text: str | None, cell: Cell) -> list[int]:
-    """The epochs named, or first, middle and last.
+    """The epochs named, ``all`` of them, or first, middle and last.
 
     Raises:
         UserError: not numbers of epochs of the cell.
@@ -97,6 +167,8 @@ def wanted_epochs(text: str | None, cell: Cell) -> list[int]:
     last = cell.training.epochs
     if text is None:
         return sorted({1, (last + 1) // 2, last})
+    if text == "all":
+        return list(range(1, last + 1))
     try:
         wanted = sorted({int(part) for part in text.split(",")})
     except ValueError:

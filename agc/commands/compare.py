@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from agc.commands.common import GridName, Results
+from agc.commands.common import GridName, Results, make_console
 from agc.errors import UserError
 from agc.grids.grid import load_grid
 from agc.places import checkout
@@ -45,7 +44,7 @@ def compare(
     out = reports / loaded.name
     if not show:
         _write(source or results / loaded.name, out, loaded.name, loaded.file.description)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     print_comparison(load_comparison(out), console)
     if show:
         _next_steps(loaded.name, results, out, console)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
-from rich.console import Console
 from rich.table import Table
 
+from agc.commands.common import make_console, parse_settings
 from agc.datasets.shared.manifest import MANIFEST
 from agc.datasets.shared.place import data_root, prepared_folder
 from agc.datasets.shared.prepare import prepare, source_of
-from agc.errors import UserError
 from agc.registry import DATASETS
 
 app = typer.Typer(
@@ -42,14 +39,14 @@ def prepare_dataset(
     the data (AGC_DATA_ROOT, else agc in the user's cache), in a system package's folder, and are
     downloaded otherwise.
     """
-    options = dict(_option(text) for text in set_ or [])
+    options = dict(parse_settings(set_, "OPTION=VALUE"))
     prepare(name, options, root, download=not offline, report=typer.echo)
 
 
 @app.command("list")
 def list_datasets() -> None:
     """Show which data sets this machine has ready, and where the others come from."""
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     table = Table(show_edge=False)
     for column in ("name", "ready", "comes from", "store"):
         table.add_column(column, no_wrap=column == "name")
@@ -63,13 +60,3 @@ def list_datasets() -> None:
         table.add_row(name, "yes" if stores else "no", str(source), "\n".join(stores))
     console.print(table)
     console.print(f"data: {data_root()} (AGC_DATA_ROOT changes it)", highlight=False)
-
-
-def _option(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(f"--set {text!r}: expected OPTION=VALUE")
-    try:
-        return key, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {text!r}: the value is not YAML") from error

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from agc.commands.common import Device, Threads, wanted_epochs
+from agc.commands.common import Device, Threads, make_console, wanted_epochs
 from agc.grids.cell import Cell, read_cell
 from agc.reports.figures.diagnostics import diagnostics_title, write_diagnostics
 
@@ -71,7 +69,7 @@ def diagnose(
     machine = prepare_machine(device, threads)
     rows, diverged = measure(found, wanted, batches, machine.device)
     out = out or described.parent / "diagnostics"
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     if rows:
         frame = write_diagnostics(found, rows, out)
         console.print(_table(found, frame))

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
-from agc.commands.common import Device, Threads, each_cell
+from agc.commands.common import Device, Threads, each_cell, parse_settings
 from agc.commands.progress import Progress
 from agc.errors import UserError, unknown
 from agc.grids.cell import Cell, read_cell
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 LADDER = ("pgd-20", "apgd-ce", "apgd-t")
 """What ``--attacks ladder`` stands for, each on what the ones before have left."""
+
+SETTING = "ATTACK.OPTION=VALUE"
 
 
 def evaluate(
@@ -46,9 +47,7 @@ def evaluate(
     ] = False,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="ATTACK.OPTION=VALUE", help="An attack's option, e.g. apgd-t.steps=100"
-        ),
+        typer.Option("--set", metavar=SETTING, help="An attack's option, e.g. apgd-t.steps=100"),
     ] = None,
     device: Device = "auto",
     threads: Threads = 1,
@@ -99,17 +98,13 @@ def _asked(attacks: str | None, settings: list[str]) -> tuple[tuple[str, dict[st
             if one not in ATTACKS.names():
                 raise unknown("attack", one, [*ATTACKS.names(), "ladder"])
             names[one] = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
+    for key, value in parse_settings(settings, SETTING):
         name, dot, option = key.partition(".")
-        if not equals or not dot:
-            raise UserError(f"--set {setting!r}: expected ATTACK.OPTION=VALUE")
+        if not dot:
+            raise UserError(f"--set {key!r}: expected {SETTING}")
         if name not in names:
-            raise UserError(f"--set {setting!r}: {name!r} is not among --attacks")
-        try:
-            names[name][option] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {setting!r}: the value is not YAML") from error
+            raise UserError(f"--set {key!r}: {name!r} is not among --attacks")
+        names[name][option] = value
     for name, options in names.items():
         ATTACKS.resolve(name, options)
     return tuple(names.items())

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
-from rich.console import Console
 from rich.table import Table
 
+from agc.commands.common import make_console, parse_settings
 from agc.cost.layers import Layer, Totals, measure
-from agc.errors import UserError, unknown
+from agc.errors import unknown
 from agc.sparsity.distributions import DISTRIBUTIONS
 
 
@@ -43,7 +42,7 @@ def inspect(
     """Show an architecture's prunable layers: shape, sparsity, active weights, FLOPs."""
     if distribution not in DISTRIBUTIONS:
         raise unknown("distribution", distribution, DISTRIBUTIONS)
-    options = _options(set_ or [])
+    options = dict(parse_settings(set_))
     image = (channels, image_size, image_size)
     layers, totals = measure(
         architecture,
@@ -67,24 +66,11 @@ def inspect(
         }
         json.dump(content, sys.stdout, indent=1)
         return
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     title = f"{architecture}, images {'×'.join(map(str, image))}, {classes} classes"
     if sparsity:
         title += f", {distribution} at {100 * sparsity:g} %"
     console.print(_table(title, layers, totals))
-
-
-def _options(settings: list[str]) -> dict[str, Any]:
-    options = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set {setting!r}: expected KEY=VALUE")
-        try:
-            options[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {setting!r}: the value is not YAML") from error
-    return options
 
 
 def _table(title: str, layers: list[Layer], totals: Totals) -> Table:

@@ -11,13 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agc.commands.common import Results, cell_folder
+from agc.commands.common import Results, cell_folder, make_console
 from agc.errors import UserError
-from agc.grids.cell import AXIS_NAMES, Cell
+from agc.grids.cell import Cell
 from agc.grids.grid import Grid, load_grid
+from agc.planning.compatibility import refusals
 from agc.planning.declared import units_per_epoch
 from agc.planning.prediction import estimate
-from agc.reports.labels import label_cells
+from agc.reports.labels import axis_columns, label_cells
 
 
 def plan(
@@ -30,8 +31,18 @@ def plan(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
     every: Annotated[bool, typer.Option("--cells", help="List every cell by its slug.")] = False,
+    why_not: Annotated[
+        bool,
+        typer.Option(
+            "--why-not", help="Show which entries of the axes make no cell together, and why."
+        ),
+    ] = False,
 ) -> None:
     """Show what a grid will run: cells, skips with reasons, predicted time and disk."""
+    if why_not:
+        for name in grids:
+            _show_refusals(name, make_console())
+        return
     loaded = [load_grid(name) for name in grids]
     if write:
         _write([cell for grid in loaded for cell in grid.cells], results)
@@ -39,7 +50,7 @@ def plan(
         cells = {cell.slug: cell.model_dump(mode="json") for g in loaded for cell in g.cells}
         json.dump(cells, sys.stdout, indent=1)
         return
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = make_console()
     for grid in loaded:
         _show(grid, results, console, every)
 
@@ -76,10 +87,30 @@ def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
     )
 
 
+def _show_refusals(grid: str, console: Console) -> None:
+    """A table on a terminal, elsewhere a line each."""
+    found = refusals(grid)
+    title = f"{grid}: refused under its recipe, all else plain"
+    if console.is_terminal:
+        table = Table(title=title, title_justify="left", title_style="bold", show_lines=True)
+        for column in ("entry", "with", "why not"):
+            table.add_column(column)
+        for refusal in found:
+            table.add_row(refusal.entry, refusal.with_what, refusal.reason)
+        console.print(table)
+    else:
+        console.print(title, soft_wrap=True)
+        for refusal in found:
+            line = f"{refusal.entry} with {refusal.with_what}: {refusal.reason}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print("Any other two entries make a cell.")
+
+
 def _rows(grid: Grid) -> Table:
     """Cells that differ in their seed alone, in one row; options are named where they differ."""
     labels = label_cells([cell.model_dump(mode="json") for cell in grid.cells])
-    names = [*AXIS_NAMES, "family"] if any(label["family"] for label in labels) else AXIS_NAMES
+    names = axis_columns(labels[0])
+    names += ["family"] if any(label["family"] for label in labels) else []
     table = Table(show_edge=False)
     titles = ["settings" if name == "family" else name for name in names]
     for name in (*titles, "sparsity", "epochs", "units/epoch", "seeds"):

@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agc.commands.common import Device, Results, Threads, cell_folder, each_cell, wanted_epochs
+from agc.commands.common import (
+    Device,
+    Results,
+    Threads,
+    axis_options,
+    cell_folder,
+    each_cell,
+    locate_cell,
+    parse_settings,
+    wanted_epochs,
+)
 from agc.commands.progress import Progress
 from agc.errors import UserError
-from agc.grids.cell import Cell, read_cell
+from agc.grids.cell import Cell
 from agc.grids.options import cell_from_options
 from agc.machine.stop import GRACE, Stopped, StopRequest
 from agc.processes.torchrun import Torchrun
@@ -27,69 +37,68 @@ Cells = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[CELL]...", help="Cells: their folders, or cell.json files."),
 ]
+Sparsity = Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")]
+Seed = Annotated[int, typer.Option(help="Seed.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Recipe by name or a YAML file's path, or none for the defaults; left out: the "
+        "recipe of the data set's name, which there must be.",
+    ),
+]
+Epochs = Annotated[int | None, typer.Option(help="Epochs, instead of the recipe's.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any field, e.g. training.optimizer.lr=0.2 or correction.options.gamma=1.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the one cell given by options.")]
+CheckpointInterval = Annotated[
+    float,
+    typer.Option(
+        envvar="AGC_CHECKPOINT_INTERVAL", help="Seconds between checkpoints; 0: after each epoch."
+    ),
+]
+Grace = Annotated[
+    float,
+    typer.Option(min=0, help="Seconds that the running epoch may take after SIGTERM or SIGUSR1."),
+]
+Fast = Annotated[bool, typer.Option("--fast", help="Allow algorithms that are not deterministic.")]
+Diagnose = Annotated[
+    str | None,
+    typer.Option(
+        metavar="1,4,8",
+        help="Measure gradients in these epochs, or in `all`: diagnostics.csv and a figure.",
+    ),
+]
+LiveGrid = Annotated[
+    str | None,
+    typer.Option(metavar="GRID", help="Show epochs in MLflow as they end, in GRID's experiment."),
+]
 
 
+@axis_options
 def train(
+    axes: dict[str, str],
     cells: Cells = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set.")] = None,
-    architecture: Annotated[str | None, typer.Option(help="Any timm network, or ours.")] = None,
-    method: Annotated[str, typer.Option(help="Sparse-training method.")] = "dense",
-    sparsity: Annotated[float, typer.Option(help="Fraction of zeros, in [0, 1).")] = 0.0,
-    correction: Annotated[str, typer.Option(help="Gradient correction.")] = "none",
-    objective: Annotated[str, typer.Option(help="Objective.")] = "standard",
-    seed: Annotated[int, typer.Option(help="Seed.")] = 0,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Recipe by name or a YAML file's path, or none for the defaults; left out: the "
-            "recipe of the data set's name, which there must be.",
-        ),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs, instead of the recipe's.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any field, e.g. training.optimizer.lr=0.2 or correction.options.gamma=1.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the one cell given by options.")
-    ] = None,
+    sparsity: Sparsity = 0.0,
+    seed: Seed = 0,
+    recipe: RecipeName = None,
+    epochs: Epochs = None,
+    set_: Settings = None,
+    out: Out = None,
     results: Results = Path("results"),
     device: Device = "auto",
     threads: Threads = 1,
-    checkpoint_interval: Annotated[
-        float,
-        typer.Option(
-            envvar="AGC_CHECKPOINT_INTERVAL",
-            help="Seconds between checkpoints; 0: after each epoch.",
-        ),
-    ] = 30.0,
-    grace: Annotated[
-        float,
-        typer.Option(
-            min=0, help="Seconds that the running epoch may take after SIGTERM or SIGUSR1."
-        ),
-    ] = GRACE,
-    fast: Annotated[
-        bool, typer.Option("--fast", help="Allow algorithms that are not deterministic.")
-    ] = False,
-    diagnose: Annotated[
-        str | None,
-        typer.Option(
-            metavar="1,4,8",
-            help="Measure gradients in these epochs, or in `all`: diagnostics.csv and a figure.",
-        ),
-    ] = None,
-    live: Annotated[
-        str | None,
-        typer.Option(
-            metavar="GRID", help="Show epochs in MLflow as they end, in GRID's experiment."
-        ),
-    ] = None,
+    checkpoint_interval: CheckpointInterval = 30.0,
+    grace: Grace = GRACE,
+    fast: Fast = False,
+    diagnose: Diagnose = None,
+    live: LiveGrid = None,
 ) -> None:
     """Train cells; finished ones are skipped, killed ones go on from their checkpoint.
 
@@ -106,22 +115,11 @@ def train(
     command starts the others; or torchrun starts all: torchrun --nproc-per-node 2 -m agc train DIR
     """
     if cells:
-        work = [_located(path, results) for path in cells]
+        work = [locate_cell(path, results) for path in cells]
     else:
-        if dataset is None or architecture is None:
-            raise UserError("give cells, or at least --dataset and --architecture")
-        fields = {
-            "dataset": dataset,
-            "architecture": architecture,
-            "method": method,
-            "sparsity": sparsity,
-            "correction": correction,
-            "objective": objective,
-            "seed": seed,
-        }
-        cell = cell_from_options(fields, recipe, epochs, set_ or [])
+        fields = {**axes, "sparsity": sparsity, "seed": seed}
+        cell = _described(fields, recipe, epochs, parse_settings(set_))
         work = [(cell, out or cell_folder(results, cell))]
-
     devices = max(cell.training.devices for cell, _ in work)
     if diagnose is not None and devices > 1:
         raise UserError("--diagnose measures one device's gradients, but a cell has several")
@@ -150,22 +148,26 @@ def train(
                 return "trained already, skipped"
             if stop.asked:
                 raise Stopped(f"stopped by {stop.signal} before it began")
-            from agc.runs.launch import Work, make_team
-            from agc.runs.train import CellRun
+            from agc.runs.launch import Work, train_cell
 
-            watch = [] if diagnose is None else _watched_epochs(diagnose, cell)
+            watch = [] if diagnose is None else wanted_epochs(diagnose, cell)
             told = Work(cell, folder, machine(), checkpoint_interval)
-            run = CellRun(
-                **vars(told), on_epoch=on_epoch, watch=watch, stop=stop, team=make_team(told)
-            )
             if view is not None:
                 view.cell(folder)
-            outcome = run.train()
-            if run.measured:
-                write_diagnostics(cell, run.measured, folder / "diagnostics")
+            outcome, measured = train_cell(told, stop, watch, on_epoch)
+            if measured:
+                write_diagnostics(cell, measured, folder / "diagnostics")
             return outcome
 
         each_cell(work, one, progress.cell)
+
+
+def _described(
+    fields: dict[str, Any], recipe: str | None, epochs: int | None, settings: list[tuple[str, Any]]
+) -> Cell:
+    if "dataset" not in fields or "architecture" not in fields:
+        raise UserError("give cells, or at least --dataset and --architecture")
+    return cell_from_options(fields, recipe, epochs, settings)
 
 
 def _live_view(experiment: str | None, results: Path) -> AbstractContextManager[Live | None]:
@@ -175,15 +177,3 @@ def _live_view(experiment: str | None, results: Path) -> AbstractContextManager[
     from agc.tracking.live import Live
 
     return Live(experiment, default_uri(results), results / "mlartifacts")
-
-
-def _watched_epochs(text: str, cell: Cell) -> list[int]:
-    return list(range(1, cell.training.epochs + 1)) if text == "all" else wanted_epochs(text, cell)
-
-
-def _located(path: Path, results: Path) -> tuple[Cell, Path]:
-    """A cell and its folder: the one that ``cell.json`` is in, or the usual one of the results."""
-    if path.is_dir():
-        return read_cell(path / "cell.json"), path
-    cell = read_cell(path)
-    return cell, path.parent if path.name == "cell.json" else cell_folder(results, cell)

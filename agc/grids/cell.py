@@ -7,15 +7,22 @@ import json
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-from agc.architectures import own_names, timm_names
-from agc.errors import UserError, describe, unknown
+from agc.errors import UserError, describe
 from agc.files import read_json, write_json
-from agc.grids.settings import Evaluation, Strict, Training
-from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.grids.axes import AXES, resolved
+from agc.grids.settings import Choice, Evaluation, Training
+from agc.registry import CORRECTIONS, LATER, METHODS, OBJECTIVES, Strict
 
 SCHEMA = 1
 """Version of the files of a cell."""
@@ -24,26 +31,37 @@ REVISION = 1
 """Bumped by hand when a change of code changes results; part of every cell's hash."""
 
 
-class Choice(Strict):
-    """One entry of an axis, with its options."""
+def _fields() -> dict[str, Any]:
+    """A field for each axis that stands by itself in a cell."""
+    fields: dict[str, Any] = {}
+    for axis in AXES.values():
+        if axis.section is None:
+            hint = Annotated[Choice, LATER] if axis.since else Choice
+            fields[axis.name] = (hint, ... if axis.default is None else Choice(name=axis.default))
+    return fields
 
-    name: str
-    options: dict[str, Any] = Field(default={})
+
+if TYPE_CHECKING:
+    _Axes = Strict
+else:
+    _Axes = create_model("_Axes", __base__=Strict, **_fields())
 
 
-class Cell(Strict):
-    """One training run: all that can change a number of its record, and nothing else."""
+class Cell(_Axes):
+    """One training run: all that can change a number of its record, and nothing else.
 
-    dataset: Choice
-    architecture: Choice
-    objective: Choice = Choice(name="standard")
-    method: Choice = Choice(name="dense")
+    It has a field for each axis (:mod:`agc.grids.axes`), beside the ones below.
+    """
+
     sparsity: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    correction: Choice = Choice(name="none")
     seed: Annotated[int, Field(ge=0)] = 0
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     revision: int = REVISION
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Choice: ...
 
     @model_validator(mode="before")
     @classmethod
@@ -51,12 +69,22 @@ class Cell(Strict):
         """Fill in every option of every axis, so that the hash covers defaults too."""
         if not isinstance(data, dict):
             return data
-        for axis, registry in AXES.items():
-            if axis in data:
-                data = {**data, axis: _resolved(data[axis], registry)}
-        if "architecture" in data:
-            data = {**data, "architecture": _architecture(data["architecture"])}
+        data = dict(data)
+        for axis in AXES.values():
+            if axis.section is None and axis.name in data:
+                data[axis.name] = resolved(axis, data[axis.name])
+                if axis.since and data[axis.name] == resolved(axis, axis.default):
+                    del data[axis.name]
         return data
+
+    @field_validator("evaluation")
+    @classmethod
+    def _without_what_comes_to_nothing(cls, value: Evaluation, info: ValidationInfo) -> Evaluation:
+        """Only adversarial objectives attack validation images: it must not make another cell."""
+        objective = info.data.get("objective")
+        if objective is None or OBJECTIVES[objective.name].target.adversarial:
+            return value
+        return value.model_copy(update={"validation_steps": 0})
 
     @model_validator(mode="after")
     def _sparsity_fits_method(self) -> Cell:
@@ -69,25 +97,16 @@ class Cell(Strict):
 
     @model_validator(mode="after")
     def _combination_makes_sense(self) -> Cell:
-        correction = CORRECTIONS[self.correction.name].target
-        if correction.fixed_batches and not self.training.fixed_batches:
-            name = self.correction.name
-            raise ValueError(f"correction {name!r} needs training.fixed_batches: true")
-        reason = correction.refuse(self, **self.correction.options)
-        if reason is not None:
-            raise ValueError(reason)
-        reason = METHODS[self.method.name].target.refuse(self, **self.method.options)
-        if reason is not None:
-            raise ValueError(f"method {self.method.name!r}: {reason}")
-        objective = OBJECTIVES[self.objective.name].target
-        reason = objective.refuse(**self.objective.options)
-        if reason is not None:
-            raise ValueError(f"objective {self.objective.name!r}: {reason}")
-        if self.evaluation.validation_steps and not objective.adversarial:
-            # Nothing would come of it, so it must not make another cell.
-            object.__setattr__(
-                self, "evaluation", self.evaluation.model_copy(update={"validation_steps": 0})
-            )
+        """Every axis may refuse the cell; a correction's reason names it already."""
+        correction = self.correction.name
+        if CORRECTIONS[correction].target.fixed_batches and not self.training.fixed_batches:
+            raise ValueError(f"correction {correction!r} needs training.fixed_batches: true")
+        for axis in AXES.values():
+            chosen = axis.of(self)
+            reason = axis.registry.refuse(chosen.name, self, chosen.options)
+            if reason is not None:
+                named = axis.registry is CORRECTIONS
+                raise ValueError(reason if named else f"{axis.name} {chosen.name!r}: {reason}")
         return self
 
     # Computed once: an interrupt within pydantic's serializer would come out as another error.
@@ -100,31 +119,20 @@ class Cell(Strict):
     @cached_property
     def slug(self) -> str:
         """Readable and unique name, which is also the name of the cell's folder."""
-        method = self.method.name + (f"-{self.sparsity:g}" if self.sparsity else "")
-        parts = [
-            self.dataset.name,
-            self.architecture.name,
-            self.objective.name,
-            method,
-            self.correction.name,
-            f"s{self.seed}",
-            self.digest[:8],
-        ]
+        parts = []
+        for axis in AXES.values():
+            name = axis.of(self).name
+            if axis.name == "method" and self.sparsity:
+                name = f"{name}-{self.sparsity:g}"
+            if axis.shows(axis.of(self).name):
+                parts.append(name)
+        parts += [f"s{self.seed}", self.digest[:8]]
         return ".".join(re.sub(r"[^\w+.-]", "-", part) for part in parts)
 
     def write(self, folder: Path) -> None:
         """Write ``cell.json`` into the cell's folder."""
         content = {"schema": SCHEMA, "slug": self.slug, "cell": self.model_dump(mode="json")}
         write_json(folder / "cell.json", content)
-
-
-AXES: dict[str, Registry] = {
-    "dataset": DATASETS,
-    "objective": OBJECTIVES,
-    "method": METHODS,
-    "correction": CORRECTIONS,
-}
-AXIS_NAMES = ("dataset", "architecture", "objective", "method", "correction")
 
 
 def make_cell(data: dict[str, Any], source: str = "cell") -> Cell:
@@ -157,25 +165,3 @@ def read_cell(path: Path) -> Cell:
             f"{path}: it says {content.get('slug')!r}, but its content is cell {cell.slug!r}"
         )
     return cell
-
-
-def _resolved(value: Any, registry: Registry) -> Any:
-    if isinstance(value, str):
-        value = {"name": value}
-    elif isinstance(value, Choice):
-        value = value.model_dump()
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        return value
-    options = value.get("options", {})
-    if not isinstance(options, dict):
-        return value
-    return {**value, "options": registry.resolve(value["name"], options)}
-
-
-def _architecture(value: Any) -> Any:
-    if isinstance(value, str):
-        value = {"name": value}
-    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
-    if isinstance(name, str) and name not in own_names() and name not in timm_names():
-        raise unknown("architecture", name, [*own_names(), *timm_names()])
-    return value

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+import yaml
+from pydantic import Field, ValidationError, create_model
+
+from agc.errors import UserError, describe, unknown
+from agc.grids.axes import AXES
+from agc.registry import Strict
 
 Entry = str | dict[str, Any]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Recipe(_Strict):
+class Recipe(Strict):
     """Hyper-parameters that cells share.
 
     Attributes:
@@ -22,19 +24,19 @@ class Recipe(_Strict):
         options: per axis and entry; under ``"*"`` for every entry that has the option.
     """
 
-    training: dict[str, Any] = {}
-    evaluation: dict[str, Any] = {}
-    options: dict[str, dict[str, dict[str, Any]]] = {}
+    training: dict[str, Any] = Field(default={})
+    evaluation: dict[str, Any] = Field(default={})
+    options: dict[str, dict[str, dict[str, Any]]] = Field(default={})
 
 
-class Exclusion(_Strict):
+class Exclusion(Strict):
     """Cells to leave out, and why."""
 
     where: dict[str, Any] = Field(min_length=1)
     reason: str = Field(min_length=1)
 
 
-class Reference(_Strict):
+class Reference(Strict):
     """What a finished run of the grid measured, for predictions before anything has run."""
 
     machine: str
@@ -43,8 +45,24 @@ class Reference(_Strict):
     megabytes_per_cell: float = Field(gt=0)
 
 
-class GridFile(_Strict):
+def _entries() -> dict[str, Any]:
+    """A list for each axis, by its plural; those of later axes may be left out."""
+    several = Annotated[list[Entry], Field(min_length=1)]
+    return {
+        axis.plural: (list[Entry], []) if axis.since else (several, ...) for axis in AXES.values()
+    }
+
+
+if TYPE_CHECKING:
+    _Axes = Strict
+else:
+    _Axes = create_model("_Axes", __base__=Strict, **_entries())
+
+
+class GridFile(_Axes):
     """A grid file as it stands on the disk.
+
+    It has a list of entries for each axis (:mod:`agc.grids.axes`), beside the keys below.
 
     Attributes:
         recipe: one recipe, or several as an axis of their own.
@@ -56,13 +74,38 @@ class GridFile(_Strict):
 
     description: str
     recipe: str | list[str]
-    datasets: list[Entry] = Field(min_length=1)
-    architectures: list[Entry] = Field(min_length=1)
-    objectives: list[Entry] = Field(min_length=1)
-    methods: list[Entry] = Field(min_length=1)
-    sparsities: list[float] = []
-    corrections: list[Entry] = Field(min_length=1)
+    sparsities: list[float] = Field(default=[])
     seeds: int | list[int]
-    include: list[dict[str, Any]] = []
-    exclude: list[Exclusion] = []
+    include: list[dict[str, Any]] = Field(default=[])
+    exclude: list[Exclusion] = Field(default=[])
     reference: Reference | None = None
+
+    @property
+    def recipes(self) -> list[str]:
+        """Names of the recipes."""
+        return [self.recipe] if isinstance(self.recipe, str) else self.recipe
+
+    def entries(self, axis: str) -> list[Entry]:
+        """What the file lists on an axis."""
+        return getattr(self, AXES[axis].plural)
+
+
+def read_file(path: Path, model: type[Any]) -> Any:
+    """Read a YAML file as one of the types above.
+
+    Raises:
+        UserError: not there, not YAML, or an unknown key or impossible value.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected keys and values, got {type(content).__name__}")
+    for key in content:
+        if key not in model.model_fields:
+            raise UserError(f"{path}: {unknown('key', key, model.model_fields)}")
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from error

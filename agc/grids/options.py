@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import yaml
-
 from agc.errors import UserError
-from agc.grids.cell import AXIS_NAMES, Cell, make_cell
+from agc.grids.axes import AXES
+from agc.grids.cell import Cell, make_cell
 from agc.grids.files import Recipe
-from agc.grids.grid import apply_recipe, merge, read_recipe
+from agc.grids.recipes import apply_recipe, merge, read_recipe
 from agc.places import find_file, known_files
 from agc.registry import DATASETS
 
@@ -18,7 +17,7 @@ NO_RECIPE = "none"
 
 
 def cell_from_options(
-    fields: dict[str, Any], recipe: str | None, epochs: int | None, settings: list[str]
+    fields: dict[str, Any], recipe: str | None, epochs: int | None, settings: list[tuple[str, Any]]
 ) -> Cell:
     """The cell that the options describe, over a recipe: the one named, or the data set's own.
 
@@ -29,8 +28,8 @@ def cell_from_options(
     base = _recipe(recipe, fields["dataset"])
     if epochs is not None:
         fields = merge(fields, {"training": {"epochs": epochs}})
-    for setting in settings:
-        fields = merge(fields, parse_setting(setting, fields))
+    for key, value in settings:
+        fields = merge(fields, _nested(key, value, fields))
     return make_cell(apply_recipe(fields, base), "options")
 
 
@@ -50,19 +49,12 @@ def _recipe(name: str | None, dataset: str) -> Recipe:
     )
 
 
-def parse_setting(setting: str, fields: dict[str, Any]) -> dict[str, Any]:
-    """``a.b=1`` as nested dictionaries; an axis given by name becomes a mapping first."""
-    key, equals, text = setting.partition("=")
-    if not equals:
-        raise UserError(f"--set {setting!r}: expected KEY=VALUE")
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"--set {setting!r}: the value is not YAML") from error
+def _nested(key: str, value: Any, fields: dict[str, Any]) -> dict[str, Any]:
+    """``a.b`` as nested dictionaries; an axis given by name becomes a mapping first."""
     first, *rest = key.split(".")
     for part in reversed(rest):
         value = {part: value}
-    if first in AXIS_NAMES and isinstance(value, dict):
-        present = fields[first]
+    if first in AXES and isinstance(value, dict):
+        present = fields.get(first, {})
         value = merge({"name": present} if isinstance(present, str) else present, value)
     return {first: value}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from agc.attacks.shared.threat import Norm
 from agc.datasets.shared.settings import Augmentation
-from agc.registry import LATER, without_later_defaults
+from agc.grids.axes import AXES, resolved
+from agc.registry import LATER, Strict
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
@@ -16,26 +17,40 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class Strict(BaseModel):
-    """Refuses what it does not know and cannot be changed; later fields are left out of its dump at
-    their default.
+class Choice(Strict):
+    """One entry of an axis, with its options."""
+
+    name: str
+    options: dict[str, Any] = Field(default={})
+
+
+class Optimizer(Choice):
+    """Entry of the axis of optimizers, and what a recipe says to all of them.
+
+    Attributes:
+        name: ours (``agc list optimizers``), or timm's.
+        options: of this optimizer alone.
+        weight_decay: acts on all parameters.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_serializer(mode="wrap")
-    def _short(self, dump: Any) -> dict[str, Any]:
-        return without_later_defaults(type(self), dump(self))
-
-
-class Optimizer(Strict):
-    """Optimizer by torch's (``sgd``) or timm's name; weight decay acts on all parameters."""
-
     name: str = "sgd"
+    options: Annotated[dict[str, Any], LATER] = Field(default={})
     lr: Positive = 0.1
     momentum: NonNegative = 0.9
     nesterov: bool = True
     weight_decay: NonNegative = 5e-4
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What a recipe says to all optimizers, by argument."""
+        return self.model_dump(exclude=set(Choice.model_fields))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        return resolved(AXES["optimizer"], {"name": cls.model_fields["name"].default, **data})
 
 
 class LearningRate(Strict):

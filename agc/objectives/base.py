@@ -64,8 +64,8 @@ class Objective:
         return loader
 
     @classmethod
-    def refuse(cls, **options: Any) -> str | None:
-        """Why these options make no sense together, or None."""
+    def refuse(cls, cell: Any, **options: Any) -> str | None:
+        """Why this objective makes no sense in ``cell``, or None; asked before anything runs."""
         return None
 
     @classmethod

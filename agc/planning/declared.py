@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agc.grids.cell import Cell
+from agc.optimizers.base import optimizer_cost
 from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
 
 PLAIN = 3
@@ -21,7 +22,9 @@ def units_per_epoch(cell: Cell) -> float:
     evaluate = objective.evaluation(**cell.objective.options).units
     extra = correction.cost(**cell.correction.options)
     sampled = METHODS[cell.method.name].target.step_units(**cell.method.options)
-    passes = (extra.step + extra.snapshot + sampled) * evaluate / PLAIN
+    optimizer = cell.training.optimizer
+    searched = optimizer_cost(optimizer.name, optimizer.options).step
+    passes = (extra.step + extra.snapshot + sampled + searched) * evaluate / PLAIN
     return prepare + evaluate + passes + extra.prepared_pass * prepare
 
 

@@ -10,6 +10,7 @@ import torch
 
 from agc.errors import UserError
 from agc.files import atomic_path
+from agc.grids.axes import AXES
 from agc.processes.share import Share
 from agc.processes.team import Team
 from agc.training.run import Run
@@ -32,9 +33,7 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any], team: Team 
         "slug": run.cell.slug,
         "epoch": epoch,
         "model": run.model.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "method": run.method.state_dict(),
-        "correction": run.correction.state_dict(),
+        **{name: part.state_dict() for name, part in _parts(run).items()},
         "objective": objectives[0],
         "others": objectives[1:],
         "meter": run.meter.state_dict(),
@@ -73,14 +72,21 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
         raise UserError(f"checkpoint {path} is of cell {tree.get('slug')!r}, not {run.cell.slug!r}")
     _replay_schedule(run, tree)
     run.model.load_state_dict(tree["model"])
-    run.method.load_state_dict(tree["method"])
-    run.correction.load_state_dict(tree["correction"])
+    for name, part in _parts(run).items():
+        if name != "optimizer":
+            part.load_state_dict(tree[name])
     # Checkpoints of before objectives had a state lack it.
     objectives = [tree.get("objective", {}), *tree.get("others", [])]
     run.objective.load_state_dict(objectives[Share.here().rank])
     run.meter.load_state_dict(tree["meter"])
     run.ledger.load_state_dict(tree["ledger"])
     return tree["epoch"], tree["progress"]
+
+
+def _parts(run: Run) -> dict[str, Any]:
+    """What has a state of the axes' entries, but for the objective, whose state is by process."""
+    parts = {name: getattr(run, name, None) for name in AXES if name != "objective"}
+    return {name: part for name, part in parts.items() if hasattr(part, "state_dict")}
 
 
 def _replay_schedule(run: Run, tree: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agc.files import atomic_write_text, write_json
 from agc.grids.cell import SCHEMA
+from agc.optimizers.base import optimizer_cost
 from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
 from agc.records.weights import save_weights
@@ -78,6 +79,8 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
     ]
     plain = sum(p.forward + p.input_backward + 2 * p.backward for p in passes)
     extra = CORRECTIONS[cell.correction.name].target.cost(**cell.correction.options)
+    chosen = cell.training.optimizer
+    optimizer = optimizer_cost(chosen.name, chosen.options)
     units = rows[-1]["units"] if rows else 0.0
     return {
         "epochs": epochs,
@@ -89,7 +92,7 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "dense_training_flops": plain * run.flops.forward() * images * epochs,
         "inference_flops": run.flops.forward(run.method.active()),
         "dense_inference_flops": run.flops.forward(),
-        "extra_tensors": extra.tensors,
+        "extra_tensors": extra.tensors + optimizer.tensors,
     }
 
 

@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from agc.errors import UserError
+from agc.grids.axes import AXES
 
 VERSION = 1
 
 
 @cache
 def _validator() -> Any:
+    """The schema of the package with the axes that came after it, which a cell may lack."""
     from jsonschema import Draft202012Validator
 
     schema = json.loads(files("agc.records").joinpath("record.schema.json").read_text("utf-8"))
+    cell = schema["properties"]["cell"]
+    for axis in AXES.values():
+        if axis.section is None:
+            cell["properties"].setdefault(axis.name, {"$ref": "#/$defs/entry"})
     return Draft202012Validator(schema)
 
 

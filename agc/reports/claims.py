@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agc.reports.labels import task_columns
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -72,7 +74,8 @@ def claims(main: pd.DataFrame) -> pd.DataFrame:
 
 def _row_names(main: pd.DataFrame) -> list[str]:
     """Each row in words: method and sparsity, and what else is not the same in all rows."""
-    varying = [key for key in ("dataset", "architecture") if main[key].nunique() > 1]
+    task = [key for key in task_columns(main.columns) if key != "objective"]
+    varying = [key for key in task if main[key].nunique() > 1]
     names = []
     for row in main.to_dict("records"):
         parts = [row[key] for key in varying] + [

@@ -11,15 +11,14 @@ from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import crossings
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
+from agc.reports.labels import row_columns
 from agc.reports.statistics import paired_difference, summarize
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CELL = ["dataset", "architecture", "objective", "method", "sparsity", "family"]
 TOLERANCE = 0.05
 """Plain runs with more epochs stand for equal computation if their units are within this."""
-ROW = ["dataset", "architecture", "objective", "method", "sparsity", "recipe"]
 PLAIN = "none"
 # Name in the comparison, column of the records.
 ACCURACIES = {
@@ -34,8 +33,8 @@ ACCURACIES = {
 class Comparison:
     """What a grid measured.
 
-    ``main``: one row for each dataset × architecture × objective × method × sparsity × recipe ×
-    correction, the arms ``plain_*`` and ``corrected_*`` beside each other. Accuracies and their
+    ``main``: one row for each combination of the axes × sparsity × recipe, the correction last, the
+    arms ``plain_*`` and ``corrected_*`` beside each other. Accuracies and their
     differences are fractions; columns in ``_percent`` are percent of the plain run's value.
     ``claims``: one row for each headline claim × objective × correction (see ``claims``).
     """
@@ -61,11 +60,12 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
 
     curves = read_curves(records, epochs)
     rows = []
-    for key, group in records.groupby(ROW, sort=True):
+    names = [*row_columns(records.columns), "recipe"]
+    for key, group in records.groupby(names, sort=True):
         plain = group[group["correction"] == PLAIN]
         for name in sorted(set(group["correction"]) - {PLAIN}) or [""]:
             corrected = group[group["correction"] == name]
-            row = dict(zip(ROW, key, strict=True)) | {"correction": name}
+            row = dict(zip(names, key, strict=True)) | {"correction": name}
             row |= compare_arms(plain, corrected, curves)
             rows.append(row | _at_equal_units_planned(records, corrected))
     main = pd.DataFrame(rows)
@@ -146,7 +146,8 @@ def _at_equal_units_planned(records: pd.DataFrame, corrected: pd.DataFrame) -> d
     row: dict[str, Any] = {"planned_epochs": float("nan")}
     planned = records.iloc[:0]
     if len(mine):
-        same = (records[CELL] == mine.iloc[0][CELL]).all(axis=1) & (records["correction"] == PLAIN)
+        keys = [*row_columns(records.columns), "family"]
+        same = (records[keys] == mine.iloc[0][keys]).all(axis=1) & (records["correction"] == PLAIN)
         ratio = records["units"] / mine["units"].mean()
         planned = records[same & ((ratio - 1).abs() <= TOLERANCE)]
         if planned["epochs"].nunique() > 1:

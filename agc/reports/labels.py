@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 from agc.errors import UserError
-from agc.grids.cell import AXES as REGISTRIES
+from agc.grids.axes import AXES, Axis
 
-AXES = ("dataset", "architecture", "objective", "method", "correction")
+ARMS = ("method", "correction")
+"""Axes that are compared with each other; the others together are the task."""
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -23,8 +25,30 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def axis_columns(columns: Iterable[str]) -> list[str]:
+    """Names of the axes that stand in a table, in the order of the axes.
+
+    A later axis is in a table where a cell has something else than its default.
+    """
+    present = set(columns)
+    return [name for name in AXES if name in present]
+
+
+def task_columns(columns: Iterable[str]) -> list[str]:
+    """Names of the axes of a table that make its rows one task: all but :data:`ARMS`."""
+    return [name for name in axis_columns(columns) if name not in ARMS]
+
+
+def row_columns(columns: Iterable[str]) -> list[str]:
+    """What makes rows of a table runs of one kind, plain or corrected, but for their recipe."""
+    names = [name for name in axis_columns(columns) if name != "correction"]
+    place = names.index("method") + 1
+    return [*names[:place], "sparsity", *names[place:]]
+
+
 def label_cells(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Label each cell on every axis, and its recipe.
+    """Label each cell on every axis, and its recipe; a later axis on which all cells have the
+    default has no label.
 
     An axis' label is the entry's name; where cells share that name but not its options, the
     options that differ, and are not the entry's defaults, follow in parentheses. ``recipe`` holds
@@ -32,15 +56,19 @@ def label_cells(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
     nothing; ``family`` is the recipe without the number of epochs.
     """
     labels: list[dict[str, str]] = [{} for _ in cells]
-    for axis in AXES:
+    for axis in AXES.values():
+        chosen = [axis.dumped(cell) for cell in cells]
+        names = [entry["name"] for entry in chosen]
+        if axis.since and all(entry == {"name": axis.default, "options": {}} for entry in chosen):
+            continue
         by_name: dict[str, list[int]] = defaultdict(list)
-        for index, cell in enumerate(cells):
-            by_name[cell[axis]["name"]].append(index)
+        for index, name in enumerate(names):
+            by_name[name].append(index)
         for name, members in by_name.items():
-            options = [flatten(cells[index][axis]["options"]) for index in members]
+            options = [flatten(chosen[index]["options"]) for index in members]
             texts = _differences(options, _defaults(axis, name))
             for index, text in zip(members, texts, strict=True):
-                labels[index][axis] = f"{name}({text})" if text else name
+                labels[index][axis.name] = f"{name}({text})" if text else name
     settings = [_settings(cell) for cell in cells]
     for label, text in zip(labels, _differences(settings), strict=True):
         label["recipe"] = text
@@ -51,10 +79,10 @@ def label_cells(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
     return labels
 
 
-def _defaults(axis: str, name: str) -> dict[str, Any]:
+def _defaults(axis: Axis, name: str) -> dict[str, Any]:
     """Default options of an entry; none if it is not installed here."""
     try:
-        return flatten(REGISTRIES[axis].resolve(name, {})) if axis in REGISTRIES else {}
+        return flatten(axis.registry.resolve(name, {}))
     except UserError:
         return {}
 
@@ -62,8 +90,16 @@ def _defaults(axis: str, name: str) -> dict[str, Any]:
 def _settings(cell: dict[str, Any]) -> dict[str, Any]:
     """All of a cell that is neither an axis, nor the sparsity, nor the seed."""
     named = {*AXES, "sparsity", "seed", "training"}
-    rest = {key: value for key, value in cell.items() if key not in named}
-    return flatten(cell["training"]) | flatten(rest)
+    rest = flatten({key: value for key, value in cell.items() if key not in named})
+    training = flatten(cell["training"])
+    for axis in AXES.values():
+        if axis.section is not None:
+            training = {
+                key: value
+                for key, value in training.items()
+                if key != f"{axis.name}.name" and not key.startswith(f"{axis.name}.options.")
+            }
+    return training | rest
 
 
 def _differences(

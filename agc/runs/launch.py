@@ -10,11 +10,13 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from torch import distributed
 
@@ -22,7 +24,7 @@ from agc.errors import UserError
 from agc.grids.cell import Cell
 from agc.machine.device import Machine, prepare_machine
 from agc.machine.memory import first_line, is_out_of_memory
-from agc.machine.stop import SIGNALS
+from agc.machine.stop import SIGNALS, StopRequest
 from agc.processes.team import Team
 from agc.processes.torchrun import Torchrun
 
@@ -112,6 +114,30 @@ class LocalTeam(Team):
         if failed and not self.over.wait(PATIENCE):
             print("agc: error: the process of another device has died", file=sys.stderr)
             os._exit(1)
+
+
+def train_cell(
+    work: Work,
+    stop: StopRequest,
+    watch: Iterable[int] = (),
+    on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> tuple[str, list[dict[str, Any]]]:
+    """Train a cell by as many processes as it has devices.
+
+    Args:
+        work: the cell, and where and how.
+        stop: may ask for the end of the training before its last epoch.
+        watch: epochs in which to measure gradients.
+        on_epoch: called with each epoch's row.
+
+    Returns:
+        How it ended, and what was measured; errors are those of
+        :meth:`agc.runs.train.CellRun.train`.
+    """
+    from agc.runs.train import CellRun
+
+    run = CellRun(**vars(work), on_epoch=on_epoch, watch=watch, stop=stop, team=make_team(work))
+    return run.train(), run.measured
 
 
 def make_team(work: Work) -> Team:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from agc.errors import UserError
 from agc.files import read_json
+from agc.grids.axes import AXES
 
 FILES = (
     "cell.json",
@@ -108,10 +109,17 @@ def read_content(folder: Path, grid: str) -> Content:
 
 
 def read_parameters(cell: dict[str, Any]) -> dict[str, str]:
-    """Every field of a cell as MLflow names it, at its full length."""
+    """Every field of a cell as MLflow names it, at its full length.
+
+    Later axes that the cell leaves out have their defaults, so that runs can be found by them.
+    """
+    later = {
+        axis.name: axis.default for axis in AXES.values() if axis.since and axis.section is None
+    }
+    found = {name: value for name, value in later.items() if name not in cell}
     return {
         metric_key(name): value if isinstance(value, str) else json.dumps(value)
-        for name, value in flatten(cell)
+        for name, value in [*flatten(cell), *found.items()]
     }
 
 

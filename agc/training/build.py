@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import SGD, Optimizer
 
 from agc.architectures.base import build_classifier
 from agc.cost.flops import layer_flops
@@ -19,6 +17,7 @@ from agc.datasets.base import Dataset, Split, hold_out
 from agc.datasets.shared.loader import make_loader
 from agc.errors import UserError
 from agc.grids.cell import Cell, make_cell
+from agc.optimizers.base import make_optimizer
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
 from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
@@ -61,7 +60,8 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     model = build_model(cell, dataset, device)
     if share.count > 1:
         model = share_batch_norm(model)
-    optimizer = make_optimizer(cell, model)
+    chosen = training.optimizer
+    optimizer = make_optimizer(chosen.name, model.parameters(), chosen.options, **chosen.shared)
     # Before anything copies the model: the copies' passes are counted too.
     meter = Meter(processes=share.count)
     meter.watch(model)
@@ -147,30 +147,3 @@ def _distributed(model: nn.Module) -> nn.Module:
     known = inspect.signature(DistributedDataParallel).parameters
     flag = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     return DistributedDataParallel(model, **{flag: False})
-
-
-def make_optimizer(cell: Cell, model: nn.Module) -> Optimizer:
-    """Torch's SGD for ``sgd``, timm's optimizer of any other name.
-
-    Raises:
-        UserError: no such optimizer, or it refuses the settings.
-    """
-    settings = cell.training.optimizer
-    if settings.name == "sgd":
-        return SGD(
-            model.parameters(),
-            lr=settings.lr,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov and settings.momentum > 0,
-            weight_decay=settings.weight_decay,
-        )
-    from timm.optim import create_optimizer_v2
-
-    arguments: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
-    try:
-        # timm spares biases and norms from weight decay by default; the recipes here do not.
-        return create_optimizer_v2(
-            model, settings.name, momentum=settings.momentum, filter_bias_and_bn=False, **arguments
-        )
-    except (AssertionError, ValueError, TypeError) as error:
-        raise UserError(f"optimizer {settings.name!r}: {error}") from error

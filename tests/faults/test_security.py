@@ -19,7 +19,8 @@ from agc.commands.common import cell_folder
 from agc.datasets.shared.cifar import convert
 from agc.errors import UserError
 from agc.grids.cell import Cell
-from agc.grids.grid import RESERVED, load_grid, read_recipe
+from agc.grids.grid import RESERVED, load_grid
+from agc.grids.recipes import read_recipe
 from agc.machine.device import Machine
 from agc.machine.provenance import ENVIRONMENT
 from agc.registry import Registry
@@ -107,7 +108,7 @@ def test_a_cell_stays_in_the_cells_folder(
 
 @pytest.mark.parametrize("what", ["grid", "recipe", "set"])
 def test_yaml_makes_no_objects(workflows: Path, tmp_path: Path, what: str) -> None:
-    from agc.grids.options import parse_setting
+    from agc.commands.common import parse_settings
 
     mark = tmp_path / "ran"
     bomb = f"!!python/object/apply:os.mkdir ['{mark}']"
@@ -116,7 +117,7 @@ def test_yaml_makes_no_objects(workflows: Path, tmp_path: Path, what: str) -> No
     read = {
         "grid": lambda: load_grid(str(path)),
         "recipe": lambda: read_recipe(path),
-        "set": lambda: parse_setting(f"seed={bomb}", {}),
+        "set": lambda: parse_settings([f"seed={bomb}"]),
     }[what]
     with pytest.raises(UserError, match=r"python/object|not YAML"):
         read()

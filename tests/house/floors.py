@@ -17,17 +17,20 @@ FLOORS: dict[str, set[str]] = {
     "cost": {"architectures", "gradients", "sparsity"},
     "attacks": {"gradients", "processes"},
     "objectives": {"attacks", "cost", "datasets", "gradients"},
+    "optimizers": {"cost"},
     "methods": {"gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
-    "planning": {"grids"},
+    "planning": {"grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
-        *("objectives", "processes"),
+        *("objectives", "optimizers", "processes"),
     },
-    "records": {"cost", "grids", "machine", "processes", "sparsity", "training"},
+    "records": {
+        *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
+    },
     "evaluation": {
         *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
         "training",
@@ -38,17 +41,18 @@ FLOORS: dict[str, set[str]] = {
     },
     # What is made of finished cells.
     "reports": {"grids", "records"},
-    "tracking": set(),
+    "tracking": {"grids"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {"grids", "methods", "sparsity", "training"},
     "benchmarks": {
         *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
     },
     "commands": {
-        *("architectures", "benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
+        *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),
         "tracking",
     },
 }
 
 AXES = ("architectures", "attacks", "corrections", "datasets", "methods", "objectives")
+AXES += ("optimizers",)

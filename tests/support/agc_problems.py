@@ -21,23 +21,6 @@ def smooth_network() -> nn.Module:
         return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 4)).double()
 
 
-def noisy_network() -> nn.Module:
-    """With batch norm, dropout, a frozen weight, a module in evaluation mode, a tied weight."""
-    with rng.isolated(2):
-        model = nn.Sequential(
-            nn.Linear(6, 6),
-            nn.BatchNorm1d(6),
-            nn.Dropout(0.3),
-            nn.Linear(6, 6, bias=False),
-            nn.BatchNorm1d(6),
-            nn.Linear(6, 4),
-        )
-    model[3].weight = model[0].weight
-    model[4].eval()
-    model[5].bias.requires_grad_(False)
-    return model
-
-
 def partition(dtype: torch.dtype = torch.float64, sizes: tuple[int, ...] = (9,) * 5) -> list[Batch]:
     generator = rng.generator(0, "data")
     return [

@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 
 from agc.errors import UserError
-from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, Registry
+from agc.registry import (
+    ATTACKS,
+    CORRECTIONS,
+    DATASETS,
+    METHODS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    Registry,
+)
 
-AXES = (METHODS, CORRECTIONS, OBJECTIVES, DATASETS, ATTACKS)
+AXES = (METHODS, CORRECTIONS, OBJECTIVES, DATASETS, OPTIMIZERS, ATTACKS)
 
 ENTRY = '''
 from __future__ import annotations

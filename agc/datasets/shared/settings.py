@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import Field, model_validator
 
-from agc.registry import LATER, without_later_defaults
+from agc.registry import LATER, Strict
 
 Pixels = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class Augmentation(BaseModel):
+class Augmentation(Strict):
     """What is done to training images, in the order crop, flip, cutout.
 
     Attributes:
@@ -25,8 +25,6 @@ class Augmentation(BaseModel):
         locked: each pass of an epoch sees the very same batches, augmented in the same way
             ("transform locking"); otherwise each pass draws its own.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     crop: Pixels = 0
     flip: bool = False
@@ -44,7 +42,3 @@ class Augmentation(BaseModel):
         if self.padding != "zero" and not self.crop:
             raise ValueError(f"padding = {self.padding!r} needs a crop above 0")
         return self
-
-    @model_serializer(mode="wrap")
-    def _short(self, dump: Any) -> dict[str, Any]:
-        return without_later_defaults(type(self), dump(self))

@@ -82,7 +82,7 @@ class AdversarialObjective(Objective):
         )
 
     @classmethod
-    def refuse(cls, **options: Any) -> str | None:
+    def refuse(cls, cell: Any, **options: Any) -> str | None:
         """A radius above 1 is one in units of 255."""
         for name in ("epsilon", "step_size"):
             value = options.get(name, 0)

@@ -10,6 +10,7 @@ from agc.reports.acceleration import stack_counted
 from agc.reports.compare import PLAIN
 from agc.reports.curves import Curve
 from agc.reports.figures.style import EDGE, Look, add_legend, fit
+from agc.reports.labels import task_columns
 from agc.reports.statistics import running_best
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def _annotate(
     shown = [name for name in styles if name in set(cells["correction"])]
     handles = [Line2D([], [], **styles[name], markersize=MARKER_SIZE) for name in shown]
     first = cells.iloc[0]
-    names = [first[key] for key in ("dataset", "architecture", "objective", "recipe")]
+    names = [first[key] for key in (*task_columns(cells.columns), "recipe")]
     caption = "running best at the target sparsity, mean over seeds"
     if not _crowded(cells):
         caption = f"strong: {caption};\nband: lowest to highest seed; faint: each epoch"

@@ -14,6 +14,7 @@ GAP = 0.6
 ROWS_PER_PAGE = 44
 LETTERS_PER_LINE = 48
 GROUP = ["objective", "method", "sparsity", "recipe"]
+"""Columns of a page, all of whose other axes are the same, that make a group of corrections."""
 
 
 class Line(NamedTuple):

@@ -12,12 +12,12 @@ from agc.reports.figures.learning_curves import draw_learning_curves, pages
 from agc.reports.figures.style import Look, file_stem, looks, save, style
 from agc.reports.figures.summary import draw_summary
 from agc.reports.figures.summary_layout import pages as summary_pages
+from agc.reports.labels import task_columns
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-TASK = ("dataset", "architecture", "objective")
 MOST_SHOWN = 2
 """Pages of summaries that a report shows on its first page."""
 LONGEST_STEM = 40
@@ -45,7 +45,8 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
     curves = read_curves(records, epochs)
     paths = []
     with style():
-        groups = list(_corrected_recipes(records).groupby([*TASK, "recipe"]))
+        tasks = [*task_columns(records.columns), "recipe"]
+        groups = list(_corrected_recipes(records).groupby(tasks))
         for suffix, (_, cells) in zip(stems([key for key, _ in groups]), groups, strict=True):
             for measure in ("accuracy", "loss"):
                 for against in ("epochs", "units"):
@@ -81,9 +82,10 @@ def stems(keys: list[tuple[str, ...]]) -> list[str]:
 
 def _corrected_recipes(records: pd.DataFrame) -> pd.DataFrame:
     """Without the recipes that have plain runs only, unless a task has no other."""
+    task = task_columns(records.columns)
     corrected = (records["correction"] != PLAIN).rename("corrected")
-    here = corrected.groupby([records[key] for key in (*TASK, "recipe")]).transform("any")
-    anywhere = corrected.groupby([records[key] for key in TASK]).transform("any")
+    here = corrected.groupby([records[key] for key in (*task, "recipe")]).transform("any")
+    anywhere = corrected.groupby([records[key] for key in task]).transform("any")
     return records[here | ~anywhere]
 
 
@@ -92,7 +94,8 @@ def _write_summaries(
 ) -> list[Path]:
     main = compare(records, epochs).main
     pairs = main[(main["correction"] != "") & (main["plain_seeds"] > 0)]
-    groups = list(pairs.groupby(["dataset", "architecture"]))
+    task = [name for name in task_columns(main.columns) if name != "objective"]
+    groups = list(pairs.groupby(task))
     figures = []
     for key, rows in groups:
         stem = file_stem("summary", *(key if len(groups) > 1 else ()))

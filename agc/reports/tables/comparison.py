@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agc.records.failure import WITHOUT_RESULT, loss_key
+from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import (
     MISSING,
     accuracy,
@@ -136,7 +137,7 @@ def without_result(provenance: dict[str, Any]) -> list[TextTable]:
 
 
 def _groups(main: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    grouped = main.groupby(["dataset", "architecture", "objective"], sort=True)
+    grouped = main.groupby(task_columns(main.columns), sort=True)
     return [(", ".join(key), group) for key, group in grouped]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import MISSING, accuracy, number, sparsity
 from agc.reports.tables.markup import TextTable
 
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
 
 FEWEST = 3
 """Fewer methods than this are no ranking."""
-KEY = ["dataset", "architecture", "objective", "recipe"]
 ACCURACY_CAPTION = (
     "Plain runs: final test accuracy in percent, mean ± sample standard deviation over seeds. Best"
     " method at the highest sparsity first."
@@ -27,8 +27,9 @@ COST_CAPTION = (
 def method_tables(main: pd.DataFrame) -> list[TextTable]:
     """Accuracy by method and sparsity, and what each costs; none if there are few methods."""
     tables = []
-    plain = main[main["plain_seeds"] > 0].drop_duplicates([*KEY, "method", "sparsity"])
-    for key, group in plain.groupby(KEY, sort=True):
+    keys = [*task_columns(main.columns), "recipe"]
+    plain = main[main["plain_seeds"] > 0].drop_duplicates([*keys, "method", "sparsity"])
+    for key, group in plain.groupby(keys, sort=True):
         if group["method"].nunique() < FEWEST:
             continue
         title = ", ".join(part for part in key if part)

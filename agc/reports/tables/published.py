@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agc.reports.labels import row_columns
 from agc.reports.tables.formatting import MISSING, accuracy, number, sparsity
 from agc.reports.tables.markup import TextTable
 
@@ -42,7 +43,9 @@ def read_published() -> pd.DataFrame:
 
 def match_published(main: pd.DataFrame) -> pd.DataFrame:
     """Rows of a comparison joined with published ones; a plain arm appears once."""
-    wanted = main[main["plain_final_accuracy_n"] > 0].drop_duplicates([*KEY, "recipe"])
+    wanted = main[main["plain_final_accuracy_n"] > 0].drop_duplicates(
+        [*row_columns(main.columns), "recipe"]
+    )
     published = read_published()
     # Keys that were computed and keys that were typed must meet.
     wanted = wanted.assign(sparsity=wanted["sparsity"].round(6))

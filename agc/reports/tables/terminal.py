@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.reports.claims import PAPER, SOURCE
 from agc.reports.compare import Comparison
+from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import change, number, points
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 
@@ -21,7 +22,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print a table for each data set, architecture, objective and recipe, then the claims."""
     from rich.table import Table
 
-    keys = ["dataset", "architecture", "objective", "recipe"]
+    keys = [*task_columns(comparison.main.columns), "recipe"]
     for key, group in comparison.main.groupby(keys, sort=True):
         title = ", ".join(part for part in key if part)
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))

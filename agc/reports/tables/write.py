@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.errors import UserError
 from agc.files import atomic_write_text, write_json
+from agc.grids.axes import AXES
 from agc.reports.compare import Comparison
 from agc.reports.tables.claims import claim_tables
 from agc.reports.tables.comparison import (
@@ -100,7 +101,7 @@ def _csv(frame: pd.DataFrame) -> str:
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    text = ["dataset", "architecture", "objective", "method", "recipe", "correction", "source"]
+    text = [*AXES, "recipe", "source"]
     text += ["accuracy_crossing", "loss_crossing", "claim", "measure"]
     try:
         header = pd.read_csv(path, nrows=0).columns

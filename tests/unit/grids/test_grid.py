@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from agc.errors import UserError
-from agc.grids.grid import Grid, Recipe, apply_recipe, load_grid, merge, read_recipe
+from agc.grids.axes import AXES
+from agc.grids.files import Recipe
+from agc.grids.grid import Grid, load_grid
+from agc.grids.recipes import apply_recipe, merge, read_recipe
 from agc.registry import METHODS
 
 RECIPE = {
@@ -220,8 +223,8 @@ def test_every_committed_grid_holds_each_combination_of_its_axes_once(
             assert METHODS[cell.method.name].target.sparse == (cell.sparsity > 0)
         combinations = len(grid.cells) + sum(skip.count for skip in grid.skips)
         product = grid.file.seeds if isinstance(grid.file.seeds, int) else len(grid.file.seeds)
-        for axis in ("datasets", "architectures", "objectives", "methods", "corrections"):
-            product *= len(getattr(grid.file, axis))
+        for axis in AXES:
+            product *= len(grid.file.entries(axis)) or 1
         product *= max(1, len(grid.file.sparsities))
         product *= 1 if isinstance(grid.file.recipe, str) else len(grid.file.recipe)
         for fields in grid.file.include:

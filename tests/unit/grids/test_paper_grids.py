@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from agc.grids.cell import Cell
-from agc.grids.grid import Grid, load_grid, read_recipe
+from agc.grids.grid import Grid, load_grid
+from agc.grids.recipes import read_recipe
+from agc.optimizers.base import make_optimizer
 from agc.planning.declared import units
 from agc.planning.prediction import estimate
-from agc.training.build import make_optimizer
 from agc.training.schedule import make_schedule
 
 SIZES = {
@@ -116,7 +117,10 @@ def test_learning_rates_are_the_published_ones_by_epoch(
 def test_the_decay_of_bsr_shrinks_weights_by_what_its_code_subtracts(repository: Path) -> None:
     model = nn.Linear(3, 2)
     before = [p.detach().clone() for p in model.parameters()]
-    optimizer = make_optimizer(first(repository, "paper-bsr"), model)
+    settings = first(repository, "paper-bsr").training.optimizer
+    optimizer = make_optimizer(
+        settings.name, model.parameters(), settings.options, **settings.shared
+    )
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     optimizer.step()
