@@ -1,97 +1,26 @@
 """Adaptive gradient correction (AGC) in sparse training: a library and a benchmark suite.
 
-The names below are the library: they work in any training loop. Importing this package is cheap;
-torch is imported when one of them is used.
+The names in ``__init__.pyi`` are the library: they work in any training loop. Importing this
+package is cheap; torch is imported when one of them is used.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 __version__ = "0.1.0"
 
+_STUB = Path(__file__).with_suffix(".pyi")
 _HOMES = {
-    "AGC": "agc.corrections.agc",
-    "AlphaSVRG": "agc.corrections.alpha_svrg",
-    "Centralize": "agc.corrections.centralize",
-    "Constant": "agc.corrections.constant",
-    "Dense": "agc.methods.dense",
-    "Extragradient": "agc.corrections.extragradient",
-    "GroupedBatches": "agc.gradients.micro_batches",
-    "Lookahead": "agc.optimizers.lookahead",
-    "LooplessSVRG": "agc.corrections.l_svrg",
-    "MARS": "agc.corrections.mars",
-    "MicroBatches": "agc.gradients.micro_batches",
-    "NoCorrection": "agc.corrections.none",
-    "RecordedAGC": "agc.corrections.agc_recorded",
-    "RigL": "agc.methods.rigl",
-    "RunningAGC": "agc.corrections.agc_running",
-    "S2SAM": "agc.corrections.s2_sam",
-    "SAM": "agc.corrections.sam",
-    "SARAH": "agc.corrections.sarah",
-    "SCSG": "agc.corrections.scsg",
-    "SET": "agc.methods.set",
-    "STORM": "agc.corrections.storm",
-    "SVRG": "agc.corrections.svrg",
-    "SparseSkew": "agc.corrections.sparse_skew",
-    "Static": "agc.methods.static",
-    "Step": "agc.training.step",
+    alias.name: node.module
+    for node in ast.parse(_STUB.read_text(encoding="utf-8"), _STUB).body
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("agc.")
+    for alias in node.names
 }
-
-if TYPE_CHECKING:
-    from agc.corrections.agc import AGC
-    from agc.corrections.agc_recorded import RecordedAGC
-    from agc.corrections.agc_running import RunningAGC
-    from agc.corrections.alpha_svrg import AlphaSVRG
-    from agc.corrections.centralize import Centralize
-    from agc.corrections.constant import Constant
-    from agc.corrections.extragradient import Extragradient
-    from agc.corrections.l_svrg import LooplessSVRG
-    from agc.corrections.mars import MARS
-    from agc.corrections.none import NoCorrection
-    from agc.corrections.s2_sam import S2SAM
-    from agc.corrections.sam import SAM
-    from agc.corrections.sarah import SARAH
-    from agc.corrections.scsg import SCSG
-    from agc.corrections.sparse_skew import SparseSkew
-    from agc.corrections.storm import STORM
-    from agc.corrections.svrg import SVRG
-    from agc.gradients.micro_batches import GroupedBatches, MicroBatches
-    from agc.methods.dense import Dense
-    from agc.methods.rigl import RigL
-    from agc.methods.set import SET
-    from agc.methods.static import Static
-    from agc.optimizers.lookahead import Lookahead
-    from agc.training.step import Step
-
-__all__ = [
-    "AGC",
-    "MARS",
-    "S2SAM",
-    "SAM",
-    "SARAH",
-    "SCSG",
-    "SET",
-    "STORM",
-    "SVRG",
-    "AlphaSVRG",
-    "Centralize",
-    "Constant",
-    "Dense",
-    "Extragradient",
-    "GroupedBatches",
-    "Lookahead",
-    "LooplessSVRG",
-    "MicroBatches",
-    "NoCorrection",
-    "RecordedAGC",
-    "RigL",
-    "RunningAGC",
-    "SparseSkew",
-    "Static",
-    "Step",
-]
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
@@ -104,3 +33,7 @@ def __getattr__(name: str) -> Any:
                 if entry.target.__name__ == name:
                     return entry.target
     raise AttributeError(f"module 'agc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -29,6 +29,11 @@ class Classifier(nn.Module):
         """Images [N, C, H, W] in [0, 1] to logits [N, classes]."""
         return self.net((images - self.mean) / self.std)
 
+    def blank(self, shape: tuple[int, ...]) -> Tensor:
+        """Images of this shape that the network sees as ones, in double precision."""
+        ones = torch.ones(shape, dtype=torch.float64, device=self.mean.device)
+        return ones * self.std + self.mean
+
 
 def build_classifier(name: str, options: dict[str, Any], dataset: Dataset, seed: int) -> Classifier:
     """Create timm's network ``name`` for a data set, with weights drawn from ``seed``.

@@ -14,8 +14,10 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from agc.architectures.shared.head import LinearHead
 
-class SmallNet(nn.Module):
+
+class SmallNet(LinearHead):
     """Convolutions of 5×5 without padding, each with ReLU and a 2×2 pool; then linear layers.
 
     Args:
@@ -59,15 +61,6 @@ class SmallNet(nn.Module):
         self.head_hidden_size = units
         self.fc = nn.Linear(units, num_classes)
 
-    def get_classifier(self) -> nn.Module:
-        """The last linear layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """A new last layer for another number of classes."""
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.head_hidden_size, num_classes)
-
     def forward_features(self, x: Tensor) -> Tensor:
         """[N, in_chans, H, W] to flat features [N, num_features]."""
         return torch.flatten(self.features(x), 1)
@@ -76,10 +69,6 @@ class SmallNet(nn.Module):
         """The hidden layers and the classifier; [N, num_classes]."""
         x = self.hidden(x)
         return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, in_chans, H, W] to logits [N, num_classes]."""
-        return self.forward_head(self.forward_features(x))
 
 
 def _cfg(channels: int, size: int, first: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 from torch.nn import functional
+
+from agc.architectures.shared.head import LinearHead
 
 
 class BasicBlock(nn.Module):
@@ -35,7 +36,7 @@ class BasicBlock(nn.Module):
         return functional.relu(self.bn2(self.conv2(x)) + shortcut)
 
 
-class ResNetCifar(nn.Module):
+class ResNetCifar(LinearHead):
     """Stem, three stages of ``depth`` blocks with ``width``, 2 and 4 ``width`` channels, head."""
 
     def __init__(
@@ -62,27 +63,9 @@ class ResNetCifar(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def get_classifier(self) -> nn.Module:
-        """The last linear layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """A new last layer for another number of classes."""
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.num_features, num_classes)
-
     def forward_features(self, x: Tensor) -> Tensor:
         """[N, in_chans, H, W] to [N, 4 width, H / 4, W / 4]."""
         return self.blocks(functional.relu(self.bn1(self.conv1(x))))
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Global average pooling and the classifier; [N, num_classes]."""
-        x = torch.mean(x, dim=(2, 3))
-        return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, in_chans, H, W] to logits [N, num_classes]."""
-        return self.forward_head(self.forward_features(x))
 
 
 _CFG = {

@@ -14,6 +14,8 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
+from agc.architectures.shared.head import LinearHead
+
 POOL = "pool"
 Layer = int | tuple[int, int] | str
 """Output channels of a 3×3 convolution, (channels, kernel size), or ``POOL``."""
@@ -30,7 +32,7 @@ def _stages(convolutions: int, last_kernel: int = 3) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-class VGGSmall(nn.Module):
+class VGGSmall(LinearHead):
     """Convolutions with batch norm and ReLU, pools, then linear layers.
 
     Args:
@@ -91,15 +93,6 @@ class VGGSmall(nn.Module):
         self.head_hidden_size = units
         self.fc = nn.Linear(units, num_classes)
 
-    def get_classifier(self) -> nn.Module:
-        """The last linear layer."""
-        return self.fc
-
-    def reset_classifier(self, num_classes: int) -> None:
-        """A new last layer for another number of classes."""
-        self.num_classes = num_classes
-        self.fc = nn.Linear(self.head_hidden_size, num_classes)
-
     def forward_features(self, x: Tensor) -> Tensor:
         """[N, in_chans, H, W] to [N, 512, h, w], with H = 32 h where pooling rounds nothing."""
         return self.features(x)
@@ -109,10 +102,6 @@ class VGGSmall(nn.Module):
         x = torch.mean(x, dim=(2, 3)) if self.average else torch.flatten(x, 1)
         x = self.hidden(x)
         return x if pre_logits else self.fc(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[N, in_chans, H, W] to logits [N, num_classes]."""
-        return self.forward_head(self.forward_features(x))
 
 
 _CFG = {

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.architectures.base import build_classifier
-from agc.attacks.shared.pgd import autocast, pgd
+from agc.attacks.shared.pgd import pgd
 from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
+from agc.gradients.autocast import autocast
 from agc.objectives.shared.adversarial import against
 from agc.registry import DATASETS
 

@@ -16,12 +16,20 @@ from agc.places import checkout
 Reports = Annotated[
     Path, typer.Option("--reports", help="Folder of the reports; one subfolder a grid.")
 ]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        help="Draw anew from the parquet files of this folder, as reports/GRID, without results.",
+    ),
+]
 
 
 def compare(
     grid: GridName,
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
+    source: From = None,
     show: Annotated[
         bool, typer.Option("--show", help="Only print the tables that are there.")
     ] = False,
@@ -30,33 +38,27 @@ def compare(
     from agc.reports.tables.terminal import print_comparison
     from agc.reports.tables.write import load_comparison
 
-    name = load_grid(grid).name
-    out = reports / name
+    if show and source is not None:
+        raise UserError("--show prints the tables that are there, --from draws new ones")
+    loaded = load_grid(grid)
+    out = reports / loaded.name
     if not show:
-        _write(results / name, out)
+        _write(source or results / loaded.name, out, loaded.name, loaded.file.description)
     console = make_console()
     print_comparison(load_comparison(out), console)
     if show:
-        _next_steps(name, results, out, console)
+        _next_steps(loaded.name, results, out, console)
 
 
-def _write(collected: Path, out: Path) -> None:
-    import pandas as pd
+def _write(collected: Path, out: Path, name: str, description: str) -> None:
+    from agc.reports.report import write_report
+    from agc.reports.study import publish_study, read_study
 
-    from agc.reports.compare import compare as compare_records
-    from agc.reports.figures.write import write_figures
-    from agc.reports.sources import summarize_provenance
-    from agc.reports.tables.html import write_page
-    from agc.reports.tables.write import write_tables
-
-    try:
-        records = pd.read_parquet(collected / "records.parquet")
-        epochs = pd.read_parquet(collected / "epochs.parquet")
-    except OSError as error:
-        raise UserError(f"{collected}: {error}; run `agc collect` first") from error
-    write_tables(compare_records(records, epochs), out, summarize_provenance(records))
-    write_page(out)
-    write_figures(records, epochs, out / "figures")
+    records, epochs = read_study(collected)
+    write_report(records, epochs, out, name, description)
+    # Drawn from their own copy, the tables stay as they are.
+    if collected.resolve() != out.resolve():
+        publish_study(records, epochs, out)
 
 
 def _next_steps(name: str, results: Path, out: Path, console: Console) -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from agc.gradients.modes import evaluating
+
 
 @dataclass(frozen=True)
 class LayerFlops:
@@ -40,12 +42,8 @@ def layer_flops(model: nn.Module, image: Tensor, parameters: Mapping[str, Tensor
         image: one image on the model's device.
         parameters: prunable weights by name, as the method has them.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image)
-    for module, training in modes:
-        module.training = training
     counts = {name: float(sum(ops.values())) for name, ops in counter.get_flop_counts().items()}
     root = type(model).__name__
     layers = {

@@ -7,6 +7,7 @@ from torch import nn
 
 from agc.datasets.base import Split
 from agc.datasets.shared.loader import in_order
+from agc.gradients.modes import evaluating
 
 BATCH = 1024
 """Images per forward pass of an evaluation; no number depends on it but rounding."""
@@ -15,14 +16,11 @@ BATCH = 1024
 @torch.no_grad()
 def evaluate_clean(model: nn.Module, split: Split) -> tuple[float, float]:
     """Mean cross-entropy and accuracy (a fraction) in evaluation mode; modes are put back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
     correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    for batch in in_order(split, BATCH):
-        logits = model(batch.images).float()
-        loss += nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
-        correct += (logits.argmax(dim=1) == batch.labels).sum()
-    for module, training in modes:
-        module.training = training
+    with evaluating(model):
+        for batch in in_order(split, BATCH):
+            logits = model(batch.images).float()
+            loss += nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
+            correct += (logits.argmax(dim=1) == batch.labels).sum()
     return loss.item() / len(split), correct.item() / len(split)

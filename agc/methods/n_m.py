@@ -14,7 +14,7 @@ from agc.lazy import torch
 from agc.methods.shared.hidden import HiddenWeights
 from agc.registry import LATER, METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
-from agc.sparsity.rows import top_of_rows
+from agc.sparsity.masks import top_of_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

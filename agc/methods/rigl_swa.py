@@ -9,6 +9,7 @@ from pydantic import Field
 
 from agc import rng
 from agc.gradients.micro_batches import parts
+from agc.gradients.modes import kept_modes
 from agc.lazy import torch
 from agc.methods.rigl import RigL
 from agc.methods.shared.drop_and_grow import Interval
@@ -48,6 +49,8 @@ class RigLSWA(RigL):
     Raises:
         ValueError: averages would begin while masks still change.
     """
+
+    state = ("average", "averaged", "average_interval")
 
     def __init__(
         self,
@@ -127,15 +130,14 @@ class RigLSWA(RigL):
         }
         if not norms:
             return
-        modes = [(module, module.training) for module in self.model.modules()]
         momenta = {name: norm.momentum for name, norm in norms.items()}
-        self.model.train()
         for norm in norms.values():
             # Without a momentum it keeps a plain mean, and the first batch replaces what was
             # there; until then attacks on the model see the old statistics, not none.
             norm.momentum = None
             norm.num_batches_tracked.zero_()
-        with rng.preserved():
+        with kept_modes(self.model), rng.preserved():
+            self.model.train()
             for batch in batches:  # an attack may be made here, and needs gradients
                 with torch.no_grad():
                     for part in parts(batch):
@@ -146,17 +148,9 @@ class RigLSWA(RigL):
             averaged = self.replicas.mean(found)
             norm.running_mean.copy_(averaged["mean"])
             norm.running_var.copy_(averaged["variance"])
-        for module, training in modes:
-            module.training = training
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the mean."""
-        keys = ("average", "averaged", "average_interval")
-        return {**super().state_dict(), **{key: getattr(self, key) for key in keys}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
+        """Restore what :meth:`state_dict` gave, on the model's device."""
         super().load_state_dict(state)
-        self.averaged, self.average_interval = state["averaged"], state["average_interval"]
         device = next(self.model.parameters()).device
-        self.average = {n: mean.to(device, copy=True) for n, mean in state["average"].items()}
+        self.average = {name: mean.to(device) for name, mean in self.average.items()}

@@ -11,8 +11,7 @@ from agc.lazy import torch
 from agc.methods.rigl import RigL
 from agc.registry import METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
-from agc.sparsity.masks import prunable_parameters, top_mask
-from agc.sparsity.rows import top_of_rows
+from agc.sparsity.masks import prunable_parameters, top_mask, top_of_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

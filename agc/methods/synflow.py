@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from agc import rng
 from agc.gradients.gradient import preserved_buffers
+from agc.gradients.modes import evaluating
 from agc.lazy import torch
 from agc.methods.shared.ranked import RankedMethod
 from agc.registry import METHODS
@@ -74,13 +74,11 @@ class SynFlow(RankedMethod):
         }
 
     def _ones(self, shape: Size) -> Tensor:
-        from agc.architectures.base import Classifier
-
+        """One image of ones, as the network sees it that knows how its images are normalised."""
+        if hasattr(self.model, "blank"):
+            return self.model.blank((1, *shape[1:]))
         device = next(self.model.parameters()).device
-        ones = torch.ones((1, *shape[1:]), dtype=torch.float64, device=device)
-        if isinstance(self.model, Classifier):
-            ones = ones * self.model.std + self.model.mean
-        return ones
+        return torch.ones((1, *shape[1:]), dtype=torch.float64, device=device)
 
 
 def _magnitude(tensor: Tensor) -> Tensor:
@@ -99,15 +97,3 @@ def _input_shape(model: Module, batch: Any, loss_fn: LossFunction) -> Size:
     finally:
         handle.remove()
     return shapes[0]
-
-
-@contextmanager
-def evaluating(model: Module) -> Iterator[None]:
-    """Evaluation mode; every module's own comes back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.attacks.shared.pgd import attacked, autocast
+from agc.attacks.shared.pgd import attacked
 from agc.cost.units import Passes
+from agc.gradients.autocast import autocast
 from agc.lazy import torch
 from agc.objectives.shared.adversarial import AdversarialObjective, divergence
 from agc.objectives.shared.options import Beta, Near

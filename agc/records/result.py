@@ -21,6 +21,9 @@ from agc.training.run import Run
 
 Row = dict[str, Any]
 
+REACHED = 1e-3
+"""Sparsities that differ by this count as the same."""
+
 
 def write_result(
     folder: Path,
@@ -61,7 +64,7 @@ def write_result(
             "evaluation": sum(row["evaluation_seconds"] for row in timings),
         },
         "provenance": provenance,
-        "warnings": [],
+        "warnings": remarks(run, best) if status == "finished" else [],
     }
     write_json(folder / "training.json", content)
 
@@ -107,6 +110,19 @@ def layer_sparsity(run: Run) -> dict[str, Any]:
             for name, p in run.method.parameters.items()
         },
     }
+
+
+def remarks(run: Run, best: Row | None) -> list[str]:
+    """What whoever reads the record of a finished cell must know, one sentence each."""
+    reached, target, found = run.method.sparsity(), run.method.target, []
+    if abs(reached - target) > REACHED:
+        found.append(f"The network has sparsity {reached:.4f}, and {target:.4f} was wanted.")
+    if best is None:
+        found.append("No epoch had the sparsity that was wanted, so there are no best weights.")
+    dead = [name for name, active in run.method.active().items() if not active]
+    if dead:
+        found.append(f"No weight is active in {', '.join(dead)}.")
+    return found
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: list[Row]) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from agc.errors import UserError
-from agc.files import atomic_path
 from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
 from agc.records.record import RESULT_KEYS, record_without_result
 from agc.registry import DATASETS
 from agc.reports.labels import label_cells
+from agc.reports.study import write_study
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 PROVENANCE_KEYS = (
@@ -66,9 +66,7 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
     frame = pd.DataFrame(rows)
     frame = frame.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
     frame = frame.astype({c: "string" for c in frame.columns if c.startswith("provenance_")})
-    with atomic_path(out / "records.parquet") as first, atomic_path(out / "epochs.parquet") as last:
-        frame.to_parquet(first, index=False)
-        pd.concat(epochs, ignore_index=True).to_parquet(last, index=False)
+    write_study(frame, pd.concat(epochs, ignore_index=True), out)
     return [record["status"] for record in records]
 
 

@@ -23,6 +23,7 @@ from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
 from agc.evaluation.clean import BATCH
 from agc.files import read_json, write_json
+from agc.gradients.modes import evaluating
 from agc.grids.cell import SCHEMA, Cell
 from agc.machine.provenance import installed
 from agc.registry import ATTACKS
@@ -223,20 +224,12 @@ def _text(asked: Tensor, held: Tensor) -> str:
 @torch.no_grad()
 def _right(model: nn.Module, test: Split) -> Tensor:
     """Which images the network gets right in evaluation mode; modes are put back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    found = [model(b.images).argmax(dim=1) == b.labels for b in in_order(test, BATCH)]
-    for module, training in modes:
-        module.training = training
+    with evaluating(model):
+        found = [model(b.images).argmax(dim=1) == b.labels for b in in_order(test, BATCH)]
     return torch.cat(found)
 
 
 @torch.no_grad()
 def _classes(model: nn.Module, test: Split) -> int:
-    image = test.images[:1].float().div(255)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    classes = model(image).shape[1]
-    for module, training in modes:
-        module.training = training
-    return classes
+    with evaluating(model):
+        return model(test.images[:1].float().div(255)).shape[1]

@@ -23,24 +23,17 @@ from agc.records.done import is_trained
 from agc.records.folder import CellFolder
 from agc.records.read import TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
-from agc.records.result import write_result
+from agc.records.result import REACHED, write_result
 from agc.runs.measure import epoch_row
 from agc.training.build import build
 from agc.training.loop import train
 from agc.training.run import Run
-
-REACHED = 1e-3
-"""A "best" epoch counts only once the sparsity is within this of its target."""
 
 PROGRESS = (
     *("rows", "timings", "layers", "measured"),
     *("best", "best_state", "seconds", "started"),
 )
 """What of a run outlives a kill, beside what the loop works with."""
-
-
-class Diverged(Exception):
-    """A loss is no longer finite."""
 
 
 class CellRun:
@@ -124,7 +117,7 @@ class CellRun:
         try:
             self._epochs(run, first)
             status = "finished"
-        except (Diverged, FloatingPointError) as error:
+        except FloatingPointError as error:
             self.files.log(f"diverged: {error}")
             status = "diverged"
         except Stopped as stopped:
@@ -150,8 +143,7 @@ class CellRun:
         if self.stop.asked:
             raise Stopped(f"stopped by {self.stop.signal} before epoch {first}")
         for epoch, losses in train(run, first, self._end_if_overdue):
-            means = run.method.replicas.mean({"loss": losses.double().mean()})
-            loss = means["loss"].item()
+            loss = run.step.mean(losses.double().mean()).item()
             trained = time.perf_counter()
             measuring = self._measuring()
             with run.meter.pause():
@@ -161,7 +153,7 @@ class CellRun:
             seconds = (trained - begin - measuring, evaluated - trained)
             self.timings.append(dict(zip(TIMING_COLUMNS, (epoch, *seconds), strict=True)))
             if not all(torch.isfinite(torch.tensor([loss, row["validation_loss"]]))):
-                raise Diverged(f"epoch {epoch}: training loss {loss}")
+                raise FloatingPointError(f"epoch {epoch}: training loss {loss}")
             self.rows.append(row)
             self._keep_best(run, row)
             self.files.log(

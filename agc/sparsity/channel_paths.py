@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agc.lazy import torch
 
@@ -39,14 +39,26 @@ def traced(model: Module) -> Graph:
     leaves = (torch.nn.modules.batchnorm._BatchNorm, *get_notrace_modules())
 
     class Tracer(torch.fx.Tracer):
+        within = ""
+
         def is_leaf_module(self, module: Module, name: str) -> bool:
             return isinstance(module, leaves) or super().is_leaf_module(module, name)
 
+        def call_module(self, module: Module, forward: Any, args: Any, kwargs: Any) -> Any:
+            outer, self.within = self.within, self.path_of_module(module)
+            found = super().call_module(module, forward, args, kwargs)
+            self.within = outer  # not if it raises: then it says where
+            return found
+
+    tracer = Tracer()
     try:
-        return Tracer().trace(model)
+        return tracer.trace(model)
     except Exception as error:  # a forward pass may raise anything when it meets a proxy
         reason = str(error).partition("\n")[0]
-        raise ValueError(f"the channels of this network cannot be followed: {reason}") from error
+        layer = f"{tracer.within!r} of " if tracer.within else ""
+        raise ValueError(
+            f"the channels of {layer}this network cannot be followed: {reason}"
+        ) from error
 
 
 def follow(
@@ -60,7 +72,7 @@ def follow(
         graph: it belongs to.
         modules: of the network, by all their names.
     """
-    if not _is_layer(node, graph, modules):
+    if not is_layer(node, graph, modules):
         return None
     producer = modules[str(node.target)]
     size = len(producer.weight)
@@ -73,8 +85,8 @@ def follow(
         node, source, flat = todo.pop()
         if node.all_input_nodes != [source] or node.args[:1] != (source,):
             return None
-        name, kind = str(node.target), _kind(node, modules)
-        if _is_layer(node, graph, modules):
+        name, kind = str(node.target), kind_of(node, modules)
+        if is_layer(node, graph, modules):
             inputs, rest = divmod(modules[name].weight.shape[1], size)
             reads_last = isinstance(modules[name], torch.nn.Linear)
             # A linear layer's output has no image that could be flattened.
@@ -82,11 +94,11 @@ def follow(
                 return None
             readers[name] = inputs
             continue
-        if _is_norm(node, graph, modules) and modules[name].num_features == size:
+        if is_norm(node, graph, modules) and modules[name].num_features == size:
             norms.append(name)
-        elif kind == "flatten" and _flattens_all(node, modules):
+        elif kind == "flatten" and flattens_all(node, modules):
             flat = True
-        elif kind == "mean" and not flat and _averages(node, producer.weight.ndim):
+        elif kind == "mean" and not flat and averages(node, producer.weight.ndim):
             flat = not node.kwargs.get("keepdim", False)
         elif kind not in ACTIVATIONS and (flat or kind not in POOLINGS):
             return None
@@ -94,7 +106,7 @@ def follow(
     return (tuple(norms), readers) if readers else None
 
 
-def _kind(node: Node, modules: Modules) -> str:
+def kind_of(node: Node, modules: Modules) -> str:
     """A name for what a module, function or method of torch does; empty for all others."""
     if node.op == "call_method":
         name, home = str(node.target), "torch"
@@ -109,7 +121,7 @@ def _kind(node: Node, modules: Modules) -> str:
     return name.lower().replace("_", "") if home.split(".")[0] == "torch" else ""
 
 
-def _is_layer(node: Node, graph: Graph, modules: Modules) -> bool:
+def is_layer(node: Node, graph: Graph, modules: Modules) -> bool:
     """A convolution without groups or a linear layer, used once, with a weight of its own.
 
     Not of a subclass: some compute their weight from all of their parameter.
@@ -124,7 +136,7 @@ def _is_layer(node: Node, graph: Graph, modules: Modules) -> bool:
     return len(own) == 1 and getattr(module, "groups", 1) == 1
 
 
-def _is_norm(node: Node, graph: Graph, modules: Modules) -> bool:
+def is_norm(node: Node, graph: Graph, modules: Modules) -> bool:
     """A batch norm, used once; timm's have an activation inside."""
     if not _is_used_once(node, graph):
         return False
@@ -141,7 +153,7 @@ def _is_used_once(node: Node, graph: Graph) -> bool:
     return len(uses) == 1
 
 
-def _flattens_all(node: Node, modules: Modules) -> bool:
+def flattens_all(node: Node, modules: Modules) -> bool:
     """Whether all dimensions after the batch's become one."""
     if node.op == "call_module":
         module = modules[str(node.target)]
@@ -150,7 +162,7 @@ def _flattens_all(node: Node, modules: Modules) -> bool:
     return given.get("start_dim", 0) == 1 and given.get("end_dim", -1) == -1
 
 
-def _averages(node: Node, dimensions: int) -> bool:
+def averages(node: Node, dimensions: int) -> bool:
     """Whether a mean goes over the whole image: all dimensions but batch and channels."""
     over = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim")
     over = (over,) if isinstance(over, int) else over

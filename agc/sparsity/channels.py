@@ -1,15 +1,13 @@
-"""Channels that can leave a network: which they are, their masks, and taking them out."""
+"""Channels that can leave a network one by one: which they are, and their masks."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
 from agc.sparsity.channel_paths import follow, traced
-from agc.sparsity.masks import apply_masks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,70 +90,3 @@ def channel_masks(
             full = torch.ones_like(parameter, dtype=torch.bool) if before is None else before
             masks[tensor] = full & mask
     return masks
-
-
-def remove_channels(model: Module, masks: Mapping[str, Tensor]) -> Module:
-    """A smaller copy of a network, with the outputs of the masked one up to rounding.
-
-    A channel is removed if it is always zero (its weights, bias, and its batch norms' weight and
-    bias are) or if nothing reads it (all weights that do are zero); that may leave others unread.
-    Each layer keeps at least one channel.
-
-    Args:
-        model: any module that torch.fx can trace; it is left as it is.
-        masks: of its weights, by name, as a method has them.
-
-    Raises:
-        ValueError: the network cannot be traced.
-    """
-    smaller = copy.deepcopy(model)
-    parameters = dict(smaller.named_parameters())
-    apply_masks(parameters, masks)
-    channels = removable_channels(smaller)
-    kept = {name: torch.ones(group.size, dtype=torch.bool) for name, group in channels.items()}
-    while True:
-        left = {name: _alive(smaller, group) for name, group in channels.items()}
-        if all(torch.equal(left[name], kept[name]) for name in channels):
-            break
-        kept = left
-        # Without a trace: what is dead is zero, or is not read. So its own inputs are not either.
-        apply_masks(parameters, channel_masks(smaller, channels, kept))
-    for name, group in channels.items():
-        keep = kept[name].nonzero().flatten()
-        _select(smaller.get_submodule(name), 0, keep)
-        for norm in group.norms:
-            _select(smaller.get_submodule(norm), 0, keep)
-        for reader, inputs in group.readers.items():
-            places = (keep.unsqueeze(1) * inputs + torch.arange(inputs)).flatten()
-            _select(smaller.get_submodule(reader), 1, places)
-    return smaller
-
-
-def _alive(model: Module, group: Channels) -> Tensor:
-    """Which channels are neither always zero nor unread, [size], on the CPU; at least one is."""
-    weights = [model.get_parameter(name) for name in group.weights()]
-    vectors = [model.get_parameter(name) != 0 for name in group.vectors(model)]
-    sounds = torch.stack([weights[0].flatten(1).any(dim=1), *vectors]).any(dim=0)
-    if not all(model.get_submodule(norm).affine for norm in group.norms):
-        sounds.fill_(True)
-    read = [w.transpose(0, 1).reshape(group.size, -1).any(dim=1) for w in weights[1:]]
-    alive = (sounds & torch.stack(read).any(dim=0)).cpu()
-    if not alive.any():
-        alive[0] = True
-    return alive
-
-
-def _select(module: Module, dimension: int, places: Tensor) -> None:
-    """Keep these places of a layer's outputs (dimension 0) or inputs (dimension 1)."""
-    for kind in ("weight", "bias", "running_mean", "running_var"):
-        tensor = getattr(module, kind, None)
-        if tensor is None or tensor.ndim <= dimension:
-            continue
-        part = tensor.detach().index_select(dimension, places.to(tensor.device))
-        if isinstance(tensor, torch.nn.Parameter):
-            part = torch.nn.Parameter(part, requires_grad=tensor.requires_grad)
-        setattr(module, kind, part)
-    outputs = ("out_channels", "out_features", "num_features")
-    for attribute in outputs if dimension == 0 else ("in_channels", "in_features"):
-        if hasattr(module, attribute):
-            setattr(module, attribute, len(places))

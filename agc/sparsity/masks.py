@@ -55,6 +55,23 @@ def top_mask(scores: Tensor, active: int) -> Tensor:
     return mask.reshape(scores.shape)
 
 
+def top_of_rows(scores: Tensor, count: int | Tensor) -> Tensor:
+    """Boolean mask of the ``count`` largest scores along the last dimension; of equal ones, the
+    first.
+
+    Args:
+        scores: [..., n].
+        count: of all rows, or one for each, [..., 1].
+
+    Raises:
+        FloatingPointError: a score is NaN.
+    """
+    if torch.isnan(scores).any():
+        raise FloatingPointError("a mask update met NaN scores")
+    order = torch.argsort(scores, dim=-1, descending=True, stable=True)
+    return torch.argsort(order, dim=-1) < count
+
+
 def apply_masks(
     parameters: Mapping[str, Parameter],
     masks: Mapping[str, Tensor],

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 from agc.errors import UserError
 from agc.files import read_json
 from agc.tracking.content import cut_parameters, metric_key, read_parameters
-from agc.tracking.live_run import logged
 from agc.tracking.mirror import open_experiment
 from agc.tracking.plan import LIVE, is_live
 from agc.tracking.store import load_mlflow, open_client, store_errors, store_lock
-from agc.tracking.writing import METRICS_A_CALL, PARAMETERS_A_CALL, chunks
+from agc.tracking.writing import METRICS_A_CALL, PARAMETERS_A_CALL, chunks, logged
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

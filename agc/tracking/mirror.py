@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from agc.errors import UserError
 from agc.tracking.content import read_content
-from agc.tracking.live_run import continues
 from agc.tracking.plan import SyncReport, compare, local_path
 from agc.tracking.store import (
     database_file,
@@ -21,7 +20,7 @@ from agc.tracking.store import (
     store_lock,
 )
 from agc.tracking.workers import run_writer
-from agc.tracking.writing import Job, begin
+from agc.tracking.writing import Job, begin, continues
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

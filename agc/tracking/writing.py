@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from agc.tracking.content import Content, read_content
-from agc.tracking.live_run import logged
 from agc.tracking.plan import DIGEST
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, Run
 
 T = TypeVar("T")
 
@@ -95,3 +95,30 @@ def fill(client: MlflowClient, job: Job) -> None:
 def chunks(items: list[T], size: int) -> list[list[T]]:
     """Parts of at most ``size`` items, in order."""
     return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def logged(client: MlflowClient, run: Run) -> Counter[tuple[str, int]]:
+    """How often each metric was logged at each step."""
+    return Counter((name, step) for name, step, _ in _history(client, run))
+
+
+def continues(client: MlflowClient, run: Run, content: Content) -> bool:
+    """Whether everything in the run is in the record as well, each point once.
+
+    It is not if the cell was trained again from its start, on another device, after the live view
+    had begun: such a run cannot be completed, since MLflow never takes a point back.
+    """
+    wanted = {(p.name, p.step): repr(p.value) for p in content.points}
+    held = _history(client, run)
+    once = len({(name, step) for name, step, _ in held}) == len(held)
+    # As text: NaN equals itself then.
+    same = all(wanted.get((name, step)) == repr(value) for name, step, value in held)
+    return once and same and run.data.params.items() <= content.parameters.items()
+
+
+def _history(client: MlflowClient, run: Run) -> list[tuple[str, int, float]]:
+    return [
+        (point.key, point.step, float(point.value))
+        for name in run.data.metrics
+        for point in client.get_metric_history(run.info.run_id, name)
+    ]

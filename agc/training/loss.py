@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.datasets.shared.loader import Batch
+from agc.gradients.autocast import autocast
 from agc.gradients.gradient import preserved_buffers
 from agc.objectives.base import Objective
 
@@ -45,9 +46,7 @@ def loss_function(objective: Objective, precision: str, noisy: bool) -> LossFunc
     """
 
     def loss_fn(network: nn.Module, batch: Batch) -> Tensor:
-        half = torch.autocast(
-            batch.images.device.type, torch.bfloat16, enabled=precision == "bfloat16"
-        )
+        half = autocast(batch.images, precision)
         with half, rng.isolated(batch.noise) if noisy else nullcontext():
             return objective.loss(network, batch).float()
 

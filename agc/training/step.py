@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from agc.training.observer import Observer
 
 
+NONE = -1
+
+
 class Step:
     """One optimizer step, with a sparse method and a gradient correction, in the right order.
 
@@ -75,7 +78,7 @@ class Step:
         self.clip_norm = clip_norm
         self.observers = list(observers)
         self.begun = self.changed = False
-        self.counted = -1
+        self.counted = NONE
         """The step whose gradient was asked for last."""
 
     def begin(self, batches: Iterable[Any]) -> None:
@@ -93,6 +96,7 @@ class Step:
 
     def __call__(self, batch: Any) -> Tensor:
         """Make one step; the batch's loss before it, detached."""
+        self.counted = NONE  # a step that failed may be made after all
         with self.sparse.updating() as update:
             loss = self._optimize(batch)
         self.changed = update.changed
@@ -148,7 +152,7 @@ class Step:
         torch.clear_autocast_cache()
         aside = (preserved_gradients(self.model), preserved_buffers(self.model), rng.preserved())
         with torch.no_grad(), aside[0], aside[1], aside[2], self.sparse.shown(batch, self.loss_fn):
-            return self._mean(mean_loss(self.model, batch, self.loss_fn))
+            return self.mean(mean_loss(self.model, batch, self.loss_fn))
 
     def closure(self, batch: Any) -> Callable[[], Tensor]:
         """For ``optimizer.step``: gradient and loss of ``batch``, the same on all processes; the
@@ -158,7 +162,7 @@ class Step:
         def evaluate() -> Tensor:
             # The optimizer may have moved the weights before it asks.
             self.sparse.settled = False
-            loss = self._mean(self.gradient(batch))
+            loss = self.mean(self.gradient(batch))
             self.sparse.mask_gradients()
             return loss
 
@@ -168,7 +172,8 @@ class Step:
         """After the last step: leave in the model the weights that are to be used."""
         self.sparse.end(batches, self.loss_fn)
 
-    def _mean(self, loss: Tensor) -> Tensor:
+    def mean(self, loss: Tensor) -> Tensor:
+        """Mean over the processes that train the model together."""
         return self.correction.replicas.mean({"loss": loss})["loss"]
 
     def _allow(self, again: bool) -> None:

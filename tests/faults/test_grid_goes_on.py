@@ -89,10 +89,10 @@ def test_the_others_are_done_and_the_tables_tell_of_it_until_there_is_more_memor
 
     code, output = project.snakemake(**config, partial=True)
     assert code == 0, output
-    reports = project.folder / "reports" / "sizes"
-    missing = (reports / "missing.md").read_text(encoding="utf-8")
+    tables = project.folder / "reports" / "sizes" / "tables"
+    missing = (tables / "missing.md").read_text(encoding="utf-8")
     assert f"| {escape_markdown(large)} | out of memory | out of memory in training" in missing
-    assert "1 of 1 out of memory" in (reports / "comparison.html").read_text(encoding="utf-8")
+    assert "1 of 1 out of memory" in (tables / "comparison.html").read_text(encoding="utf-8")
     records = pd.read_parquet(project.folder / "results" / "sizes" / "records.parquet")
     assert dict(zip(records["slug"], records["status"], strict=True)) == {
         small: "finished",
@@ -106,6 +106,6 @@ def test_the_others_are_done_and_the_tables_tell_of_it_until_there_is_more_memor
     code, output = project.snakemake(**config)
     assert code == 0, output
     assert not (project.cell(large) / "failure.json").exists()
-    assert not list(reports.glob("missing.*"))
-    assert "out of memory" not in (reports / "comparison.html").read_text(encoding="utf-8")
+    assert not list(tables.glob("missing.*"))
+    assert "out of memory" not in (tables / "comparison.html").read_text(encoding="utf-8")
     assert (project.cell(small) / "training.json").read_bytes() == before

@@ -159,15 +159,15 @@ def test_tables_page_and_figures_show_it_until_the_cell_is_done(
     records, epochs, comparison = tables(grid, tmp_path)
     write_tables(comparison, tmp_path, summarize_provenance(records))
     write_page(tmp_path)
-    write_figures(records, epochs, tmp_path / "figures")
-    missing = (tmp_path / "missing.md").read_text(encoding="utf-8")
+    write_figures(records, epochs, tmp_path)
+    missing = (tmp_path / "tables" / "missing.md").read_text(encoding="utf-8")
     assert f"| {grid[4].name} | out of memory | out of memory in training after 2 ep" in missing
     assert f"| {grid[5].name} | unfinished | – |" in missing
-    text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    text = (tmp_path / "tables" / "comparison.md").read_text(encoding="utf-8")
     assert "From 6 cells, 2 of them without a result;" in text
     assert "(n=1 of 3)" in text
-    assert "1 of 3" in (tmp_path / "cost.md").read_text(encoding="utf-8")
-    page = (tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert "1 of 3" in (tmp_path / "tables" / "cost.md").read_text(encoding="utf-8")
+    page = (tmp_path / "tables" / "comparison.html").read_text(encoding="utf-8")
     assert f'<td style="text-align:left">{grid[4].name}</td>' in page
     assert "out of memory" in page
     (row,) = load_comparison(tmp_path).main.itertuples()
@@ -175,9 +175,9 @@ def test_tables_page_and_figures_show_it_until_the_cell_is_done(
 
     finished = records[records["status"] == "finished"]
     write_tables(compare(finished, epochs), tmp_path, summarize_provenance(finished))
-    assert not list(tmp_path.glob("missing.*"))
+    assert not list(tmp_path.glob("tables/missing.*"))
     assert "memory" not in (tmp_path / "comparison.csv").read_text(encoding="utf-8")
-    assert "memory" not in (tmp_path / "comparison.md").read_text(encoding="utf-8")
+    assert "memory" not in (tmp_path / "tables" / "comparison.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"schema": 9}', '{"schema": 1, "slug": "other"}'])

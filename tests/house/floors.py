@@ -3,7 +3,7 @@
 ``GROUND`` are the modules at the root that everybody may use, and that use nobody else.
 """
 
-GROUND = {"errors", "files", "lazy", "places", "registry", "rng"}
+GROUND = {"errors", "files", "lazy", "places", "registry", "rng", "state"}
 
 FLOORS: dict[str, set[str]] = {
     # The machine and the mathematics.
@@ -14,11 +14,11 @@ FLOORS: dict[str, set[str]] = {
     # The axes, each upon those that it needs.
     "datasets": {"processes"},
     "architectures": {"datasets", "machine"},
-    "cost": {"architectures", "sparsity"},
-    "attacks": {"processes"},
-    "objectives": {"attacks", "cost", "datasets"},
+    "cost": {"architectures", "gradients", "sparsity"},
+    "attacks": {"gradients", "processes"},
+    "objectives": {"attacks", "cost", "datasets", "gradients"},
     "optimizers": {"cost"},
-    "methods": {"architectures", "gradients", "processes", "sparsity"},
+    "methods": {"gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
@@ -28,21 +28,28 @@ FLOORS: dict[str, set[str]] = {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
         *("objectives", "optimizers", "processes"),
     },
-    "records": {"grids", "machine", "optimizers", "processes", "training"},
+    "records": {
+        *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
+    },
     "evaluation": {
         *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
         "training",
     },
     "runs": {
-        *("attacks", "datasets", "evaluation", "grids", "machine", "processes", "records"),
-        "training",
+        *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),
+        *("records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "records"},
     "tracking": {"grids"},
     # What is asked of entries, of speed, and of a user.
-    "conformance": {"grids", "methods", "sparsity", "training"},
-    "benchmarks": {"architectures", "attacks", "datasets", "grids", "objectives", "training"},
+    "conformance": {
+        *("architectures", "attacks", "corrections", "cost", "datasets", "grids", "methods"),
+        *("objectives", "optimizers", "planning", "records", "sparsity", "training"),
+    },
+    "benchmarks": {
+        *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
+    },
     "commands": {
         *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from agc.cli import app
-from agc.registry import CORRECTIONS, DATASETS, METHODS
+from agc.conformance.checks import checks
+from agc.registry import CORRECTIONS, DATASETS, METHODS, Registry
 from agc.training.build import build
 from agc.training.loop import train
 
@@ -71,6 +72,24 @@ def test_new_data_set_is_trained_on(tiny_cell) -> None:
     run = build(cell)
     assert run.loader.split.images.shape == (128, 3, 16, 16)
     assert len(list(train(run))) == cell.training.epochs
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize(
+    ("marker", "registry", "name"),
+    [
+        ("class Mine", METHODS, "mine"),
+        ("class Scale", CORRECTIONS, "scale"),
+        ("def noise", DATASETS, "noise"),
+    ],
+    ids=["method", "correction", "data set"],
+)
+def test_a_new_entry_keeps_what_all_entries_promise(
+    marker: str, registry: Registry, name: str
+) -> None:
+    run_block(block(marker))
+    for check in checks(registry, cells=False).values():
+        check(name)
 
 
 def test_commands_and_files_that_are_named_exist() -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from agc.records.read import read_record
+from agc.reports.report import PUBLISHED
 from tests.support.project import Project, environment, job_counts
 
 # The cell of the grid "tiny" that one of the tests changes.
@@ -80,10 +81,14 @@ def test_tables_and_figures_are_made_of_the_cells(project: Project) -> None:
     assert rows == {(m, o) for m in ("dense", "rigl") for o in ("standard", "pgd-at")}
     for name in ("accuracy", "acceleration", "cost", "claims", "comparison"):
         for suffix in ("md", "tex"):
-            assert (reports / f"{name}.{suffix}").stat().st_size > 0
+            assert (reports / "tables" / f"{name}.{suffix}").stat().st_size > 0
     figures = {path.stem for path in (reports / "figures").glob("*.svg")}
-    assert {"summary", "accuracy-by-epochs-digits-resnet8-standard"} <= figures
-    assert figures == {path.stem for path in (reports / "figures").glob("*.png")}
+    assert {"summary", "accuracy-by-epochs-standard"} <= figures
+    assert figures - {"summary"} == {path.stem for path in (reports / "figures").glob("*.png")}
+    published = {path.name for path in reports.iterdir()}
+    assert published == {*PUBLISHED, "summary.png", "tables", "figures"}
+    kept, shown = (pd.read_parquet(place / "records.parquet") for place in (collected, reports))
+    pd.testing.assert_frame_equal(kept.drop(columns="provenance_hostname"), shown)
 
 
 def test_mlflow_holds_one_complete_run_per_cell(project: Project) -> None:

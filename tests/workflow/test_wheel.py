@@ -33,6 +33,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
     return build("wheel", repository, tmp_path_factory.mktemp("dist"))
 
 
+def test_type_checkers_find_the_names_of_the_library(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert {"agc/__init__.pyi", "agc/py.typed"} <= {*archive.namelist()}
+
+
 class Installed:
     """The wheel in an environment of its own, and an empty folder to work in.
 

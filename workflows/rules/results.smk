@@ -26,10 +26,14 @@ rule compare:
         records=rules.collect.output.records,
         epochs=rules.collect.output.epochs,
     output:
+        readme=f"{REPORTS}/{{grid}}/README.md",
         comparison=f"{REPORTS}/{{grid}}/comparison.csv",
         claims=f"{REPORTS}/{{grid}}/claims.csv",
+        records=f"{REPORTS}/{{grid}}/records.parquet",
+        epochs=f"{REPORTS}/{{grid}}/epochs.parquet",
+        provenance=f"{REPORTS}/{{grid}}/provenance.json",
         page=report(
-            f"{REPORTS}/{{grid}}/comparison.html",
+            f"{REPORTS}/{{grid}}/tables/comparison.html",
             caption="../report/comparison.rst",
             category="Comparison",
             labels={"grid": "{grid}", "what": "all tables"},

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from agc.attacks.shared.threat import BALLS, Norm, Start
+from agc.gradients.autocast import autocast
+from agc.gradients.modes import evaluating
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -29,22 +31,19 @@ def attacked(model: Module, batch_norm: BatchNorm = "eval") -> Iterator[None]:
             layers that are in training mode. Running statistics stay as they are in both.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    modes = [(module, module.training) for module in model.modules()]
     norms = _batch_norms(model) if batch_norm == "train" else []
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    model.eval()
-    for module, _ in norms:
-        module.training, module.track_running_stats = True, False
-    try:
-        yield
-    finally:
+    with evaluating(model):
         for parameter in parameters:
-            parameter.requires_grad_(True)
-        for module, training in modes:
-            module.training = training
-        for module, tracked in norms:
-            module.track_running_stats = tracked
+            parameter.requires_grad_(False)
+        for module, _ in norms:
+            module.training, module.track_running_stats = True, False
+        try:
+            yield
+        finally:
+            for parameter in parameters:
+                parameter.requires_grad_(True)
+            for module, tracked in norms:
+                module.track_running_stats = tracked
 
 
 def _batch_norms(model: Module) -> list[tuple[Module, bool]]:
@@ -94,8 +93,3 @@ def pgd(
             (gradient,) = torch.autograd.grad(loss_fn(model(adversarial)), adversarial)
             adversarial = ball.project(adversarial.detach() + step_size * ball.direction(gradient))
     return adversarial.detach()
-
-
-def autocast(images: Tensor, precision: str) -> torch.autocast:
-    """The autocast of a cell's precision, on the images' device."""
-    return torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16")

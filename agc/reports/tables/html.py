@@ -18,13 +18,14 @@ tbody tr:hover { background: #f4f4f4; }
 
 
 def write_page(out: Path) -> Path:
-    """Turn ``comparison.md`` of a report folder into ``comparison.html``; returns its path."""
-    text = (out / "comparison.md").read_text(encoding="utf-8")
+    """Turn ``tables/comparison.md`` of a report folder into HTML beside it; returns its path."""
+    text = (out / "tables" / "comparison.md").read_text(encoding="utf-8")
     body = MarkdownIt("commonmark").enable("table").render(text)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>agc: {out.name}</title><style>{STYLE}</style></head>\n"
         f"<body>\n{body}</body></html>\n"
     )
-    atomic_write_text(out / "comparison.html", page)
-    return out / "comparison.html"
+    path = out / "tables" / "comparison.html"
+    atomic_write_text(path, page)
+    return path

@@ -59,10 +59,13 @@ def escape_markdown(text: str) -> str:
 
 def markdown(table: TextTable) -> str:
     """The table as GitHub Markdown, under a heading, without its caption."""
+    return f"### {escape_markdown(table.title)}\n\n{markdown_rows(table)}"
+
+
+def markdown_rows(table: TextTable) -> str:
+    """Header and rows alone as GitHub Markdown."""
     align = [":---"] * table.labels + ["---:"] * (len(table.header) - table.labels)
-    lines = [f"### {escape_markdown(table.title)}", ""]
-    lines.append(_markdown_row(table.header))
-    lines.append("| " + " | ".join(align) + " |")
+    lines = [_markdown_row(table.header), "| " + " | ".join(align) + " |"]
     lines += [_markdown_row(row) for row in table.rows]
     return "\n".join([*lines, ""])
 

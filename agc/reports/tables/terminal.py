@@ -7,33 +7,13 @@ from typing import TYPE_CHECKING, Any
 from agc.reports.claims import PAPER, SOURCE
 from agc.reports.compare import Comparison
 from agc.reports.labels import task_columns
-from agc.reports.tables.formatting import (
-    MISSING,
-    accuracy,
-    change,
-    difference,
-    number,
-    percent,
-    points,
-    reached_change,
-    sparsity,
-)
+from agc.reports.tables.formatting import change, number, points
+from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-HEADER = [
-    "method",
-    "correction",
-    "none",
-    "corrected",
-    "difference",
-    "pairs",
-    "robust",
-    "epochs",
-    "units",
-    "units per\nepoch",
-]
+HEADER = ["method", "correction", *(name for name, _ in COLUMNS)]
 # The other columns break between words where the terminal is too narrow.
 KEPT_WHOLE = {"method", "correction", "none", "difference"}
 
@@ -48,42 +28,19 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
         for index, name in enumerate(HEADER):
             table.add_column(
-                name,
+                name.replace("units per ", "units per\n"),
                 justify="left" if index < 2 else "right",
                 overflow="fold",
                 no_wrap=name in KEPT_WHOLE,
                 max_width=8 if name in ("epochs", "units") else None,
             )
         for row in group.itertuples():
-            table.add_row(*_cells(row))
+            table.add_row(*name_row(row), *overview_cells(row))
         console.print(table)
         console.print()
-    console.print(
-        "Final test accuracy in percent: mean ± sample standard deviation over seeds. Difference:"
-        " paired by seed, in points, with its 95 % t interval. Robust: none→corrected. Epochs,"
-        " units: change to reach plain's best validation accuracy.",
-        highlight=False,
-        style="dim",
-    )
+    console.print(CAPTION, highlight=False, style="dim")
     for row in comparison.claims.itertuples():
         console.print(_claim(row), highlight=False, markup=False)
-
-
-def _cells(row: Any) -> list[str]:
-    robust = (row.plain_final_robust_mean, row.corrected_final_robust_mean)
-    costs = (row.plain_units_per_epoch, row.corrected_units_per_epoch)
-    return [
-        row.method if not row.sparsity else f"{row.method} {sparsity(row.sparsity)}",
-        row.correction or MISSING,
-        accuracy(row, "plain", "final_accuracy", count=False),
-        accuracy(row, "corrected", "final_accuracy", count=False),
-        difference(row, "accuracy"),
-        str(row.accuracy_difference_n),
-        "→".join(percent(value, 1) for value in robust),
-        reached_change(row, "epochs", "accuracy"),
-        reached_change(row, "units", "accuracy"),
-        "→".join(map(number, costs)),
-    ]
 
 
 def _claim(row: Any) -> str:

@@ -37,11 +37,11 @@ HEADINGS = {
 def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) -> list[Path]:
     """Write all tables of a comparison.
 
-    ``comparison.csv`` and ``claims.csv`` hold every number; ``claims``, ``accuracy``,
-    ``acceleration`` and ``cost`` are views as ``.md`` and ``.tex``, and ``comparison.md`` and
-    ``.tex`` all views in one file; ``methods`` is there where a grid has several, ``missing`` where
-    cells have no result, ``published`` where others published such rows. The LaTeX needs no package
-    but booktabs.
+    ``comparison.csv`` and ``claims.csv`` hold every number. In the folder ``tables``, ``claims``,
+    ``accuracy``, ``acceleration`` and ``cost`` are views as ``.md`` and ``.tex``, and
+    ``comparison.md`` and ``.tex`` all views in one file; ``methods`` is there where a grid has
+    several, ``missing`` where cells have no result, ``published`` where others published such
+    rows. The LaTeX needs no package but booktabs.
 
     Args:
         comparison: what to write.
@@ -70,15 +70,15 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     }
     source = _source(provenance)
     for name, tables in views.items():
-        texts[f"{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
-        texts[f"{name}.tex"] = _latex(tables)
+        texts[f"tables/{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
+        texts[f"tables/{name}.tex"] = _latex(tables)
     sections = [f"## {HEADINGS[name]}\n\n{_markdown(views[name])}" for name in views]
-    texts["comparison.md"] = "# Comparison\n\n" + source + "\n".join(sections)
-    texts["comparison.tex"] = "\n".join(_latex(tables) for tables in views.values())
+    texts["tables/comparison.md"] = "# Comparison\n\n" + source + "\n".join(sections)
+    texts["tables/comparison.tex"] = "\n".join(_latex(tables) for tables in views.values())
 
     for name, text in texts.items():
         atomic_write_text(out / name, text)
-    for name in {"missing.md", "missing.tex"} - {*texts}:
+    for name in {"tables/missing.md", "tables/missing.tex"} - {*texts}:
         (out / name).unlink(missing_ok=True)  # the cells have been run since
     write_json(out / "provenance.json", provenance)
     return [out / name for name in (*sorted(texts), "provenance.json")]
@@ -124,7 +124,7 @@ def _source(provenance: dict[str, Any]) -> str:
         values = provenance.get(key) or []
         if values:
             named.append(f"{key} {', '.join(value[:12] for value in values)}")
-    return f"From {'; '.join(named)} (all in `provenance.json`).\n\n"
+    return f"From {'; '.join(named)} (all in `../provenance.json`).\n\n"
 
 
 def _markdown(tables: list[TextTable]) -> str:

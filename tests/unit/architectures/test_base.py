@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from agc.architectures import own_names, register_all, timm_names
 from agc.architectures.base import Classifier, build_classifier
@@ -123,3 +124,10 @@ def test_names_read_from_the_sources_are_those_that_timm_lists() -> None:
     assert not set(own_names()) & set(timm_names())
     assert set(timm.list_models()) == set(own_names()) | set(timm_names())
     assert len(timm_names()) > 500
+
+
+def test_a_blank_image_is_one_of_ones_behind_the_normalisation() -> None:
+    model = Classifier(nn.Identity(), mean=(0.5, 0.25), std=(0.5, 0.1))
+    blank = model.blank((3, 2, 4, 5))
+    assert (blank.shape, blank.dtype) == ((3, 2, 4, 5), torch.float64)
+    torch.testing.assert_close(model(blank), torch.ones_like(blank))

@@ -235,3 +235,40 @@ def test_a_plan_predicts_from_the_cells_that_are_there(study: Path) -> None:
     assert re.search(
         r"about \d+\.\d minutes of one core .* \(from: \d finished cells here\)", shown
     )
+
+
+def test_a_report_is_drawn_anew_from_its_own_files_alone(study: Path) -> None:
+    shutil.copytree(study / "workflows", "workflows")
+    published = Path("published", "mixed")
+    shutil.copytree(study / "reports" / "mixed", published)
+    for name in ("figures", "tables"):
+        shutil.rmtree(published / name)
+    before = {path.name: path.read_bytes() for path in published.iterdir()}
+    drawn = agc("compare", "mixed", "--from", published)
+    assert drawn.code == 0
+    assert not Path("results").exists()
+    # Beside the files that it came from as well as elsewhere.
+    assert agc("compare", "mixed", "--from", published, "--reports", "published").code == 0
+    for folder in (Path("reports", "mixed"), published):
+        assert {
+            path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()
+        } == before
+        for name in ("figures", "tables"):
+            made = {path.name for path in (folder / name).iterdir()}
+            assert made == {path.name for path in (study / "reports" / "mixed" / name).iterdir()}
+
+
+def test_a_report_that_cannot_be_drawn_is_one_line(study: Path) -> None:
+    shutil.copytree(study, "copy")
+    with chdir("copy"):
+        given = ("compare", "mixed", "--from")
+        assert agc(*given, "nowhere").message.startswith("nowhere/records.parquet does not exist")
+        source = Path("reports", "mixed")
+        assert "--from draws new ones" in agc(*given, source, "--show").message
+        path = source / "epochs.parquet"
+        path.write_bytes(path.read_bytes()[:500])
+        assert f"{path} cannot be read as a table: " in agc(*given, source).message
+        pd.DataFrame({"slug": ["a"]}).to_parquet(path)
+        assert f"{path} lacks the column 'epoch'" in agc(*given, source).message
+        path.unlink()
+        assert f"{path} does not exist" in agc(*given, source).message

@@ -11,7 +11,7 @@ from agc.conformance.method_problem import Problem
 from agc.methods.rigl import RigL
 from agc.methods.srigl import SRigL, constant_fan_ins
 from agc.sparsity.distributions import InfeasibleSparsityError, active_counts
-from agc.sparsity.rows import top_of_rows
+from agc.sparsity.masks import top_of_rows
 
 OPTIONS = {"sparsity": 0.5, "total_steps": 100, "update_interval": 1, "distribution": "uniform"}
 

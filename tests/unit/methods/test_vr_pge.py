@@ -11,8 +11,9 @@ from agc.conformance.method_problem import STEPS, Problem, loss_fn
 from agc.cost.meter import Meter
 from agc.methods.vr_pge import VRPGE
 from agc.sparsity.bernoulli import policy_gradient, project
-from agc.sparsity.channels import channel_masks, remove_channels
+from agc.sparsity.channels import channel_masks
 from agc.sparsity.distributions import InfeasibleSparsityError
+from agc.sparsity.small import remove_channels
 
 
 def test_a_step_takes_the_mean_gradient_of_both_samples() -> None:
@@ -152,7 +153,7 @@ def test_the_finished_network_gets_smaller_and_computes_the_same() -> None:
     problem = Problem("vr-pge", score_lr=0.1)
     problem.whole()
     model = problem.model.eval()
-    smaller = remove_channels(model, problem.method.masks)
+    smaller = remove_channels(model, problem.method.masks).network
     images = problem.batches[0][0]
     torch.testing.assert_close(smaller(images), model(images), rtol=1e-5, atol=1e-5)
     left = sum(p.numel() for p in smaller.parameters())

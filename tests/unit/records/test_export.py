@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,9 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from agc.cli import app
 from agc.errors import UserError
 from agc.grids.cell import Cell
 from agc.machine.device import Machine
@@ -78,6 +83,87 @@ def test_an_onnx_network_gives_the_same_logits(trained: Path, tmp_path: Path) ->
     (logits,) = session.run(["logits"], {"images": images.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(logits, model(images).numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def structured(
+    tiny_cell: Callable, machine: Machine, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Trains a cell of a method that empties channels, once."""
+    root = tmp_path_factory.mktemp("small")
+    methods = {
+        "small-dense": {"name": "small-dense"},
+        "vr-pge": {"name": "vr-pge"},
+        "srigl": {"name": "srigl", "options": {"min_salient": 0.9, "update_interval": 2}},
+    }
+
+    def train(name: str) -> Path:
+        cell = tiny_cell(architecture="resnet8", method=methods[name], sparsity=0.7)
+        assert CellRun(cell, root / name, machine).train() in ("finished", "skipped")
+        return root / name
+
+    return train
+
+
+@pytest.mark.parametrize("method", ["small-dense", "vr-pge", "srigl"])
+def test_a_small_network_needs_torch_alone_and_gives_the_same_logits(
+    structured: Callable, tmp_path: Path, method: str
+) -> None:
+    folder = structured(method)
+    found = export(folder, "small", out=tmp_path / "network.pt2")
+    cell = cell_of(folder)
+    dataset = load_dataset(cell)
+    model = build_model(cell, dataset, "cpu").eval()
+    load_weights(model, folder / "model.safetensors")
+    images = dataset.test.images[:300].float() / 255
+    np.save(tmp_path / "images.npy", images.numpy())
+    code = (
+        "import numpy, sys, torch\n"
+        "network = torch.export.load('network.pt2').module()\n"
+        "images = torch.from_numpy(numpy.load('images.npy'))\n"
+        "parts = [network(part) for part in images.split([1, 2, 297])]\n"
+        "numpy.save('logits.npy', torch.cat(parts).detach().numpy())\n"
+        "assert not {'agc', 'timm'} & set(sys.modules)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    with torch.no_grad():
+        expected = model(images).numpy()
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), expected, rtol=1e-4, atol=1e-5)
+    for key in ("channels", "parameters", "flops"):
+        before, after = found[key]
+        assert 0 < after < before
+    assert found["channels"][1] == sum(after for _, after in found["layers"].values())
+
+
+def test_the_command_counts_what_a_small_network_saves(structured: Callable) -> None:
+    result = CliRunner().invoke(app, ["export", str(structured("small-dense")), "-f", "small"])
+    assert result.exit_code == 0, result.output
+    assert "of 250 channels removed; parameters 75,002 -> " in result.output
+    assert "net.blocks.2.conv2: 64 -> " in result.output
+
+
+def test_masks_without_an_empty_channel_leave_the_network_as_it_is(
+    trained: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "network.pt2"
+    result = CliRunner().invoke(app, ["export", str(trained), "-f", "small", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "no channel is empty: all 250 stay" in result.output
+
+
+def test_a_network_that_cannot_be_followed_is_refused(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from agc.architectures.resnet_cifar import BasicBlock
+
+    forward = BasicBlock.forward
+    monkeypatch.setattr(
+        BasicBlock, "forward", lambda self, x: forward(self, x if x.sum() > 0 else -x)
+    )
+    with pytest.raises(UserError, match=r"resnet8: the channels of 'net.blocks.0' of this"):
+        export(trained, "small", out=tmp_path / "network.pt2")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_cell_that_is_not_trained_is_refused(trained: Path, tmp_path: Path) -> None:

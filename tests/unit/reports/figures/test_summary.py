@@ -88,11 +88,11 @@ def test_words_in_the_summary_stand_where_the_room_is(row: pd.DataFrame) -> None
 @pytest.fixture
 def names_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only name the files: what they show is tested above."""
-    monkeypatch.setattr(figures, "save", lambda _, out, stem: [out / f"{stem}.svg"])
+    monkeypatch.setattr(figures, "save", lambda _, out, stem, shown=None: [out / f"{stem}.svg"])
 
 
 def names_of(folders: list[Path], out: Path) -> list[str]:
-    return [path.name for path in write_figures(*collected(folders, out), out / "figures")]
+    return [path.name for path in write_figures(*collected(folders, out), out)]
 
 
 def grid_with_controls(root: Path, corrections: tuple[str, ...]) -> list[Path]:
@@ -125,4 +125,4 @@ def test_pages_of_a_figure_are_numbered(tmp_path: Path) -> None:
     ]
     names = names_of(folders, tmp_path)
     assert len(names) == len(set(names)) == 4 * 2
-    assert {f"loss-by-units-digits-resnet8-standard-{part}.svg" for part in (1, 2)} < set(names)
+    assert {f"loss-by-units-{part}.svg" for part in (1, 2)} < set(names)

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from agc.reports.compare import compare
 from agc.reports.curves import read_curves
 from agc.reports.figures.learning_curves import draw_learning_curves, panels
 from agc.reports.figures.style import PLAIN_COLOUR, file_stem, looks
 from agc.reports.figures.summary import draw_summary
-from agc.reports.figures.write import write_figures
+from agc.reports.figures.write import LONGEST_STEM, stems, write_figures
 from tests.support.records import collected, entry, write_cell
 
 
@@ -33,10 +34,11 @@ def test_the_same_records_give_the_same_figures(tmp_path: Path) -> None:
     first = write_figures(*tables, tmp_path / "a")
     second = write_figures(*tables, tmp_path / "b")
     names = {path.name for path in first}
-    assert names == {path.name for path in (tmp_path / "a").iterdir()}
+    assert set(first) == {path for path in (tmp_path / "a").rglob("*") if path.is_file()}
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"figures", "summary.png"}
     assert {"summary.png", "summary.svg"} < names
     assert {
-        f"{measure}-by-{against}-digits-resnet8-standard.{suffix}"
+        f"{measure}-by-{against}.{suffix}"
         for measure in ("accuracy", "loss")
         for against in ("epochs", "units")
         for suffix in ("png", "svg")
@@ -110,13 +112,57 @@ def test_file_names_are_safe() -> None:
     assert file_stem("a/b", "", "agc(gamma=1.0)", "..") == "a-b-agc-gamma-1.0"
 
 
+def test_figures_are_named_by_what_differs() -> None:
+    task, recipe = ("digits", "resnet8", "standard"), "epochs=8, optimizer.lr=0.1"
+    assert stems([(*task, recipe)]) == [""]
+    attacked = ("digits", "resnet8", "pgd-at", "epochs=8, evaluation.steps=5, optimizer.lr=0.1")
+    assert stems([attacked, (*task, recipe)]) == ["pgd-at", "standard"]
+    other = (*task, "epochs=8, optimizer.lr=0.3")
+    assert stems([attacked, (*task, recipe), other]) == [
+        "pgd-at",
+        "standard-optimizer.lr-0.1",
+        "standard-optimizer.lr-0.3",
+    ]
+    # What would be long, or the same word twice, is a number.
+    long = [(*task, f"milestones={[value] * 30}, x=1") for value in (1, 2)]
+    assert stems(long) == ["1", "2"]
+    assert stems([(*task, "a=b-c"), (*task, "a=b c")]) == ["1", "2"]
+    assert max(map(len, stems([attacked, other, *long]))) <= LONGEST_STEM
+
+
+def test_a_picture_has_a_palette_and_no_date(tmp_path: Path) -> None:
+    paths = write_figures(*collected(small_grid(tmp_path / "cells"), tmp_path), tmp_path)
+    for path in paths:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert image.mode == "P"
+                assert set(image.info) == {"dpi"}
+
+
+def test_the_first_page_shows_two_summaries_and_no_old_one(tmp_path: Path) -> None:
+    folders = [
+        write_cell(tmp_path / "cells", dataset=entry(dataset), correction=correction)
+        for dataset in ("digits", "olivetti", "usps")
+        for correction in (entry("none"), entry("agc"))
+    ]
+    out = tmp_path / "report"
+    records, epochs = collected(folders, tmp_path / "out")
+    write_figures(records, epochs, out)
+    shown = {path.name for path in out.glob("*.png")}
+    assert shown == {"summary-digits-resnet8.png", "summary-olivetti-resnet8.png"}
+    assert (out / "figures" / "summary-usps-resnet8.png").exists()
+    one = records[records["dataset"] == "digits"]
+    write_figures(one, epochs, out)
+    assert {path.name for path in out.glob("*.png")} == {"summary.png"}
+
+
 def test_several_data_sets_have_a_summary_each(tmp_path: Path) -> None:
     folders = [
         write_cell(tmp_path, dataset=entry(dataset), correction=correction)
         for dataset in ("digits", "olivetti")
         for correction in (entry("none"), entry("agc"))
     ]
-    paths = write_figures(*collected(folders, tmp_path / "out"), tmp_path / "figures")
+    paths = write_figures(*collected(folders, tmp_path / "out"), tmp_path / "report")
     names = {path.name for path in paths}
     assert {"summary-digits-resnet8.svg", "summary-olivetti-resnet8.svg"} < names
     assert len(names) == len(paths) == 2 * (4 + 1) * 2

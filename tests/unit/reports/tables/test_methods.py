@@ -41,7 +41,7 @@ def test_methods_are_ranked_at_the_highest_sparsity(tmp_path: Path, folders: lis
     assert accuracies.rows[1][1:] == ["–", "81.00 (n=1)", "80.50 (n=1)"]
     assert len(costs.rows) == 7
     write_tables(compare(*collected(folders, tmp_path / "out2")), tmp_path / "report", {})
-    assert "cost of methods" in (tmp_path / "report" / "methods.md").read_text()
+    assert "cost of methods" in (tmp_path / "report" / "tables" / "methods.md").read_text()
 
 
 def test_two_methods_are_no_ranking(tmp_path: Path, folders: list[Path]) -> None:

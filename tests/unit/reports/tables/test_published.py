@@ -57,13 +57,13 @@ def test_a_row_appears_where_data_network_method_and_sparsity_match(tmp_path: Pa
     ]
     assert {row[2] for row in table.rows} == {"90 %"}
     write_tables(comparison, tmp_path / "report", {})
-    assert "google-research/rigl" in (tmp_path / "report" / "published.md").read_text()
-    assert "Published figures" in (tmp_path / "report" / "comparison.md").read_text()
+    assert "google-research/rigl" in (tmp_path / "report" / "tables" / "published.md").read_text()
+    assert "Published figures" in (tmp_path / "report" / "tables" / "comparison.md").read_text()
 
 
 def test_a_grid_that_nobody_published_has_no_such_table(tmp_path: Path) -> None:
     comparison = compare(*collected([write_cell(tmp_path)], tmp_path / "out"))
     assert published_tables(comparison.main) == []
     write_tables(comparison, tmp_path / "report", {})
-    assert not (tmp_path / "report" / "published.md").exists()
+    assert not (tmp_path / "report" / "tables" / "published.md").exists()
     assert isinstance(comparison.main, pd.DataFrame)

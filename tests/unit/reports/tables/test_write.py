@@ -53,7 +53,7 @@ def table_rows(text: str, title: str) -> list[list[str]]:
 
 def test_numbers_are_printed_as_announced(tmp_path: Path, grid: tuple[Comparison, dict]) -> None:
     write_tables(*(grid[0], tmp_path, grid[1]))
-    text = (tmp_path / "accuracy.md").read_text()
+    text = (tmp_path / "tables" / "accuracy.md").read_text()
     row = grid[0].main.iloc[0]
     printed = table_rows(text, "digits, resnet8, pgd-at: test accuracy")[0]
     mean, sd = 100 * row.plain_final_accuracy_mean, 100 * row.plain_final_accuracy_sd
@@ -65,23 +65,24 @@ def test_numbers_are_printed_as_announced(tmp_path: Path, grid: tuple[Comparison
     assert "sample standard deviation" in text
     assert "95 % t interval" in text
     assert "(2 of 3)" in text
-    assert "1 of 3" in (tmp_path / "cost.md").read_text()
+    assert "1 of 3" in (tmp_path / "tables" / "cost.md").read_text()
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
     write_tables(small(tmp_path), tmp_path, {})
     accuracy = table_rows(
-        (tmp_path / "accuracy.md").read_text(), "digits, resnet8, standard: test accuracy"
+        (tmp_path / "tables" / "accuracy.md").read_text(),
+        "digits, resnet8, standard: test accuracy",
     )
     assert accuracy[0][3:6] == ["80.00 (n=1)", "50.00 (n=1)", "-30.00 (n=1)"]
     assert accuracy[1][4:6] == ["1 of 1 diverged", "–"]
     acceleration = table_rows(
-        (tmp_path / "acceleration.md").read_text(),
+        (tmp_path / "tables" / "acceleration.md").read_text(),
         "digits, resnet8, standard: to plain's best validation accuracy",
     )
     assert acceleration[0][3:7] == ["80.00", "6", "not reached", "not reached"]
     assert acceleration[1][5] == "diverged"
-    claims = (tmp_path / "claims.md").read_text()
+    claims = (tmp_path / "tables" / "claims.md").read_text()
     assert "arXiv 2301.03573" in claims
     assert "lower bound" in claims
     assert "not reached" in claims
@@ -94,9 +95,9 @@ def test_the_same_gain_in_all_seeds_is_neither_an_interval_nor_a_win(tmp_path: P
             test = {"test_accuracy": np.full(12, plain + gain)}
             folders.append(write_cell(tmp_path, correction=entry(name), seed=seed, columns=test))
     result = compare(*collected(folders, tmp_path / "o"))
-    write_tables(result, tmp_path / "tables", {})
+    write_tables(result, tmp_path / "out", {})
     title = "digits, resnet8, standard: test accuracy"
-    (row,) = table_rows((tmp_path / "tables" / "accuracy.md").read_text(), title)
+    (row,) = table_rows((tmp_path / "out" / "tables" / "accuracy.md").read_text(), title)
     assert "+5.00 (n=3)" in row
     claim = result.claims.set_index("claim").loc["A"]
     assert claim.epochs_mean == pytest.approx(5)
@@ -106,17 +107,18 @@ def test_the_same_gain_in_all_seeds_is_neither_an_interval_nor_a_win(tmp_path: P
 def test_a_grid_of_plain_runs_alone_is_written(tmp_path: Path) -> None:
     write_tables(compare(*collected([write_cell(tmp_path)], tmp_path / "o")), tmp_path, {})
     rows = table_rows(
-        (tmp_path / "accuracy.md").read_text(), "digits, resnet8, standard: test accuracy"
+        (tmp_path / "tables" / "accuracy.md").read_text(),
+        "digits, resnet8, standard: test accuracy",
     )
     assert rows[0][2] == "–"
-    assert "Nothing to compare" in (tmp_path / "claims.md").read_text()
+    assert "Nothing to compare" in (tmp_path / "tables" / "claims.md").read_text()
 
 
 def test_every_markdown_row_has_as_many_cells_as_its_header(
     tmp_path: Path, grid: tuple[Comparison, dict]
 ) -> None:
     write_tables(grid[0], tmp_path, grid[1])
-    text = (tmp_path / "comparison.md").read_text()
+    text = (tmp_path / "tables" / "comparison.md").read_text()
     for block in re.findall(r"(?m)(?:^\|.*\n)+", text):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
     for name in ("The claims", "Accuracy", "Acceleration", "Cost"):
@@ -148,9 +150,9 @@ def check_latex(text: str) -> None:
 def test_latex_is_sound(tmp_path: Path, grid: tuple[Comparison, dict]) -> None:
     write_tables(grid[0], tmp_path / "grid", grid[1])
     write_tables(small(tmp_path), tmp_path / "small", {})
-    for path in sorted(tmp_path.glob("*/*.tex")):
+    for path in sorted(tmp_path.glob("*/tables/*.tex")):
         check_latex(path.read_text())
-    text = (tmp_path / "small" / "accuracy.tex").read_text()
+    text = (tmp_path / "small" / "tables" / "accuracy.tex").read_text()
     assert r"svrg\_\{x\}\%" in text
     assert r"\toprule" in text
     assert "$-$30.00 (n=1)" in text
@@ -202,7 +204,7 @@ def test_the_same_comparison_gives_the_same_bytes(
 ) -> None:
     first = write_tables(grid[0], tmp_path / "a", grid[1])
     second = write_tables(grid[0], tmp_path / "b", grid[1])
-    assert {path.name for path in first} == {path.name for path in (tmp_path / "a").iterdir()}
+    assert set(first) == {path for path in (tmp_path / "a").rglob("*") if path.is_file()}
     assert len(first) == 15
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
@@ -221,7 +223,7 @@ def test_provenance_says_what_and_where_but_no_host(
         {"device": "cpu", "cpu": "a cpu", "threads": "1", "cells": 180},
     ]
     assert "secret-host" not in text
-    assert "180 cells" in (tmp_path / "accuracy.md").read_text()
+    assert "180 cells" in (tmp_path / "tables" / "accuracy.md").read_text()
 
 
 def test_the_terminal_table_fits_120_columns(tmp_path: Path, grid: tuple[Comparison, dict]) -> None:

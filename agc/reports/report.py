@@ -1,0 +1,51 @@
+"""The report of a study: everything that is drawn from its two tables, in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agc.reports.compare import Comparison, compare
+from agc.reports.figures.write import write_figures
+from agc.reports.sources import summarize_provenance
+from agc.reports.tables.html import write_page
+from agc.reports.tables.readme import write_readme
+from agc.reports.tables.write import write_tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PUBLISHED = (
+    "README.md",
+    "records.parquet",
+    "epochs.parquet",
+    "comparison.csv",
+    "claims.csv",
+    "provenance.json",
+)
+"""What is kept of a report under version control, beside its summary; the rest is drawn anew."""
+
+
+def write_report(
+    records: pd.DataFrame, epochs: pd.DataFrame, out: Path, name: str, description: str = ""
+) -> Comparison:
+    """Write tables, figures and page of a study.
+
+    In ``out`` itself: ``README.md``, ``comparison.csv``, ``claims.csv``, ``provenance.json`` and
+    the summary as PNG, which are worth publishing. In ``out/tables`` and ``out/figures``: what
+    anybody can draw again from the study's own two tables.
+
+    Args:
+        records: a row for each cell, as collected.
+        epochs: a row for each cell and epoch, as collected.
+        out: folder, made if it does not exist.
+        name: the grid's.
+        description: the grid's, in one line.
+    """
+    comparison, provenance = compare(records, epochs), summarize_provenance(records)
+    write_tables(comparison, out, provenance)
+    write_page(out)
+    figures = write_figures(records, epochs, out)
+    pictures = [path for path in figures if path.parent == out]
+    write_readme(comparison.main, out, provenance, name, description, pictures)
+    return comparison

@@ -1,0 +1,108 @@
+"""The page of a study: what was measured, on which machine, in one table."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agc.files import atomic_write_text
+from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
+from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILES = """\
+- `comparison.csv`: every number of every row, as fractions; `claims.csv`: the paper's claims beside
+  them.
+- `records.parquet`: a row for each cell, with its labels, results, costs and provenance;
+  `epochs.parquet`: a row for each cell and epoch.
+- `provenance.json`: versions, commits, machines and times.
+"""
+
+
+def write_readme(
+    main: pd.DataFrame,
+    out: Path,
+    provenance: dict[str, Any],
+    name: str,
+    description: str = "",
+    pictures: list[Path] | None = None,
+) -> Path:
+    """Write ``README.md`` of a report folder; returns its path.
+
+    Args:
+        main: the main table of a comparison.
+        out: the folder.
+        provenance: as of ``summarize_provenance``.
+        name: the grid's.
+        description: the grid's, in one line.
+        pictures: figures to show, files in ``out``.
+    """
+    parts = [f"# {name}", _sentence(description), _source(main, provenance), CAPTION]
+    parts.append(markdown_rows(_table(main)).rstrip("\n"))
+    parts += [f"![summary]({path.name})" for path in pictures or []]
+    parts.append("The files:\n\n" + FILES.rstrip("\n"))
+    parts.append(
+        "More tables (Markdown, LaTeX, HTML) and the learning curves are drawn from these files, "
+        f"without training:\n\n    agc compare {name} --from reports/{name}"
+    )
+    path = out / "README.md"
+    atomic_write_text(path, "\n\n".join(part for part in parts if part) + "\n")
+    return path
+
+
+def _table(main: pd.DataFrame) -> TextTable:
+    """All rows of the comparison; of task and recipe, what is not the same in all of them."""
+    keys = [key for key in _shared(main) if main[key].nunique() > 1]
+    header = [*keys, "method", "correction", *(name for name, _ in COLUMNS)]
+    rows = [
+        [*(getattr(row, key) for key in keys), *name_row(row), *overview_cells(row)]
+        for row in (main.sort_values(keys, kind="stable") if keys else main).itertuples()
+    ]
+    return TextTable("", CAPTION, header, rows, labels=len(keys) + 2)
+
+
+def _shared(main: pd.DataFrame) -> list[str]:
+    """What a row is of, beside its method and correction: the columns before the correction."""
+    names = main.columns[: main.columns.get_loc("correction")]
+    return [name for name in names if name not in ("method", "sparsity")]
+
+
+def _sentence(text: str) -> str:
+    text = escape_markdown(text.strip())
+    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
+
+
+def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
+    """Cells, machines, versions and times in words."""
+    shared = [main[key].iloc[0] for key in _shared(main) if main[key].nunique() == 1]
+    cells = f"{provenance['cells']} cells of {', '.join(name for name in shared if name)}"
+    cells = cells if any(shared) else f"{provenance['cells']} cells"
+    counts = [cells, f"seeds {', '.join(map(str, provenance['seeds']))}"]
+    if provenance["diverged"]:
+        counts.append(f"{provenance['diverged']} diverged")
+    if lacking := provenance.get("without_result"):
+        counts.append(f"{len(lacking)} without a result")
+    machines = " and on ".join(map(_machine, provenance["machines"]))
+    commits = ", ".join(commit[:12] for commit in provenance["git_commit"]) or "unknown"
+    versions = [f"{key} {', '.join(provenance[key])}" for key in ("agc", "python", "torch")]
+    changed = " with uncommitted changes" if provenance["git_dirty"] else ""
+    began, ended = (_moment(provenance[key]) for key in ("started", "finished"))
+    return escape_markdown(
+        f"{'; '.join(counts)}. Trained on {machines}, from {began} to {ended} UTC, in"
+        f" {provenance['train_seconds'] / 60:.1f} minutes of training altogether; commit"
+        f" {commits}{changed}; {', '.join(versions)}. Other machines round otherwise, and train"
+        " other weights from the same seeds."
+    )
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    device, cpu, threads = (machine[key] for key in ("device", "cpu", "threads"))
+    count = f"{threads} thread{'' if threads == '1' else 's'}"
+    return f"{cpu or 'an unnamed CPU'} ({device}, {count}; {machine['cells']} cells)"
+
+
+def _moment(text: str) -> str:
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,63 @@
+"""The studies under version control: small, whole, and drawn anew from their own files."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from agc.grids.grid import load_grid
+from agc.reports.report import PUBLISHED, write_report
+from agc.reports.study import UNPUBLISHED, read_study
+
+REPORTS = Path(__file__).parents[3] / "reports"
+STUDIES = sorted(path.name for path in REPORTS.iterdir() if (path / "README.md").exists())
+LARGEST_PICTURE, LARGEST = 100_000, 2_000_000
+"""In bytes; the second of all studies together."""
+
+
+def published(study: str) -> dict[str, Path]:
+    """The files of a study that are no drawings."""
+    return {path.name: path for path in (REPORTS / study).iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_gives_its_tables_and_page_without_training(study: str, tmp_path: Path) -> None:
+    records, epochs = read_study(REPORTS / study)
+    out = tmp_path / study
+    write_report(records, epochs, out, study, load_grid(study).file.description)
+    for name in ("comparison.csv", "claims.csv", "provenance.json", "README.md"):
+        assert (out / name).read_bytes() == (REPORTS / study / name).read_bytes(), name
+    pictures = {path.name for path in out.glob("*.png")}
+    assert pictures == {name for name in published(study) if name.endswith(".png")}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_study_is_whole_and_names_no_host(study: str) -> None:
+    names = set(published(study)) - {"report.html"}
+    pictures = {name for name in names if name.endswith(".png")}
+    assert names - pictures == set(PUBLISHED)
+    assert 1 <= len(pictures) <= 2
+    records = pd.read_parquet(REPORTS / study / "records.parquet")
+    assert not set(UNPUBLISHED) & set(records)
+    assert set(records["status"]) <= {"finished", "diverged"}
+    assert set(records["slug"]) <= {cell.slug for cell in load_grid(study).cells}
+
+
+def test_all_studies_together_are_small() -> None:
+    files = [path for study in STUDIES for path in published(study).values()]
+    sizes = {path: path.stat().st_size for path in files if path.name != "report.html"}
+    assert sum(sizes.values()) < LARGEST
+    for path, size in sizes.items():
+        assert size < LARGEST_PICTURE or path.suffix != ".png", path
+
+
+def test_nothing_else_of_a_report_is_tracked(tmp_path: Path) -> None:
+    drawn = [f"reports/x/{name}" for name in ("figures/a.svg", "tables/a.md", "report.html")]
+    command = ["git", "check-ignore", *drawn, *(f"reports/x/{name}" for name in PUBLISHED)]
+    found = subprocess.run(command, cwd=REPORTS.parent, capture_output=True, text=True, check=False)
+    if found.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert found.stdout.split() == drawn
