@@ -92,7 +92,9 @@ def methods() -> str:
     rows = comparison("methods")
     levels = (0.8, 0.9, 0.95, 0.98)
     found = {
-        (row.method, row.sparsity): _mean(row.plain_final_accuracy_mean, row.plain_final_accuracy_sd)
+        (row.method, row.sparsity): _mean(
+            row.plain_final_accuracy_mean, row.plain_final_accuracy_sd
+        )
         for row in rows.itertuples()
     }
     flops = {
