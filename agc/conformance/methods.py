@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from itertools import chain
 
 import torch
 from torch import nn
 
+from agc.conformance.cells import small_cell, train_cell
+from agc.conformance.checks import listed
 from agc.conformance.method_problem import OPTIMIZERS, STEPS, Problem, same
-from agc.registry import METHODS
+from agc.registry import METHODS, OBJECTIVES
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import prunable_parameters
 
@@ -161,18 +162,25 @@ def extreme_sparsity_is_possible_or_refused(name: str) -> None:
     assert all(torch.isfinite(p).all() for p in problem.model.parameters())
 
 
-CHECKS: dict[str, Callable[[str], None]] = {
-    check.__name__: check
-    for check in (
-        sparsity_is_exact,
-        pruned_weights_are_zero,
-        only_prunable_tensors_are_masked,
-        a_step_without_a_change_changes_no_mask,
-        storages_survive,
-        choices_follow_from_the_seed,
-        a_resumed_run_has_the_same_bits,
-        frozen_layers_stay,
-        small_and_dense_layers_are_survived,
-        extreme_sparsity_is_possible_or_refused,
-    )
-}
+def trains_in_cells(name: str) -> None:
+    """Two short epochs on digits for each objective, corrected by AGC, and plainly by AdamW."""
+    for objective in OBJECTIVES.names():
+        train_cell(small_cell(name, objective=objective, correction="agc"))
+    adamw = {"name": "adamw", "lr": 0.002, "momentum": 0.9, "nesterov": False, "weight_decay": 0.01}
+    train_cell(small_cell(name, optimizer=adamw))
+
+
+CHECKS = listed(
+    sparsity_is_exact,
+    pruned_weights_are_zero,
+    only_prunable_tensors_are_masked,
+    a_step_without_a_change_changes_no_mask,
+    storages_survive,
+    choices_follow_from_the_seed,
+    a_resumed_run_has_the_same_bits,
+    frozen_layers_stay,
+    small_and_dense_layers_are_survived,
+    extreme_sparsity_is_possible_or_refused,
+)
+
+IN_CELLS = listed(trains_in_cells)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -42,6 +41,7 @@ class RecordedAGC(Correction):
     """
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
+    state = ("places", "records", "mean", "seen", "products", "squares")
 
     fixed_batches = True
 
@@ -185,13 +185,3 @@ class RecordedAGC(Correction):
     def cost(cls, **options: Any) -> Cost:
         """No pass. The records are not of a parameter's size: see the docstring."""
         return Cost(tensors=1)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Records, their places, the mean, and the sums of the estimate."""
-        keys = ("places", "records", "mean", "seen", "products", "squares")
-        return {key: getattr(self, key) for key in keys}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        for key, value in state.items():
-            setattr(self, key, copy.deepcopy(value))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
 from agc.corrections.agc import AGC
 from agc.cost.units import Cost
+from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
+
+    from agc.gradients.gradient import LossFunction
 
 
 @CORRECTIONS.register("agc-running", source="after arXiv 2301.03573")
@@ -24,10 +29,11 @@ class RunningAGC(AGC):
     Args:
         gamma: scale of the coefficient; the estimate needs no margin, so 1.
         alpha: weight of the newest epoch's estimate.
-        estimator: ``gradient``, ``layer`` or ``online``, as in ``agc``.
+        estimator: ``gradient``, ``layer`` or ``online``, as in ``agc``; but where a snapshot is
+            new, τ is not known to be 1, and the memory of ``online`` goes on.
     """
 
-    off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
+    state = ("running", "running_steps")
 
     def __init__(
         self,
@@ -37,14 +43,38 @@ class RunningAGC(AGC):
         alpha: Annotated[float, Field(ge=0, le=1)] = 0.3,
         estimator: Literal["gradient", "layer", "online"] = "gradient",
     ) -> None:
-        super().__init__(
-            model, gamma=gamma, alpha=alpha, estimator=estimator, full_gradient="running"
-        )
+        super().__init__(model, gamma=gamma, alpha=alpha, estimator=estimator)
+        self.smooths = estimator != "online"
+        self.running: dict[str, Tensor] = {}
+        """Sum of the epoch's gradients so far."""
+        self.running_steps = 0
 
-    @classmethod
-    def refuse(cls, cell: Any, **options: Any) -> str | None:
-        """Every combination makes sense."""
-        return None
+    def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """u is the mean of the last epoch's gradients; τ, new snapshot."""
+        if self.running_steps:
+            self.mean = {n: total / self.running_steps for n, total in self.running.items()}
+        self.running, self.running_steps = {}, 0
+        if self.smooths:
+            self.correlation.end_epoch()
+        self.move_reference()
+
+    def correct(self, batch: Any, loss_fn: LossFunction) -> None:
+        """Add the gradient to the epoch's sum, and correct it if there is a u yet."""
+        if self.scale.overflowed(self.gradients().values()):
+            return
+        with torch.no_grad():
+            for name, gradient in self.whole_gradient().items():
+                if name in self.running:
+                    self.running[name] += gradient
+                else:
+                    self.running[name] = gradient.clone()
+        self.running_steps += 1
+        if self.mean:
+            super().correct(batch, loss_fn)
+
+    def centred(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
+        """-g: a running mean is biased, and regressed on it a gradient would hide its own bias."""
+        return {name: -value for name, value in gradient.items()}
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:

@@ -27,6 +27,7 @@ class AlphaSVRG(ControlVariate):
     """
 
     off: ClassVar[dict[str, Any] | None] = {"alpha": 0.0}
+    state = ("epoch",)
 
     def __init__(
         self,
@@ -57,12 +58,3 @@ class AlphaSVRG(ControlVariate):
     def diagnostics(self) -> dict[str, float]:
         """The coefficient."""
         return {"coefficient": self.coefficient}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Snapshot, mean and place in the schedule."""
-        return {**super().state_dict(), "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self.epoch = state["epoch"]

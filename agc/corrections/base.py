@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agc.cost.units import Cost
 from agc.processes.replicas import Replicas
+from agc.state import Stateful
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from agc.methods.shared.hooks import Method
 
 
-class Correction:
+class Correction(Stateful):
     """Changes nothing; base of those that do.
 
     ``begin_epoch`` comes before an epoch's first step. A step enters ``point`` (which may move the
@@ -116,10 +117,3 @@ class Correction:
     def cost(cls, **options: Any) -> Cost:
         """Declared cost with these options; the tests count and compare."""
         return Cost()
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""

@@ -37,7 +37,7 @@ class Extragradient(PastGradient):
 
     def direction(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Down the last gradient; nowhere in the first step."""
-        return {name: g * -self.step_size for name, g in self.masked(self.before).items()}
+        return {name: g * -self.step_size for name, g in self.masked(self.along).items()}
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:

@@ -30,6 +30,8 @@ class LooplessSVRG(ControlVariate):
         seed: of the coin, the same on all processes.
     """
 
+    state = ("steps",)
+
     def __init__(
         self,
         model: Module,
@@ -65,12 +67,3 @@ class LooplessSVRG(ControlVariate):
         """In expectation: ``refreshes`` passes, and a second gradient in each step."""
         passes = options["refreshes"]
         return Cost(step=3, snapshot=3 * passes, prepared_pass=passes, tensors=2)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Snapshot, mean and steps."""
-        return {**super().state_dict(), "steps": self.steps}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self.steps = state["steps"]

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from agc.corrections.base import Correction
+from agc.corrections.shared.older_point import OlderPoint
 from agc.cost.units import Cost
-from agc.gradients.loss_scale import LossScale
-from agc.gradients.micro_batches import parts
-from agc.gradients.noise import NoiseReplay
-from agc.gradients.reference import ReferencePoint
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -24,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @CORRECTIONS.register("mars", source="arXiv 2411.10438")
-class MARS(Correction):
+class MARS(OlderPoint):
     """g + γ β / (1 - β) (g - g'), where g' is the gradient at the weights before on the present
     batch (``exact``) or simply the step before's gradient; then clipped by tensor.
 
@@ -39,6 +34,7 @@ class MARS(Correction):
     """
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0, "clip": None}
+    state = ("before",)
 
     def __init__(
         self,
@@ -50,32 +46,28 @@ class MARS(Correction):
         clip: Annotated[float, Field(gt=0)] | None = 1.0,
     ) -> None:
         super().__init__(model)
-        self.scale = gamma * beta / (1 - beta)
+        self.coefficient = gamma * beta / (1 - beta)
         self.exact = exact
         self.clip = clip
-        self.noise = NoiseReplay(self.model)
-        self.scaling = LossScale(self.model)
-        self.reference: ReferencePoint | None = None
         self.before: dict[str, Tensor] = {}
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Add the scaled difference, clip, and become the step before the next one."""
         present = self.gradients()
-        if self.scaling.overflowed(present.values()):
+        if self.scale.overflowed(present.values()):
             return
         raw = {} if self.exact else {name: g.clone() for name, g in present.items()}
         older = self._older(batch, loss_fn)
         with torch.no_grad():
             for name, gradient in present.items():
                 if name in older:
-                    gradient.add_(gradient - older[name], alpha=self.scale)
+                    gradient.add_(gradient - older[name], alpha=self.coefficient)
                 if self.clip is not None:
                     norm = torch.linalg.vector_norm(gradient)
                     gradient.mul_(torch.clamp(self.clip / (norm + 1e-12), max=1.0))
         self.before = raw
         if self.exact:
-            self.reference = self.reference or ReferencePoint(self.model)
-            self.reference.move_to(self.model)
+            self.move_reference()
 
     def _older(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """g', or nothing in the first step."""
@@ -83,29 +75,14 @@ class MARS(Correction):
             return self.before
         if self.reference is None:
             return {}
-        self.reference.follow_modes(self.model)
-        with self.noise.replayed(len(parts(batch))):
-            older = self.reference.gradient(batch, loss_fn, self.scaling)
-        older = self.replicas.mean(older)
-        return {} if self.scaling.overflowed(older.values()) else older
+        older = self.reference_gradient(batch, loss_fn)
+        return {} if self.scale.overflowed(older.values()) else older
 
     def diagnostics(self) -> dict[str, float]:
         """The coefficient γ β / (1 - β)."""
-        return {"coefficient": self.scale}
+        return {"coefficient": self.coefficient}
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:
         """A second gradient in each step if exact; one tensor either way."""
         return Cost(step=3 if options["exact"] else 0, tensors=1)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The step before."""
-        reference = None if self.reference is None else self.reference.module.state_dict()
-        return {"reference": reference, "before": self.before}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self.before = copy.deepcopy(dict(state["before"]))
-        if state["reference"] is not None:
-            self.reference = ReferencePoint(self.model)
-            self.reference.module.load_state_dict(state["reference"])

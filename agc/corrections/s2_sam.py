@@ -32,7 +32,7 @@ class S2SAM(PastGradient):
 
     def direction(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Up the last gradient; nowhere in the first step."""
-        return self.to_length(self.before, self.rho)
+        return self.to_length(self.along, self.rho)
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:

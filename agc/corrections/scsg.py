@@ -34,6 +34,8 @@ class SCSG(ControlVariate):
             loader draws from, does not move within an epoch.
     """
 
+    state = ("steps",)
+
     def __init__(
         self, model: Module, *, batches: Count = 5, interval: Count = 10, seed: int = 0
     ) -> None:
@@ -65,12 +67,3 @@ class SCSG(ControlVariate):
         """A share of a pass, and a second gradient in each step."""
         share = options["batches"] / options["interval"]
         return Cost(step=3, snapshot=3 * share, prepared_pass=share, tensors=2)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Snapshot, mean and steps."""
-        return {**super().state_dict(), "steps": self.steps}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self.steps = state["steps"]

@@ -24,6 +24,7 @@ class SparseSkew(Correction):
     """
 
     off: ClassVar[dict[str, Any] | None] = None
+    state = ("factors",)
 
     repeatable = True
 
@@ -47,11 +48,3 @@ class SparseSkew(Correction):
                 parameter = self.parameters.get(name)
                 if parameter is not None and parameter.grad is not None:
                     parameter.grad.mul_(factor)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The factors; the masks of the last update make them."""
-        return {"factors": self.factors}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self.factors = dict(state["factors"])

@@ -34,6 +34,7 @@ class STORM(Recursive):
     """
 
     off: ClassVar[dict[str, Any] | None] = {"a": 1.0}
+    state = ("squares", "present_a")
 
     def __init__(
         self,
@@ -78,12 +79,3 @@ class STORM(Recursive):
     def cost(cls, **options: Any) -> Cost:
         """A second gradient in each step."""
         return Cost(step=3, tensors=2)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The step before, and the adaptive a."""
-        return {**super().state_dict(), "squares": self.squares, "present_a": self.present_a}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self.squares, self.present_a = state["squares"], state["present_a"]

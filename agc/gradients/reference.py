@@ -61,3 +61,11 @@ class ReferencePoint:
     ) -> dict[str, Tensor]:
         """Gradient of a batch's loss at the older weights, by parameter name."""
         return loss_and_gradient(self.module, self.parameters, batch, loss_fn, scale)[1]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights and buffers of the point."""
+        return self.module.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave."""
+        self.module.load_state_dict(state)

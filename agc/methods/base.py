@@ -23,6 +23,7 @@ from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
 from agc.sparsity.masks import apply_masks, random_mask
 from agc.sparsity.prunable import choose_prunable
+from agc.state import Stateful
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -33,7 +34,7 @@ Distribution = Literal["erk", "er", "uniform", "global"] | dict[str, float]
 """How the sparsity is spread over layers; a map gives some layers their own sparsity."""
 
 
-class SparseMethod(Method):
+class SparseMethod(Method, Stateful):
     """Exact random masks, kept on the weights and on the optimizer's state.
 
     Args:
@@ -53,6 +54,8 @@ class SparseMethod(Method):
         InfeasibleSparsityError: a layer would keep no weight.
         ValueError: an option is not allowed.
     """
+
+    state = ("steps", "dense_gradients", "masks", "explored")
 
     sparse: ClassVar[bool] = True
     """Whether cells of this method have a sparsity; ``dense`` has none."""
@@ -152,20 +155,3 @@ class SparseMethod(Method):
         """
         total = sum(mask.numel() for mask in self.explored.values())
         return sum(int(mask.sum()) for mask in self.explored.values()) / total
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs; random choices need nothing."""
-        return {
-            "steps": self.steps,
-            "dense_gradients": self.dense_gradients,
-            "masks": self.masks,
-            "explored": self.explored,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self.steps = state["steps"]
-        self.dense_gradients = state["dense_gradients"]
-        for mine, theirs in ((self.masks, state["masks"]), (self.explored, state["explored"])):
-            for name, mask in mine.items():
-                mask.copy_(theirs[name])

@@ -46,6 +46,8 @@ class BSR(DeepR):
         total_steps: optimizer steps of the whole training.
     """
 
+    state = ("epoch_length",)
+
     def __init__(
         self,
         model: Module,
@@ -92,12 +94,3 @@ class BSR(DeepR):
                 born[name] += given
                 left -= given
         return born
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the length of an epoch."""
-        return {**super().state_dict(), "epoch_length": self.epoch_length}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self.epoch_length = state["epoch_length"]

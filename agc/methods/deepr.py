@@ -53,6 +53,8 @@ class DeepR(SparseMethod):
         ValueError: no optimizer.
     """
 
+    state = ("positive",)
+
     def __init__(
         self,
         model: Module,
@@ -153,13 +155,3 @@ class DeepR(SparseMethod):
         weight.copy_(torch.where(new & ~mask, born, weight))
         mask.copy_(new)
         self.explored[name] |= mask
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the signs."""
-        return {**super().state_dict(), "positive": self.positive}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        for name, positive in self.positive.items():
-            positive.copy_(state["positive"][name])

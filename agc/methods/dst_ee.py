@@ -43,6 +43,8 @@ class DSTEE(RigL):
         epsilon: keeps the bonus of a weight that was never active finite.
     """
 
+    state = ("rounds_active",)
+
     def __init__(
         self,
         model: Module,
@@ -73,13 +75,3 @@ class DSTEE(RigL):
         super().update_topology()
         for name, mask in self.masks.items():
             self.rounds_active[name] += mask
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the counters."""
-        return {**super().state_dict(), "rounds_active": self.rounds_active}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        for name, rounds in self.rounds_active.items():
-            rounds.copy_(state["rounds_active"][name])

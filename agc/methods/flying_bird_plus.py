@@ -53,6 +53,8 @@ class FlyingBirdPlus(FlyingBird):
         start_fraction: the number of weights adapts from this fraction of the training on.
     """
 
+    state = ("history", "losses", "loss_sum")
+
     def __init__(
         self,
         model: Module,
@@ -133,14 +135,3 @@ class FlyingBirdPlus(FlyingBird):
                     scores, excess = self.drop_scores(name), int(mask.sum()) - self.counts[name]
                     mask.copy_(drop_and_grow(mask, scores, scores, excess, grow=0))
         apply_masks(self.parameters, self.masks, self.optimizer)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the losses."""
-        keys = ("history", "losses", "loss_sum")
-        return {**super().state_dict(), **{key: getattr(self, key) for key in keys}}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        for key in ("history", "losses", "loss_sum"):
-            setattr(self, key, state[key])

@@ -49,6 +49,8 @@ class Lottery(SparseMethod):
         ValueError: there are fewer steps than rounds.
     """
 
+    state = ("copy",)
+
     def __init__(
         self,
         model: Module,
@@ -118,12 +120,3 @@ class Lottery(SparseMethod):
         with torch.no_grad():
             for name in source.keys() & target.keys():
                 target[name].copy_(source[name])
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the copy."""
-        return {**super().state_dict(), "copy": self.copy}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self._take(state["copy"], self.copy)

@@ -50,6 +50,8 @@ class RigLSWA(RigL):
         ValueError: averages would begin while masks still change.
     """
 
+    state = ("average", "averaged", "average_interval")
+
     def __init__(
         self,
         model: Module,
@@ -147,14 +149,8 @@ class RigLSWA(RigL):
             norm.running_mean.copy_(averaged["mean"])
             norm.running_var.copy_(averaged["variance"])
 
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the mean."""
-        keys = ("average", "averaged", "average_interval")
-        return {**super().state_dict(), **{key: getattr(self, key) for key in keys}}
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
+        """Restore what :meth:`state_dict` gave, on the model's device."""
         super().load_state_dict(state)
-        self.averaged, self.average_interval = state["averaged"], state["average_interval"]
         device = next(self.model.parameters()).device
-        self.average = {n: mean.to(device, copy=True) for n, mean in state["average"].items()}
+        self.average = {name: mean.to(device) for name, mean in self.average.items()}

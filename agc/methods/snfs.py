@@ -44,6 +44,8 @@ class SNFS(Annealed):
         momentum: smoothing of the gradient.
     """
 
+    state = ("smoothed",)
+
     def __init__(
         self,
         model: Module,
@@ -94,16 +96,6 @@ class SNFS(Annealed):
         if not total > 0:
             return dict.fromkeys(names, 1 / len(names))
         return {name: value / total for name, value in zip(names, values, strict=True)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the momentum."""
-        return {**super().state_dict(), "smoothed": self.smoothed}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        for name, smoothed in self.smoothed.items():
-            smoothed.copy_(state["smoothed"][name])
 
 
 def share_out(total: int, shares: dict[str, float], room: dict[str, int]) -> dict[str, int]:

@@ -49,6 +49,8 @@ class TopKAST(HiddenWeights):
         update_interval: steps between choices; the paper finds 100 as good as 1.
     """
 
+    state = ("backward",)
+
     def __init__(
         self,
         model: Module,
@@ -125,13 +127,3 @@ class TopKAST(HiddenWeights):
         for name in trained:
             self.backward[name].copy_(self.largest(name, self.backward_count(name)))
         return {name: self.largest(name, self.counts[name]) for name in trained}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and B."""
-        return {**super().state_dict(), "backward": self.backward}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        for name, mask in self.backward.items():
-            mask.copy_(state["backward"][name])

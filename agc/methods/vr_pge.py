@@ -69,6 +69,8 @@ class VRPGE(HiddenWeights):
 
     repeatable = False  # each gradient that it is asked for is one of two samples
 
+    state = ("vectors", "adam", "probabilities")
+
     def __init__(
         self,
         model: Module,
@@ -214,16 +216,3 @@ class VRPGE(HiddenWeights):
         self.adam.param_groups[0]["lr"] = cosine(self.score_lr, progress)
         self.adam.step()
         self.probabilities.copy_(project(self.probabilities, budget))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, the probabilities with Adam's state, and what is hidden."""
-        own = {"vectors": self.vectors, "adam": self.adam.state_dict()}
-        return {**super().state_dict(), **own, "probabilities": self.probabilities}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        self.adam.load_state_dict(state["adam"])
-        self.probabilities.copy_(state["probabilities"])
-        for name, mask in self.vectors.items():
-            mask.copy_(state["vectors"][name])

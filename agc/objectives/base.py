@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agc.cost.units import Passes
 from agc.lazy import torch
 from agc.objectives.shared.options import Smoothing
+from agc.state import Stateful
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from agc.datasets.shared.loader import Batch, Loader
 
 
-class Objective:
+class Objective(Stateful):
     """Cross-entropy on the batch as it is; base of all others.
 
     ``prepare`` crafts what must be crafted, once; ``loss`` is the differentiable part. A gradient
@@ -77,10 +78,3 @@ class Objective:
     def evaluation(cls, **options: Any) -> Passes:
         """Declared cost of ``loss`` and its backward pass per batch."""
         return Passes(forward=1, backward=1)
-
-    def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs."""
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""

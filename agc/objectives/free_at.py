@@ -79,6 +79,7 @@ class FreeAdversarialTraining(Objective):
     """
 
     adversarial: ClassVar[bool] = True
+    state = ("perturbation",)
 
     def __init__(
         self,
@@ -127,11 +128,3 @@ class FreeAdversarialTraining(Objective):
         with torch.no_grad():
             moved = self.perturbation + self.epsilon * ball.direction(gradient)
             self.perturbation = ball.shortened(moved, self.epsilon)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The perturbation."""
-        return {"perturbation": self.perturbation}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self.perturbation = state["perturbation"]

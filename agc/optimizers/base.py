@@ -8,7 +8,6 @@ as it has them; every other keyword-only argument is an option of its own. Tenso
 
 from __future__ import annotations
 
-import copyreg
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -41,7 +40,7 @@ class TorchOptimizer(_Optimizer):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles name the entry's class, as the joined one is in no module."""
-        return copyreg.__newobj__, (type(self).__bases__[0],), self.__getstate__()  # type: ignore[attr-defined]
+        return _blank, (type(self).__bases__[0],), self.__getstate__()
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
@@ -52,6 +51,11 @@ class TorchOptimizer(_Optimizer):
     def cost(cls, **options: Any) -> Cost:
         """Declared cost beyond the gradient and torch's SGD with momentum."""
         return Cost()
+
+
+def _blank(entry: type[TorchOptimizer]) -> TorchOptimizer:
+    """An instance without its state, for copies and pickles."""
+    return entry.__new__(entry)
 
 
 @cache

@@ -51,7 +51,8 @@ class Lookahead(TorchOptimizer):
     ) -> None:
         shared = {"momentum": momentum, "nesterov": nesterov, "weight_decay": weight_decay}
         self.inner = OPTIMIZERS.create(inner, list(params), options={}, lr=lr, **shared)
-        super().__init__(self.inner.param_groups, {"k": k, "alpha": alpha, "fast_steps": 0})
+        defaults = {**self.inner.defaults, "k": k, "alpha": alpha, "fast_steps": 0}
+        super().__init__(self.inner.param_groups, defaults)
         self._share()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

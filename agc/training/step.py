@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from agc.training.observer import Observer
 
 
+NONE = -1
+
+
 class Step:
     """One optimizer step, with a sparse method and a gradient correction, in the right order.
 
@@ -75,7 +78,7 @@ class Step:
         self.clip_norm = clip_norm
         self.observers = list(observers)
         self.begun = self.changed = False
-        self.counted = -1
+        self.counted = NONE
         """The step whose gradient was asked for last."""
 
     def begin(self, batches: Iterable[Any]) -> None:
@@ -93,6 +96,7 @@ class Step:
 
     def __call__(self, batch: Any) -> Tensor:
         """Make one step; the batch's loss before it, detached."""
+        self.counted = NONE  # a step that failed may be made after all
         with self.sparse.updating() as update:
             loss = self._optimize(batch)
         self.changed = update.changed

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from agc.conformance.cells import trains_in_cells
-from agc.conformance.methods import CHECKS
+from agc.conformance.methods import CHECKS, trains_in_cells
 from agc.methods.base import SparseMethod
 from agc.methods.rigl import RigL
 from agc.registry import METHODS
+from tests.support.conformance import registered
 
 
 class OneTooMany(SparseMethod):
@@ -95,22 +94,17 @@ BROKEN = {
 }
 
 
-@pytest.fixture
-def registered(request: pytest.FixtureRequest) -> Iterator[str]:
-    METHODS.register("broken")(request.param)
-    yield "broken"
-    del METHODS._entries["broken"]
-
-
 @pytest.mark.parametrize(
-    ("registered", "check"), BROKEN.items(), indirect=["registered"], ids=lambda x: str(x)
+    ("broken", "check"), BROKEN.items(), ids=lambda x: getattr(x, "__name__", x)
 )
-def test_a_broken_method_fails_its_check(registered: str, check: str) -> None:
-    with pytest.raises(AssertionError):
-        CHECKS[check](registered)
+def test_a_broken_method_fails_its_check(broken: type[SparseMethod], check: str) -> None:
+    with registered(METHODS, broken) as name, pytest.raises(AssertionError):
+        CHECKS[check](name)
 
 
-@pytest.mark.parametrize("registered", [Densifies], indirect=True)
-def test_a_method_that_ends_too_dense_fails_in_a_cell(registered: str) -> None:
-    with pytest.raises(AssertionError, match="sparsity"):
-        trains_in_cells(registered)
+def test_a_method_that_ends_too_dense_fails_in_a_cell() -> None:
+    with (
+        registered(METHODS, Densifies) as name,
+        pytest.raises(AssertionError, match="sparsity"),
+    ):
+        trains_in_cells(name)

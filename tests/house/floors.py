@@ -3,7 +3,7 @@
 ``GROUND`` are the modules at the root that everybody may use, and that use nobody else.
 """
 
-GROUND = {"errors", "files", "lazy", "places", "registry", "rng"}
+GROUND = {"errors", "files", "lazy", "places", "registry", "rng", "state"}
 
 FLOORS: dict[str, set[str]] = {
     # The machine and the mathematics.
@@ -43,7 +43,10 @@ FLOORS: dict[str, set[str]] = {
     "reports": {"grids", "records"},
     "tracking": {"grids"},
     # What is asked of entries, of speed, and of a user.
-    "conformance": {"grids", "methods", "sparsity", "training"},
+    "conformance": {
+        *("architectures", "attacks", "corrections", "cost", "datasets", "grids", "methods"),
+        *("objectives", "optimizers", "planning", "records", "sparsity", "training"),
+    },
     "benchmarks": {
         *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
     },

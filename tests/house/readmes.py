@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.house.imports import ROOT
+import pytest
+import torch
+
+from tests.house.imports import MODULES, ROOT
 
 FOLDERS = ("agc", "envs", "examples", "reports", "tests", "workflows")
 READMES = [
@@ -44,6 +49,28 @@ def blocks(path: Path) -> list[Block]:
         Block(path, text[: match.start()].count("\n") + 1, language, content)
         for match, language, content in found
     ]
+
+
+def of(language: str) -> list[Block]:
+    """The blocks of all READMEs in one language."""
+    return [block for path in READMES for block in blocks(path) if block.language == language]
+
+
+def the_block(marker: str) -> Block:
+    """The one Python example that contains ``marker``."""
+    (found,) = [block for block in of("python") if marker in block.text]
+    return found
+
+
+def run_block(block: Block, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Execute an example as the module that it would be, or is; its names."""
+    same = [name for name, path in MODULES.items() if path.read_text("utf-8") == block.text]
+    module = types.ModuleType(same[0] if same else "readme")
+    if not same:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    torch.manual_seed(0)
+    exec(compile(block.text, str(block), "exec"), vars(module))
+    return vars(module)
 
 
 def commands(text: str) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Every README: its code runs, its commands are understood and run, what it names exists.
+"""Every README: its commands are understood and run, its tables hold, what it names exists.
 
 ``PARSED`` lists the commands that are parsed and not run, and why; every other one runs, in a small
 project with small settings.
@@ -9,27 +9,27 @@ from __future__ import annotations
 import re
 import runpy
 import shutil
-import sys
-import types
 from contextlib import chdir
 from pathlib import Path
 
 import pytest
-import timm.models._registry as timms
-import torch
 import yaml
 
-import agc.registry
-from agc.architectures import _registered_in, register_all
-from agc.architectures.base import build_network
-from agc.attacks.base import Threat, outcomes
 from agc.grids.grid import load_grid
-from agc.registry import ATTACKS, DATASETS, Registry
-from agc.training.build import build
-from agc.training.loop import train
-from tests.house.imports import MODULES, ROOT
+from agc.registry import DATASETS
+from tests.house.imports import ROOT
 from tests.house.parsing import parse
-from tests.house.readmes import READMES, Block, anchors, blocks, commands, links, mentions, paths
+from tests.house.readmes import (
+    READMES,
+    Block,
+    anchors,
+    blocks,
+    commands,
+    links,
+    mentions,
+    of,
+    paths,
+)
 from tests.house.tables import TABLES
 from tests.support.command_line import agc as run_agc
 from tests.support.project import GRID, RECIPE, Project
@@ -54,109 +54,9 @@ BLOCKS = [block for path in READMES for block in blocks(path)]
 LANGUAGES = {"python", "sh", "yaml", "text"}
 
 
-def of(language: str) -> list[Block]:
-    return [block for block in BLOCKS if block.language == language]
-
-
 def reason(command: str) -> str | None:
     """Why a command is parsed alone, or None if it runs."""
     return next((why for start, why in PARSED.items() if re.match(start, command)), None)
-
-
-# --- Python ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the axes back as they were: the examples register entries."""
-    register_all()  # what these imports register must stay
-    for axis in vars(agc.registry).values():
-        if isinstance(axis, Registry):
-            axis.names()
-            monkeypatch.setattr(axis, "_entries", dict(axis._entries))
-    for name, known in vars(timms).items():
-        if name.startswith("_mod") and isinstance(known, dict | set):
-            monkeypatch.setattr(timms, name, known.copy())
-
-
-def run_block(block: Block, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """Execute an example as the module that it would be, or is; its names."""
-    same = [name for name, path in MODULES.items() if path.read_text("utf-8") == block.text]
-    module = types.ModuleType(same[0] if same else "readme")
-    if not same:
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    torch.manual_seed(0)
-    exec(compile(block.text, str(block), "exec"), vars(module))
-    return vars(module)
-
-
-def the_block(marker: str) -> Block:
-    """The one example that contains ``marker``."""
-    (found,) = [block for block in of("python") if marker in block.text]
-    return found
-
-
-@pytest.mark.usefixtures("registries")
-@pytest.mark.parametrize("block", of("python"), ids=str)
-def test_python_blocks_run(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = run_block(block, monkeypatch)
-    if "sparse" in names:
-        sparse = names["sparse"]
-        assert sparse.sparsity() == pytest.approx(sparse.target, abs=1e-3)
-        assert sparse.exploration_rate() > 1 - sparse.target
-        for name, mask in sparse.masks.items():
-            assert not sparse.parameters[name][~mask].any()
-
-
-def test_the_first_page_shows_rigl_as_it_is() -> None:
-    assert the_block("class RigL").text == MODULES["agc.methods.rigl"].read_text("utf-8")
-
-
-@pytest.mark.usefixtures("registries")
-@pytest.mark.parametrize(
-    ("marker", "fields", "training"),
-    [
-        ("class Mine", {"method": "mine", "sparsity": 0.8}, {}),
-        ("class Scale", {"correction": "scale"}, {}),
-        ("class Focal", {"objective": "focal"}, {}),
-        ("def noise", {"dataset": "noise"}, {"validation": 0.5}),
-        ("class Sign", {}, {"optimizer": {"name": "sign", "lr": 0.001}}),
-    ],
-    ids=["method", "correction", "objective", "data set", "optimizer"],
-)
-def test_a_new_entry_trains_a_cell(
-    marker: str, fields: dict, training: dict, tiny_cell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_block(the_block(marker), monkeypatch)
-    cell = tiny_cell(**fields, training=training)
-    run = build(cell)
-    assert [epoch for epoch, _ in train(run)] == list(range(1, cell.training.epochs + 1))
-    assert run.method.sparsity() == pytest.approx(cell.sparsity, abs=1e-3)
-
-
-@pytest.mark.usefixtures("registries")
-def test_a_new_architecture_is_found_and_built(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    block = the_block("def plain_net")
-    file = tmp_path / "plain.py"
-    file.write_text(block.text, encoding="utf-8")
-    ((name, summary),) = _registered_in(file)
-    assert summary == "Two convolutions and a linear layer."
-    run_block(block, monkeypatch)
-    network = build_network(name, {"width": 4}, (1, 8, 8), 10)
-    assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
-
-
-@pytest.mark.usefixtures("registries")
-def test_a_new_attack_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    run_block(the_block("class PGD100"), monkeypatch)
-    attack = ATTACKS.create("pgd-100", options={})
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))
-    images = torch.rand(16, 1, 8, 8)
-    labels = network(images).argmax(dim=1)
-    held = outcomes(attack, network, images, labels, Threat("linf", 0.3), seed=0)
-    assert not held.any()
 
 
 # --- shell ----------------------------------------------------------------------------------------

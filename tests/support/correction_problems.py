@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import copy
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
-from agc import RigL, Step, rng
+from agc import Step, rng
 from agc.corrections.base import Correction
-from agc.cost.meter import Meter
 from agc.datasets.shared.loader import Batch
-from agc.registry import CORRECTIONS
-from tests.support.agc_problems import noisy_network
 
 Loss = Callable[[nn.Module, Any], Tensor]
 
@@ -131,62 +126,3 @@ def images() -> tuple[Tensor, Tensor]:
         torch.randn(5, 2, 4, 4, generator=generator, dtype=torch.float64),
         torch.randint(3, (5,), generator=generator),
     )
-
-
-def classify(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy of a batch."""
-    return cross_entropy(model(batch.images), batch.labels)
-
-
-class Problem:
-    """A network with batch norm, dropout, a tied and a frozen weight, trained sparsely."""
-
-    def __init__(self, name: str, **options: Any) -> None:
-        self.model = noisy_network()
-        self.meter = Meter()
-        self.meter.watch(self.model)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.SGD(trained, lr=0.1, momentum=0.9, weight_decay=1e-3)
-        self.correction: Correction = CORRECTIONS.create(
-            name, self.model, options=options, seed=0, epochs=3
-        )
-        self.sparse = RigL(
-            self.model, self.optimizer, sparsity=0.5, total_steps=40, update_interval=3
-        )
-        self.step = Step(self.model, self.optimizer, classify, self.sparse, self.correction)
-        generator = rng.generator(0, "data")
-        self.batches = [
-            Batch(
-                torch.randn(8, 6, generator=generator),
-                torch.randint(4, (8,), generator=generator),
-                index=index,
-            )
-            for index in range(4)
-        ]
-
-    def begin(self) -> None:
-        self.step.begin_epoch(self.batches)
-
-    def epoch(self) -> None:
-        self.begin()
-        for batch in self.batches:
-            self.step(batch)
-
-    def result(self) -> list[Tensor]:
-        """Weights, buffers, masks and momentum."""
-        momentum = [s["momentum_buffer"] for s in self.optimizer.state.values()]
-        return [*self.model.state_dict().values(), *self.sparse.masks.values(), *momentum]
-
-
-def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint gives back: tensors and plain containers alone are read."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    file.seek(0)
-    return torch.load(file, weights_only=True)
-
-
-def same(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    """Whether all tensors have the same bits."""
-    assert len(one) == len(other) > 0
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

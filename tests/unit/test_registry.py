@@ -127,6 +127,7 @@ def test_each_file_of_an_axis_gives_an_entry_that_says_what_it_is(registry: Regi
     homes = {registry[name].target.__module__ for name in registry.names()}
     shared = {"base", "attack", "adversarial", "options", "threat", "store", "loader", "augment"}
     shared |= {"control_variate", "correlation", "official", "recursive", "evaluation_point"}
+    shared |= {"older_point"}
     shared |= {"cifar", "encoded", "idx", "originals", "place", "prepare", "settings", "stream"}
     shared |= {"annealed", "drop_and_grow", "hidden", "manifest", "ranked", "sampled"}
     package = Path(sys.modules[registry.package].__path__[0])

@@ -7,18 +7,13 @@ where the reference point is, how the mean is made, and what the coefficient is.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agc.corrections.base import Correction
+from agc.corrections.shared.older_point import OlderPoint
 from agc.cost.units import Cost
 from agc.gradients.gradient import loss_and_gradient, preserved_buffers
-from agc.gradients.loss_scale import LossScale
-from agc.gradients.micro_batches import parts
-from agc.gradients.noise import NoiseReplay
-from agc.gradients.reference import ReferencePoint
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -30,7 +25,7 @@ if TYPE_CHECKING:
 Gradient = dict[str, "Tensor"]
 
 
-class ControlVariate(Correction):
+class ControlVariate(OlderPoint):
     """SVRG's control variate with coefficient 1, renewed at the start of each epoch.
 
     An epoch costs 9 units a batch: the pass for the mean (3), and in each step the gradient at the
@@ -40,6 +35,7 @@ class ControlVariate(Correction):
     off: ClassVar[dict[str, Any] | None] = None
     """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
 
+    state = ("mean",)
     repeatable = True
 
     keeps_buffers: bool = True
@@ -47,10 +43,7 @@ class ControlVariate(Correction):
 
     def __init__(self, model: Module) -> None:
         super().__init__(model)
-        self.reference: ReferencePoint | None = None
         self.mean: Gradient = {}
-        self.noise = NoiseReplay(self.model)
-        self.scale = LossScale(self.model)
 
     @property
     def coefficient(self) -> float | Tensor:
@@ -69,12 +62,6 @@ class ControlVariate(Correction):
         """Renew mean and reference point at the present weights."""
         self.mean = self.mean_gradient(batches, loss_fn)
         self.move_reference()
-
-    def move_reference(self) -> None:
-        """Move the reference point to the present weights."""
-        if self.reference is None:
-            self.reference = ReferencePoint(self.model)
-        self.reference.move_to(self.model)
 
     def mean_gradient(self, batches: Iterable[Any], loss_fn: LossFunction) -> Gradient:
         """Mean over ``batches`` of their mean gradients at the present weights.
@@ -127,7 +114,12 @@ class ControlVariate(Correction):
     def difference(self, batch: Any, loss_fn: LossFunction) -> Gradient:
         """u - q of each tensor that has been trained since the snapshot; nothing if float16
         overflows there.
+
+        Raises:
+            RuntimeError: no epoch has begun.
         """
+        if self.reference is None or not self.mean:
+            raise RuntimeError(f"{type(self).__name__}.correct was called before begin_epoch")
         older = self.reference_gradient(batch, loss_fn)
         if self.scale.overflowed(older.values()):
             return {}
@@ -138,19 +130,12 @@ class ControlVariate(Correction):
                 if name in self.mean and name in older
             }
 
-    def reference_gradient(self, batch: Any, loss_fn: LossFunction) -> Gradient:
-        """q, with the same random noise as the batch's forward pass had.
-
-        Raises:
-            RuntimeError: no epoch has begun.
-        """
-        if self.reference is None or not self.mean:
-            raise RuntimeError(f"{type(self).__name__}.correct was called before begin_epoch")
-        self.reference.follow_modes(self.model)
-        kept = preserved_buffers(self.reference.module) if self.repeated else nullcontext()
-        with kept, self.noise.replayed(len(parts(batch))):
-            older = self.reference.gradient(batch, loss_fn, self.scale)
-        return self.replicas.mean(older)
+    def whole_gradient(self) -> Gradient:
+        """The present gradient g of every parameter, zero where the batch does not reach."""
+        return {
+            name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for name, parameter in self.parameters.items()
+        }
 
     def add(self, difference: Gradient, coefficients: Mapping[str, float | Tensor]) -> None:
         """Add c times ``difference`` to the gradients."""
@@ -162,15 +147,3 @@ class ControlVariate(Correction):
     def cost(cls, **options: Any) -> Cost:
         """A pass (3), and a second gradient in each step (3)."""
         return Cost(step=3, snapshot=3, prepared_pass=1, tensors=2)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The reference point with its buffers, and the mean gradient."""
-        reference = None if self.reference is None else self.reference.module.state_dict()
-        return {"reference": reference, "mean": self.mean}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self.mean = copy.deepcopy(dict(state["mean"]))
-        if state["reference"] is not None:
-            self.reference = ReferencePoint(self.model)
-            self.reference.module.load_state_dict(state["reference"])

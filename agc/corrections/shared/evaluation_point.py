@@ -4,7 +4,6 @@ and come back, bit by bit, after the backward pass.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -68,18 +67,21 @@ class EvaluationPoint(Correction):
 class PastGradient(EvaluationPoint):
     """Shifts along the gradient of the step before, which costs nothing."""
 
+    state = ("before",)
+
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self.scale = LossScale(self.model)
         self.before: dict[str, Tensor] = {}
-        self.latest: dict[str, Tensor] = {}
         """The last gradient, which is that of the step before when the next one begins."""
+        self.along: dict[str, Tensor] = {}
+        """That of the step before the present one."""
 
     @contextmanager
     def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
         """Shift along the same gradient however often the step asks."""
         if not self.repeated:
-            self.before = self.latest
+            self.along = self.before
         with super().point(batch, loss_fn):
             yield
 
@@ -87,12 +89,4 @@ class PastGradient(EvaluationPoint):
         """Keep this step's gradient for the next one."""
         present = self.gradients()
         if not self.repeated and not self.scale.overflowed(present.values()):
-            self.latest = {name: gradient.clone() for name, gradient in present.items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The gradient of the step before."""
-        return {"before": self.latest}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        self.latest = copy.deepcopy(dict(state["before"]))
+            self.before = {name: gradient.clone() for name, gradient in present.items()}

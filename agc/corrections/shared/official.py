@@ -1,49 +1,123 @@
-"""What the three published codes of AGENT do differently, behaviour by behaviour.
+"""What the three published codes of AGENT (github.com/StevenBoys/AGENT) do differently.
 
-They are forks of three other projects, each with properties of its own. Everything here is named,
-so that a grid can tell what each of them is worth; nothing of it is in the default.
+They are forks of three other projects, each with properties of its own, none of which the paper
+speaks of. Each code is a class here and each of its properties a method with a name, so that a grid
+can tell what they are worth; nothing of it is in the default.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import copy
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from agc import rng
+from agc.corrections.shared.correlation import LossCorrelation, make_correlation
+from agc.gradients.reference import ReferencePoint
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.nn import Module
 
+    from agc.corrections.shared.correlation import Average, Bounds, Correlation
+    from agc.methods.shared.hooks import Method
 
-@dataclass(frozen=True)
+
 class Behaviour:
-    """One published code, or ours.
+    """The suite's own: the published algorithm without what its codes add by accident."""
 
-    Attributes:
-        first_snapshot: the initial weights, ``masked`` or still ``dense``, or an ``independent``
-            initialisation; decides the first estimate of τ.
-        leaks: the last step's gradient stays in the sum that becomes u.
-        keeps_buffers: the snapshot pass leaves BatchNorm's running statistics alone; else they
-            advance twice an epoch.
-        images: what the snapshot pass sees; ``raw`` images are neither attacked nor augmented.
-        certain: the compared points are the same by mistake, so every estimate of τ is 1; it is
-            0 in the first epoch.
-        skips_update_steps: no optimizer step where the topology is updated.
+    keeps_buffers: ClassVar[bool] = True
+    """Whether the snapshot pass leaves BatchNorm's running statistics alone."""
+
+    pass_images: ClassVar[Literal["prepared", "raw"]] = "prepared"
+    """What the snapshot pass sees: images as in a step, or neither attacked nor augmented."""
+
+    def first_snapshot(self, model: Module, seed: int) -> ReferencePoint | None:
+        """The point that the first pass is compared with, taken before any weight is masked; None
+        for the masked initial weights.
+        """
+        return None
+
+    def correlation(
+        self, estimator: str, alpha: float, tau0: float, clip: Bounds, average: Average
+    ) -> Correlation:
+        """The estimate of τ."""
+        return make_correlation(estimator, alpha, tau0, clip, average)
+
+    def left_over(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What of a step's gradient is still there when the next pass begins to add up its own."""
+        return {}
+
+    def skips_step(self, sparse: Method | None) -> bool:
+        """Whether the optimizer makes no step now."""
+        return False
+
+
+class AITOP(Behaviour):
+    """A-ITOP, a fork of ITOP: its running statistics advance twice an epoch."""
+
+    keeps_buffers = False
+
+    def first_snapshot(self, model: Module, seed: int) -> ReferencePoint:
+        """The network is copied before the masks are applied: a dense one."""
+        return ReferencePoint(model)
+
+    def left_over(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
+        """All of it: ``zero_grad`` before the pass is commented out."""
+        return {name: g.clone() for name, g in gradient.items()}
+
+
+class ARigL(Behaviour):
+    """A-RigL, a fork of rigl-reproducibility: its running statistics advance twice an epoch."""
+
+    keeps_buffers = False
+
+    def first_snapshot(self, model: Module, seed: int) -> ReferencePoint:
+        """A second network, with initial weights of its own."""
+        return ReferencePoint(fresh_weights(copy.deepcopy(model), seed))
+
+    def skips_step(self, sparse: Method | None) -> bool:
+        """Where the topology is updated, the optimizer makes no step."""
+        return sparse is not None and sparse.update_due(sparse.steps + 1)
+
+
+class ABSR(Behaviour):
+    """A-BSR-Net, a fork of BSR-Net: its running statistics advance twice an epoch, and its pass
+    sees the stored images.
     """
 
-    first_snapshot: Literal["masked", "dense", "independent"] = "masked"
-    leaks: bool = False
-    keeps_buffers: bool = True
-    images: Literal["prepared", "clean", "raw"] = "prepared"
-    certain: bool = False
-    skips_update_steps: bool = False
+    keeps_buffers = False
+    pass_images = "raw"
+
+    def correlation(
+        self, estimator: str, alpha: float, tau0: float, clip: Bounds, average: Average
+    ) -> Correlation:
+        """τ starts at 0, and the losses are those of one and the same point."""
+        if estimator == "loss":
+            return SamePoint(alpha, 0.0, clip, average)
+        return super().correlation(estimator, alpha, 0.0, clip, average)
 
 
-BEHAVIOURS = {
-    "corrected": Behaviour(),
-    "a-itop": Behaviour(first_snapshot="dense", leaks=True, keeps_buffers=False),
-    "a-rigl": Behaviour(first_snapshot="independent", keeps_buffers=False, skips_update_steps=True),
-    "a-bsr": Behaviour(keeps_buffers=False, images="raw", certain=True),
+class SamePoint(LossCorrelation):
+    """A-BSR-Net copies the network right before its losses are compared with the copy's, so every
+    estimate is 1: τ = 1 - (1 - α)^e in epoch e, counted from 0, whatever the losses are.
+    """
+
+    state = ("epochs",)
+    epochs = 0
+
+    def end_epoch(self) -> None:
+        """Smooth by 1, but for the first epoch."""
+        self.losses = []
+        self.epochs += 1
+        if self.epochs > 1:
+            self.tau = (1 - self.alpha) * self.tau + self.alpha
+
+
+BEHAVIOURS: dict[str, type[Behaviour]] = {
+    "corrected": Behaviour,
+    "a-itop": AITOP,
+    "a-rigl": ARigL,
+    "a-bsr": ABSR,
 }
 
 

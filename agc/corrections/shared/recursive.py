@@ -25,10 +25,7 @@ class Recursive(ControlVariate):
         if self.reference is not None:
             super().correct(batch, loss_fn)
         with torch.no_grad():
-            self.mean = {
-                name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
-                for name, p in self.parameters.items()
-            }
+            self.mean = {name: g.clone() for name, g in self.whole_gradient().items()}
         self.move_reference()
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:

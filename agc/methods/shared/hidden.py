@@ -33,6 +33,8 @@ class HiddenWeights(SparseMethod):
     whole = False
     """Whether the model has all weights at the moment."""
 
+    state = ("hidden",)
+
     def __init__(self, model: Module, optimizer: Optimizer | None = None, **options: Any) -> None:
         dense = {n: p.detach().clone() for n, p in unwrapped(model).named_parameters()}
         # The optimizer is the base's to mask; here it is to see hidden weights.
@@ -111,13 +113,3 @@ class HiddenWeights(SparseMethod):
     def forward_masks(self) -> dict[str, Tensor]:
         """Masks for the next step; the model has all weights at this moment."""
         raise NotImplementedError
-
-    def state_dict(self) -> dict[str, Any]:
-        """The base's, and the hidden weights."""
-        return {**super().state_dict(), "hidden": self.hidden}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave."""
-        super().load_state_dict(state)
-        for name, hidden in self.hidden.items():
-            hidden.copy_(state["hidden"][name])

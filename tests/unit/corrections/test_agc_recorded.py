@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
+from agc.conformance.correction_problem import through_a_file
 from agc.corrections.agc_recorded import RecordedAGC
 from agc.datasets.shared.loader import Batch
 from agc.errors import UserError
@@ -23,7 +24,6 @@ from tests.support.correction_problems import (
     image_loss,
     images,
     linear_loss,
-    through_a_file,
 )
 
 

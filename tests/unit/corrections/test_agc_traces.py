@@ -11,14 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from agc import AGC, RigL, rng
-from tests.support.agc_problems import (
-    fixed,
-    gradient,
-    mean_loss,
-    move,
-    noisy_network,
-    partition,
-)
+from agc.conformance.correction_problem import noisy_network
+from tests.support.agc_problems import fixed, gradient, mean_loss, move, partition
 
 
 def everything(model: nn.Module) -> dict[str, Any]:

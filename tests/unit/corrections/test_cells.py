@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from agc import AGC
+from agc.conformance.correction_cells import objective_named, tiny, trained
+from agc.conformance.correction_problem import same
 from agc.errors import UserError
 from agc.planning.declared import units_per_epoch
 from agc.training.build import build
 from agc.training.loop import train
-from tests.support.agc_problems import smooth_network
-from tests.support.correction_cells import objective_named, tiny
 
 # Units an epoch: forward 1, backward 2; a plain step is 3, one with PGD of two steps 9.
 COSTS: list[tuple[str, dict[str, Any], float, float]] = [
@@ -47,7 +45,6 @@ COSTS: list[tuple[str, dict[str, Any], float, float]] = [
     ids=[f"{name} {' '.join(map(str, options.values()))}" for name, options, *_ in COSTS],
 )
 def test_an_epoch_costs_what_it_declares(
-    tiny_cell: Callable,
     name: str,
     options: dict[str, Any],
     standard: float,
@@ -55,7 +52,6 @@ def test_an_epoch_costs_what_it_declares(
     objective: str,
 ) -> None:
     cell = tiny(
-        tiny_cell,
         name,
         options,
         method="static",
@@ -68,53 +64,47 @@ def test_an_epoch_costs_what_it_declares(
     assert [run.meter.units(images) for _ in train(run)] == [expected, 2 * expected]
 
 
-@pytest.mark.parametrize(
-    ("options", "first"),
-    [
-        ({"full_gradient": "running", "estimator": "gradient"}, 3.0),
-        ({"full_gradient": "running", "estimator": "online"}, 3.0),
-    ],
-)
-def test_a_running_mean_makes_the_first_epoch_a_plain_one(
-    tiny_cell: Callable, options: dict[str, Any], first: float
-) -> None:
-    cell = tiny(tiny_cell, "agc", options)
+@pytest.mark.parametrize("estimator", ["gradient", "online"])
+def test_a_running_mean_makes_the_first_epoch_a_plain_one(estimator: str) -> None:
+    cell = tiny("agc-running", {"estimator": estimator})
     run = build(cell)
     images = run.loader.images_per_epoch
     assert units_per_epoch(cell) == 6
-    assert [run.meter.units(images) for _ in train(run)] == [first, first + 6]
+    assert [run.meter.units(images) for _ in train(run)] == [3.0, 9.0]
 
 
 @pytest.mark.parametrize(("options", "every"), [({"a": None}, 6), ({"a": 0.5, "c": 3.0}, 6)])
-def test_the_first_step_of_storm_has_no_step_before(
-    tiny_cell: Callable, options: dict[str, Any], every: float
-) -> None:
-    run = build(tiny(tiny_cell, "storm", options))
+def test_the_first_step_of_storm_has_no_step_before(options: dict[str, Any], every: float) -> None:
+    run = build(tiny("storm", options))
     images = run.loader.images_per_epoch
     found = [run.meter.units(images) for _ in train(run)]
     assert found == [every - 3 / 4, 2 * every - 3 / 4]
 
 
+def test_sparse_skew_leaves_dense_training_alone() -> None:
+    _, expected = trained(tiny("none", method="dense"))
+    _, found = trained(tiny("sparse-skew", method="dense"))
+    assert same(found, expected)
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 
-def test_an_estimate_that_needs_a_pass_is_refused_without_one(tiny_cell: Callable) -> None:
-    options = {"estimator": "loss", "full_gradient": "running"}
-    reason = "estimator 'loss' compares losses in a pass, which full_gradient 'running' lacks"
-    with pytest.raises(UserError, match=reason):
-        tiny(tiny_cell, "agc", options)
-    with pytest.raises(ValueError, match=reason):
-        AGC(smooth_network(), **options)
+def test_an_estimate_that_needs_a_pass_is_refused_without_one() -> None:
+    with pytest.raises(UserError, match="option estimator = 'loss': Input should be 'gradient'"):
+        tiny("agc-running", {"estimator": "loss"})
+    with pytest.raises(UserError, match="option full_gradient = 'running': Input should be 'pass'"):
+        tiny("agc", {"full_gradient": "running"})
 
 
-def test_recorded_gradients_are_refused_without_fixed_batches(tiny_cell: Callable) -> None:
+def test_recorded_gradients_are_refused_without_fixed_batches() -> None:
     with pytest.raises(UserError, match=r"'agc-recorded' needs training\.fixed_batches: true"):
-        tiny(tiny_cell, "agc-recorded", {}, training={"fixed_batches": False})
-    assert tiny(tiny_cell, "agc-recorded", {}).training.fixed_batches
+        tiny("agc-recorded", {}, training={"fixed_batches": False})
+    assert tiny("agc-recorded", {}).training.fixed_batches
 
 
-def test_records_that_do_not_fit_are_refused_before_the_first_step(tiny_cell: Callable) -> None:
-    run = build(tiny(tiny_cell, "agc-recorded", {"limit": 1e-9}))
+def test_records_that_do_not_fit_are_refused_before_the_first_step() -> None:
+    run = build(tiny("agc-recorded", {"limit": 1e-9}))
     before = [p.clone() for p in run.model.parameters()]
     with pytest.raises(UserError, match=r"agc-recorded: 4 gradients of \d+ active weights"):
         next(train(run))
@@ -137,8 +127,6 @@ def test_records_that_do_not_fit_are_refused_before_the_first_step(tiny_cell: Ca
         ("alpha-svrg", {"epochs": 3}, "epochs"),
     ],
 )
-def test_a_bad_option_is_named(
-    tiny_cell: Callable, name: str, options: dict[str, Any], message: str
-) -> None:
+def test_a_bad_option_is_named(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        tiny(tiny_cell, name, options)
+        tiny(name, options)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from agc import AGC
+from agc import AGC, RunningAGC
 from tests.support.agc_problems import mean_loss, move, partition, smooth_network
 from tests.support.correction_problems import flat, gradient, plain_gradients
 
@@ -181,7 +181,7 @@ def test_the_mean_of_a_subset_is_that_of_its_batches(subset: float, count: int) 
 
 def test_the_running_mean_is_that_of_the_last_epochs_gradients() -> None:
     batches, model = partition(), smooth_network()
-    correction = make(model, "gradient", full_gradient="running")
+    correction = RunningAGC(model, gamma=GAMMA, alpha=ALPHA, estimator="gradient")
     before: list[np.ndarray] = []
     for epoch in range(3):
         correction.begin_epoch(batches, mean_loss)

@@ -41,10 +41,6 @@ def entry(name: str, **options: Any) -> Callable[[nn.Module], Correction]:
         (entry("constant", c=0.3), entry("agc", gamma=0.3, tau0=0.0, clip=(1.0, 1.0))),
         (entry("scsg", batches=COUNT, interval=COUNT), SVRG),
         (entry("agc", full_gradient="subset", subset=1.0), AGC),
-        (
-            entry("agc-running", estimator="layer"),
-            entry("agc", gamma=1.0, estimator="layer", full_gradient="running"),
-        ),
     ],
     ids=[
         "alpha-svrg at 1 is svrg",
@@ -53,7 +49,6 @@ def entry(name: str, **options: Any) -> Callable[[nn.Module], Correction]:
         "constant is agc with its estimate clipped to 1",
         "scsg with full mega-batches once an epoch is svrg",
         "agc with a subset of all batches is agc",
-        "agc-running is an option of agc",
     ],
 )
 def test_two_entries_are_the_same_to_the_bit(one: Any, other: Any) -> None:

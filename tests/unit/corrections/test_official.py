@@ -10,18 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from agc import AGC, rng
+from agc.conformance.correction_problem import Problem, classify, same, through_a_file
 from agc.corrections.shared.official import BEHAVIOURS
 from agc.methods.static import Static
 from tests.support.agc_problems import mean_loss, move, partition, smooth_network
-from tests.support.correction_problems import (
-    Problem,
-    classify,
-    flat,
-    gradient,
-    plain_gradients,
-    same,
-    through_a_file,
-)
+from tests.support.correction_problems import flat, gradient, plain_gradients
 
 PUBLISHED = [name for name in BEHAVIOURS if name != "corrected"]
 

@@ -10,16 +10,14 @@ import torch
 from torch import Tensor
 
 from agc import AGC
+from agc.conformance.correction_cells import STEPS, result, tiny, trained
+from agc.conformance.correction_problem import same
 from agc.corrections.shared.official import BEHAVIOURS
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import DataPass, train
 from agc.training.run import Run
-from tests.support.correction_cells import STEPS, result, tiny, trained
-from tests.support.correction_problems import (
-    flat,
-    same,
-)
+from tests.support.correction_problems import flat
 
 PUBLISHED = [name for name in BEHAVIOURS if name != "corrected"]
 
@@ -29,11 +27,9 @@ def agc(variant: str, **options: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("variant", ["a-itop", "a-bsr"])
-def test_switched_off_a_published_code_still_changes_running_statistics(
-    tiny_cell: Callable, variant: str
-) -> None:
-    plain, expected = trained(tiny(tiny_cell, "none"))
-    run, found = trained(tiny(tiny_cell, "agc", agc(variant, gamma=0.0)))
+def test_switched_off_a_published_code_still_changes_running_statistics(variant: str) -> None:
+    plain, expected = trained(tiny("none"))
+    run, found = trained(tiny("agc", agc(variant, gamma=0.0)))
     differ = {
         key
         for key, tensor in plain.model.state_dict().items()
@@ -57,8 +53,8 @@ def test_a_bsr_sees_clean_images_in_its_pass_under_every_objective(
     assert all(batch.clean is batch.images for batch in DataPass(run, 1, "raw"))
 
 
-def test_a_rigl_makes_no_optimizer_step_where_the_topology_is_updated(tiny_cell: Callable) -> None:
-    run = build(tiny(tiny_cell, "agc", agc("a-rigl")))
+def test_a_rigl_makes_no_optimizer_step_where_the_topology_is_updated() -> None:
+    run = build(tiny("agc", agc("a-rigl")))
     update, states = run.method.advance, []
     moved, updated = [], []
 
@@ -99,10 +95,10 @@ def momentum(run: Run) -> list[Tensor]:
     ids=["corrected", "corrected, clean pass", "a-itop", "a-bsr"],
 )
 def test_images_of_the_snapshot_pass(
-    tiny_cell: Callable, options: dict[str, Any], attacked: bool, augmented: bool
+    options: dict[str, Any], attacked: bool, augmented: bool
 ) -> None:
     objective = {"name": "pgd-at", "options": {"steps": 2}}
-    run = build(tiny(tiny_cell, "agc", options, objective=objective))
+    run = build(tiny("agc", options, objective=objective))
     begin, seen = run.correction.begin_epoch, []
 
     def spy(batches: Any, loss_fn: Any) -> None:
@@ -124,9 +120,8 @@ def test_images_of_the_snapshot_pass(
             assert not torch.equal(batch.images, clean)
 
 
-def test_a_bsr_under_attack_has_its_tau_and_its_cost(tiny_cell: Callable) -> None:
+def test_a_bsr_under_attack_has_its_tau_and_its_cost() -> None:
     cell = tiny(
-        tiny_cell,
         "agc",
         agc("a-bsr"),
         objective={"name": "pgd-at", "options": {"steps": 2}},
@@ -139,9 +134,9 @@ def test_a_bsr_under_attack_has_its_tau_and_its_cost(tiny_cell: Callable) -> Non
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_a_published_behaviour_trains_with_every_method(tiny_cell: Callable, variant: str) -> None:
+def test_a_published_behaviour_trains_with_every_method(variant: str) -> None:
     for method in ("dense", "static", "rigl"):
-        run, _ = trained(tiny(tiny_cell, "agc", agc(variant), method=method))
+        run, _ = trained(tiny("agc", agc(variant), method=method))
         weights = zip(run.method.parameters.values(), run.method.masks.values(), strict=True)
         assert not any(weight[~mask].any() for weight, mask in weights)
         assert all(torch.isfinite(tensor).all() for tensor in result(run))

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from agc.conformance.correction_problem import Problem, classify
 from agc.corrections.extragradient import Extragradient
 from agc.corrections.none import NoCorrection
 from agc.corrections.s2_sam import S2SAM
@@ -21,8 +22,6 @@ from agc.methods.static import Static
 from tests.support.agc_problems import mean_loss, partition, smooth_network
 from tests.support.correction_problems import (
     Point,
-    Problem,
-    classify,
     flat,
     follow,
     gradients,

@@ -31,7 +31,8 @@ TRAININGS: dict[str, dict[str, Any]] = {
     "no momentum": {"optimizer": {"momentum": 0.0}, "clip_norm": 0.5},
 }
 RUNS = [(method, "agc", "standard") for method in METHODS.names()]
-RUNS += [("rigl", correction, "standard") for correction in CORRECTIONS.names()]
+# That each correction resumes is asked for by tests/conformance; here, one that fixes its batches.
+RUNS += [("rigl", correction, "standard") for correction in ("none", "agc-recorded")]
 RUNS += [("rigl", "agc", objective) for objective in OBJECTIVES.names()]
 RUNS = sorted({*RUNS})
 WHOLE = ("epochs.csv", "layers.csv", "model.safetensors", "best.safetensors")

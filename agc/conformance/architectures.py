@@ -1,0 +1,132 @@
+"""What holds for every architecture, ours and timm's; each check takes a name and asserts."""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from agc import rng
+from agc.architectures.base import build_network
+from agc.conformance.checks import DoesNotApply, listed
+from agc.conformance.correction_problem import same
+from agc.errors import UserError
+from agc.methods.static import Static
+
+IMAGES = ((3, 32, 32), (1, 28, 28), (3, 224, 224))
+"""Channels, height and width: the first that a network takes is what it is checked with."""
+
+CLASSES = 10
+
+
+def made(name: str, image: tuple[int, int, int], classes: int = CLASSES) -> nn.Module:
+    """The network without its numbers.
+
+    Raises:
+        UserError: it does not take such images.
+    """
+    with torch.device("meta"):
+        model = build_network(name, {}, image, classes)
+        try:
+            model.eval()(torch.empty(2, *image))
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(str(error)) from error
+    return model
+
+
+@lru_cache(maxsize=1)
+def image_of(name: str) -> tuple[int, int, int]:
+    """The first of :data:`IMAGES` that it takes.
+
+    Raises:
+        DoesNotApply: it takes none of them.
+    """
+    for image in IMAGES:
+        try:
+            made(name, image)
+        except UserError:
+            continue
+        return image
+    raise DoesNotApply(f"it takes none of the images {IMAGES}")
+
+
+def drawn(name: str, seed: int = 1) -> nn.Module:
+    """The network with its initial weights."""
+    with rng.isolated(seed):
+        return build_network(name, {}, image_of(name), CLASSES)
+
+
+def pictures(name: str) -> Tensor:
+    """Two random images."""
+    return torch.randn(2, *image_of(name), generator=rng.generator(0, "pictures"))
+
+
+def it_gives_as_many_logits_as_there_are_classes(name: str) -> None:
+    """Its head can be replaced by one of another number."""
+    image = image_of(name)
+    for classes in (CLASSES, 7):
+        model = made(name, image, classes)
+        shape = model(torch.empty(2, *image, device="meta")).shape
+        assert shape == (2, classes), f"{tuple(shape)} for two images of {classes} classes"
+    model.reset_classifier(5)
+    assert model.to_empty(device="meta")(torch.empty(2, *image, device="meta")).shape == (2, 5)
+
+
+def initial_weights_follow_from_the_global_stream(name: str) -> None:
+    """Another seed gives other ones; the cell's seed is all that decides."""
+    weights = [[*drawn(name, seed).parameters()] for seed in (1, 1, 2)]
+    assert same(weights[0], weights[1]), "two networks of one seed differ"
+    assert not same(weights[0], weights[2]), "the seed does not matter"
+
+
+def the_loss_reaches_every_weight(name: str) -> None:
+    """In training mode, with a finite gradient."""
+    model = drawn(name).train()
+    with rng.isolated(2):
+        nn.functional.cross_entropy(model(pictures(name)), torch.tensor([0, 1])).backward()
+    for weight, parameter in model.named_parameters():
+        assert parameter.grad is not None, f"{weight} gets no gradient"
+        assert torch.isfinite(parameter.grad).all(), f"the gradient of {weight} is not finite"
+
+
+def a_copy_computes_the_same(name: str) -> None:
+    """Corrections and attacks work on deep copies; one in channels-last order is as good."""
+    model = drawn(name).eval()
+    images = pictures(name)
+    with torch.no_grad():
+        expected = model(images)
+        assert torch.equal(copy.deepcopy(model)(images), expected), "a copy computes something else"
+        model = model.to(memory_format=torch.channels_last)
+        close = torch.allclose(model(images), expected, rtol=1e-3, atol=1e-3)
+        assert close, "in channels-last order it computes something else"
+
+
+def an_image_is_classified_by_itself(name: str) -> None:
+    """In evaluation mode an image's logits do not depend on the others of its batch."""
+    model, images = drawn(name).eval(), pictures(name)
+    with torch.no_grad():
+        together, alone = model(images), torch.cat([model(image[None]) for image in images])
+    assert torch.allclose(together, alone, rtol=1e-3, atol=1e-3), "a batch mixes its images"
+
+
+def it_can_be_made_sparse(name: str) -> None:
+    """Exactly as sparse as was asked for, and the network still computes."""
+    model = drawn(name).eval()
+    sparse = Static(model, sparsity=0.8)
+    total = sum(p.numel() for p in sparse.parameters.values())
+    active = sum(int(mask.sum()) for mask in sparse.masks.values())
+    assert active == round(0.2 * total), f"{active} of {total} weights are active"
+    with torch.no_grad():
+        assert torch.isfinite(model(pictures(name))).all(), "a logit is not finite"
+
+
+CHECKS = listed(
+    it_gives_as_many_logits_as_there_are_classes,
+    initial_weights_follow_from_the_global_stream,
+    the_loss_reaches_every_weight,
+    a_copy_computes_the_same,
+    an_image_is_classified_by_itself,
+    it_can_be_made_sparse,
+)

@@ -1,0 +1,103 @@
+"""A small training run in a loop of one's own, for the checks of gradient corrections."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from agc import rng
+from agc.corrections.base import Correction
+from agc.cost.meter import Meter
+from agc.datasets.shared.loader import Batch
+from agc.methods.rigl import RigL
+from agc.registry import CORRECTIONS
+from agc.training.step import Step
+
+
+def noisy_network() -> nn.Module:
+    """With batch norm, dropout, a frozen weight, a module in evaluation mode, a tied weight."""
+    with rng.isolated(2):
+        model = nn.Sequential(
+            nn.Linear(6, 6),
+            nn.BatchNorm1d(6),
+            nn.Dropout(0.3),
+            nn.Linear(6, 6, bias=False),
+            nn.BatchNorm1d(6),
+            nn.Linear(6, 4),
+        )
+    model[3].weight = model[0].weight
+    model[4].eval()
+    model[5].bias.requires_grad_(False)
+    return model
+
+
+def classify(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean cross-entropy of a batch."""
+    return cross_entropy(model(batch.images), batch.labels)
+
+
+class Problem:
+    """The noisy network, a correction by name, RigL, and four batches; dropout draws from the
+    global stream.
+
+    Args:
+        name: of the correction.
+        options: of the correction.
+    """
+
+    def __init__(self, name: str, **options: Any) -> None:
+        self.model = noisy_network()
+        self.meter = Meter()
+        self.meter.watch(self.model)
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(trained, lr=0.1, momentum=0.9, weight_decay=1e-3)
+        self.correction: Correction = CORRECTIONS.create(
+            name, self.model, options=options, seed=0, epochs=3
+        )
+        self.sparse = RigL(
+            self.model, self.optimizer, sparsity=0.5, total_steps=40, update_interval=3
+        )
+        self.step = Step(self.model, self.optimizer, classify, self.sparse, self.correction)
+        generator = rng.generator(0, "data")
+        self.batches = [
+            Batch(
+                torch.randn(8, 6, generator=generator),
+                torch.randint(4, (8,), generator=generator),
+                index=index,
+            )
+            for index in range(4)
+        ]
+
+    def begin(self) -> None:
+        """What comes before an epoch's first step."""
+        self.step.begin_epoch(self.batches)
+
+    def epoch(self) -> None:
+        """A whole epoch."""
+        self.begin()
+        for batch in self.batches:
+            self.step(batch)
+
+    def result(self) -> list[Tensor]:
+        """Weights, buffers, masks and momentum."""
+        momentum = [s["momentum_buffer"] for s in self.optimizer.state.values()]
+        return [*self.model.state_dict().values(), *self.sparse.masks.values(), *momentum]
+
+
+def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint gives back: tensors and plain containers alone are read."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def same(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
+    """Whether all tensors have the same bits."""
+    assert len(one) == len(other) > 0
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

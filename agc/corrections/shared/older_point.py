@@ -1,0 +1,50 @@
+"""The gradient of a step's batch at an older point, beside the one at the present weights."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from agc.corrections.base import Correction
+from agc.gradients.gradient import preserved_buffers
+from agc.gradients.loss_scale import LossScale
+from agc.gradients.micro_batches import parts
+from agc.gradients.noise import NoiseReplay
+from agc.gradients.reference import ReferencePoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Module
+
+    from agc.gradients.gradient import LossFunction
+
+
+class OlderPoint(Correction):
+    """Keeps a reference point; an entry says when it moves, and what its gradients are for."""
+
+    state = ("reference",)
+
+    def __init__(self, model: Module) -> None:
+        super().__init__(model)
+        self.reference: ReferencePoint | None = None
+        self.noise = NoiseReplay(self.model)
+        self.scale = LossScale(self.model)
+
+    def move_reference(self) -> None:
+        """Move the reference point to the present weights."""
+        if self.reference is None:
+            self.reference = ReferencePoint(self.model)
+        self.reference.move_to(self.model)
+
+    def reference_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
+        """q, with the same random noise as the batch's forward pass had, over all processes."""
+        self.reference.follow_modes(self.model)
+        kept = preserved_buffers(self.reference.module) if self.repeated else nullcontext()
+        with kept, self.noise.replayed(len(parts(batch))):
+            older = self.reference.gradient(batch, loss_fn, self.scale)
+        return self.replicas.mean(older)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave: with a reference point, or without."""
+        self.reference = None if state["reference"] is None else ReferencePoint(self.model)
+        super().load_state_dict(state)

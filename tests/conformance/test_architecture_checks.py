@@ -1,0 +1,127 @@
+"""The checks of architectures find what they are for: each broken one fails the check it should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+import agc.conformance.architectures as conformance
+from agc.conformance.architectures import CHECKS
+from agc.conformance.checks import DoesNotApply
+
+
+class Plain(nn.Module):
+    """One convolution and a head; base of the broken ones."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, 8, 3, stride=2)
+        self.reset_classifier(classes)
+
+    def reset_classifier(self, classes: int) -> None:
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.stem(images).relu().mean(dim=(2, 3)))
+
+
+class Ten(Plain):
+    """Has ten classes, whatever it is asked for."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__(channels, 10)
+
+
+class Stubborn(Plain):
+    """Keeps its head."""
+
+    def reset_classifier(self, classes: int) -> None:
+        if not hasattr(self, "head"):
+            super().reset_classifier(classes)
+
+
+class Constant(Plain):
+    """Begins at the same weights always."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__(channels, classes)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, 0.1)
+
+
+class Idle(Plain):
+    """Has a layer that it does not use."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__(channels, classes)
+        self.unused = nn.Linear(8, 8)
+
+
+class Forgets(Plain):
+    """Its copy is another network."""
+
+    def __deepcopy__(self, memo: Any) -> Plain:
+        return Plain(self.stem.in_channels, self.head.out_features)
+
+
+class Mixes(Plain):
+    """Subtracts the mean of the batch."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images - images.mean(dim=0))
+
+
+class Divides(Plain):
+    """Has no finite logit where a weight is 0."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) / self.stem.weight.abs().min()
+
+
+BROKEN = [
+    (Ten, "it_gives_as_many_logits_as_there_are_classes"),
+    (Stubborn, "it_gives_as_many_logits_as_there_are_classes"),
+    (Constant, "initial_weights_follow_from_the_global_stream"),
+    (Idle, "the_loss_reaches_every_weight"),
+    (Forgets, "a_copy_computes_the_same"),
+    (Mixes, "an_image_is_classified_by_itself"),
+    (Divides, "it_can_be_made_sparse"),
+]
+
+
+def put(kind: type[Plain], patch: pytest.MonkeyPatch) -> None:
+    """Have the checks build networks of this kind."""
+
+    def build(name: str, options: Any, image: tuple[int, int, int], classes: int) -> nn.Module:
+        return kind(image[0], classes)
+
+    patch.setattr(conformance, "build_network", build)
+    conformance.image_of.cache_clear()
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_plain_network_passes(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(Plain, monkeypatch)
+    CHECKS[check]("plain")
+
+
+@pytest.mark.parametrize(("broken", "check"), BROKEN, ids=lambda x: getattr(x, "__name__", x))
+def test_a_broken_network_fails_its_check(
+    broken: type[Plain], check: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(broken, monkeypatch)
+    with pytest.raises(AssertionError):
+        CHECKS[check]("broken")
+
+
+def test_a_network_for_other_images_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large(Plain):
+        def forward(self, images: Tensor) -> Tensor:
+            assert images.shape[-1] == 512
+            return super().forward(images)
+
+    put(Large, monkeypatch)
+    with pytest.raises(DoesNotApply, match="none of the images"):
+        CHECKS["the_loss_reaches_every_weight"]("large")
