@@ -88,7 +88,7 @@ def mentions(path: Path) -> Iterator[list[str]]:
     """Commands in the running text, as lists of words."""
     for span in _SPAN.findall(prose(path)):
         words = span.split()
-        if len(words) > 1 and words[0] in PROGRAMS:
+        if len(words) > 1 and words[0].rpartition("/")[2] in PROGRAMS:
             yield shlex.split(" ".join(words))
 
 

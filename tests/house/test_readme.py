@@ -39,13 +39,14 @@ PARSED = {
     r"snakemake ": "tests/workflow runs grids; a cluster's profile needs the cluster",
     r"torchrun ": "tests/unit/gradients/test_distributed.py runs the example in two processes",
     r"(\S+/)?pip install ": "the network",
-    r"(\S+/)?python -m (venv|hatchling) ": "an environment of its own; test_wheel.py makes both",
+    r"python -m venv ": "an environment of its own, as the Makefile makes it",
     r"python -m pytest ": "it is what runs here",
     r"pydeps ": "a tool of the reader's, which is not among the requirements",
     r"mlflow ui ": "a server, which does not end; tests/services starts it",
     r"agc data prepare ": "the network, or files that are not here",
     r"agc bench ": "measures this machine's speed for a while",
     r"agc evaluate .*--attacks (ladder|autoattack)": "minutes of attacks",
+    r"agc compare (?!digits)\S+ --from ": "reports/README.md draws one study anew",
     r"agc check ": "tests/conformance runs the same checks on every entry",
 }
 """Commands that are parsed by their program and not run, as regular expressions, and why not."""
