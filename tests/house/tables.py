@@ -68,7 +68,7 @@ def summary() -> str:
 
 
 def corrections() -> str:
-    """The grid ``corrections``: differences averaged over its rows, and what their intervals say."""
+    """The grid ``corrections``: differences averaged over its rows, and their intervals counted."""
     rows = comparison("corrections").dropna(subset=["correction"])
     means = {}
     for (objective, correction), group in rows.groupby(["objective", "correction"], sort=False):

@@ -1,105 +1,196 @@
-"""The README's Python examples run, and its commands exist."""
+"""Every README: its commands are understood and run, its tables hold, what it names exists.
+
+``PARSED`` lists the commands that are parsed and not run, and why; every other one runs, in a small
+project with small settings.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import runpy
+import shutil
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
-import torch
+import yaml
 
-from agc.cli import app
-from agc.conformance.checks import checks
-from agc.registry import CORRECTIONS, DATASETS, METHODS, Registry
-from agc.training.build import build
-from agc.training.loop import train
-
-README = Path(__file__).parents[2] / "README.md"
-TEXT = README.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-
-
-def block(marker: str) -> str:
-    """The one example that contains ``marker``."""
-    (found,) = [text for text in BLOCKS if marker in text]
-    return found
-
-
-def run_block(text: str) -> dict[str, object]:
-    """Execute an example as the module that it would be; its names."""
-    names: dict[str, object] = {"__name__": "readme"}
-    exec(compile(text, str(README), "exec"), names)
-    return names
-
-
-@pytest.fixture
-def registries() -> Iterator[None]:
-    """Put the axes back as they were: the examples register entries."""
-    axes = (METHODS, CORRECTIONS, DATASETS)
-    before = [{name: axis[name] for name in axis.names()} for axis in axes]
-    yield
-    for axis, entries in zip(axes, before, strict=True):
-        axis._entries = entries
-
-
-def test_example_of_the_library_trains_a_sparse_corrected_network() -> None:
-    torch.manual_seed(0)
-    names = run_block(block("from agc import AGC, RigL"))
-    sparse, correction = names["sparse"], names["correction"]
-    assert sparse.sparsity() == pytest.approx(0.9, abs=1e-3)
-    assert correction.coefficient == pytest.approx(0.1 * correction.tau)
-    for name, mask in sparse.masks.items():
-        assert not sparse.parameters[name][~mask].any()
-    assert sparse.exploration_rate() > 0.1
-
-
-@pytest.mark.usefixtures("registries")
-def test_new_method_and_correction_train_a_cell(tiny_cell) -> None:
-    run_block(block("class Mine"))
-    run_block(block("class Scale"))
-    cell = tiny_cell(method="mine", sparsity=0.8, correction={"name": "scale", "options": {}})
-    assert cell.correction.options == {"factor": 0.5}
-    run = build(cell)
-    assert [epoch for epoch, _ in train(run)] == list(range(1, cell.training.epochs + 1))
-    assert run.method.sparsity() == pytest.approx(0.8, abs=1e-3)
-
-
-@pytest.mark.usefixtures("registries")
-def test_new_data_set_is_trained_on(tiny_cell) -> None:
-    run_block(block("def noise"))
-    cell = tiny_cell(dataset="noise", training={"validation": 0.5, "batch_size": 64})
-    run = build(cell)
-    assert run.loader.split.images.shape == (128, 3, 16, 16)
-    assert len(list(train(run))) == cell.training.epochs
-
-
-@pytest.mark.usefixtures("registries")
-@pytest.mark.parametrize(
-    ("marker", "registry", "name"),
-    [
-        ("class Mine", METHODS, "mine"),
-        ("class Scale", CORRECTIONS, "scale"),
-        ("def noise", DATASETS, "noise"),
-    ],
-    ids=["method", "correction", "data set"],
+from agc.grids.grid import load_grid
+from agc.registry import DATASETS
+from tests.house.imports import ROOT
+from tests.house.parsing import parse
+from tests.house.readmes import (
+    READMES,
+    Block,
+    anchors,
+    blocks,
+    commands,
+    links,
+    mentions,
+    of,
+    paths,
 )
-def test_a_new_entry_keeps_what_all_entries_promise(
-    marker: str, registry: Registry, name: str
-) -> None:
-    run_block(block(marker))
-    for check in checks(registry, cells=False).values():
-        check(name)
+from tests.house.tables import TABLES
+from tests.support.command_line import agc as run_agc
+from tests.support.project import GRID, RECIPE, Project
+
+PARSED = {
+    r"make ": "sets up an environment, then minutes of training or tests",
+    r"snakemake ": "tests/workflow runs grids; a cluster's profile needs the cluster",
+    r"torchrun ": "tests/unit/gradients/test_distributed.py runs the example in two processes",
+    r"(\S+/)?pip install ": "the network",
+    r"python -m venv ": "an environment of its own, as the Makefile makes it",
+    r"python -m pytest ": "it is what runs here",
+    r"pydeps ": "a tool of the reader's, which is not among the requirements",
+    r"mlflow ui ": "a server, which does not end; tests/services starts it",
+    r"agc data prepare ": "the network, or files that are not here",
+    r"agc bench ": "measures this machine's speed for a while",
+    r"agc evaluate .*--attacks (ladder|autoattack)": "minutes of attacks",
+    r"agc compare (?!digits)\S+ --from ": "reports/README.md draws one study anew",
+    r"agc check ": "tests/conformance runs the same checks on every entry",
+}
+"""Commands that are parsed by their program and not run, as regular expressions, and why not."""
+
+BLOCKS = [block for path in READMES for block in blocks(path)]
+LANGUAGES = {"python", "sh", "yaml", "text"}
 
 
-def test_commands_and_files_that_are_named_exist() -> None:
-    named = set(re.findall(r"^agc (\w+)", TEXT, re.MULTILINE))
-    known = {command.name for command in app.registered_commands}
-    known |= {group.name for group in app.registered_groups}
-    assert named
-    assert named <= known
-    makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"^make (\w+)", TEXT, re.MULTILINE):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    for link in re.findall(r"\]\(([^):]+)\)", TEXT):
-        assert (README.parent / link).exists(), link
+def reason(command: str) -> str | None:
+    """Why a command is parsed alone, or None if it runs."""
+    return next((why for start, why in PARSED.items() if re.match(start, command)), None)
+
+
+# --- shell ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A checkout whose grids and recipe are small, with trained and evaluated cells."""
+    made = Project(tmp_path_factory.mktemp("readme") / "project", ROOT)
+    made.recipe("digits", **RECIPE)
+    small = {"recipe": "digits", "objectives": ["standard"], "methods": ["rigl"]}
+    studies = {path.name for path in (ROOT / "reports").iterdir() if path.is_dir()} - {"digits"}
+    for name in ("digits", "mygrid", "example", *studies):
+        made.grid(name, **GRID | small)
+    shutil.copytree(ROOT / "examples", made.folder / "examples")
+    (made.folder / "results").mkdir()
+    shutil.copy(empty_store, made.folder / "results" / "mlflow.db")
+    with chdir(made.folder):
+        cells = [made.cell(slug) for slug in made.cells("digits")]
+        for command in (
+            *(["plan", "digits", "--write"], ["train", *cells], ["evaluate", *cells]),
+            *(["collect", "digits"], ["compare", "digits"]),
+        ):
+            outcome = run_agc(*command)
+            assert outcome.code == 0, outcome
+    for name in ("example", *studies):
+        shutil.copytree(made.folder / "reports" / "digits", made.folder / "reports" / name)
+    return made.folder
+
+
+def run(words: list[str], folder: Path) -> None:
+    """Run a command in ``folder``, within this process."""
+    with chdir(folder):
+        if words[0] == "agc":
+            outcome = run_agc(*words[1:])
+            assert outcome.code == 0, outcome
+        else:
+            assert words[0] == "python", f"{words}: neither run nor in PARSED"
+            runpy.run_path(words[1], run_name="__main__")
+
+
+@pytest.mark.parametrize("block", of("sh"), ids=str)
+def test_commands_run_or_are_understood(block: Block, project: Path, tmp_path: Path) -> None:
+    asked = commands(block.text)
+    assert asked
+    for words in asked:
+        parse(words)
+    to_run = [words for words in asked if reason(" ".join(words)) is None]
+    if to_run:
+        folder = tmp_path / "project"
+        shutil.copytree(project, folder)
+        for words in to_run:
+            run(words, folder)
+
+
+def test_no_reason_is_left_over() -> None:
+    every = [" ".join(words) for block in of("sh") for words in commands(block.text)]
+    for start in PARSED:
+        assert any(re.match(start, command) for command in every), start
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("agc tain digits", "agc train --dataset digits --epoch-s 3", "agc list method"),
+        *("make tset", "snakemake --core", "python examples/none.py", "python -m nothing"),
+        *("pip install -r none.lock", "torchrun examples/none.py", "mlflow iu", "rm -r results"),
+    ],
+)
+def test_a_wrong_command_is_not_understood(command: str) -> None:
+    with pytest.raises(AssertionError):
+        parse(command.split())
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_in_the_text_are_understood(path: Path) -> None:
+    for words in mentions(path):
+        parse(words)
+
+
+# --- YAML, links, tables --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=str)
+def test_yaml_blocks_make_cells(block: Block, tmp_path: Path) -> None:
+    """A grid with its recipe; a recipe with the smallest of grids."""
+    made = Project(tmp_path, ROOT)
+    content = yaml.safe_load(block.text)
+    if "datasets" in content:
+        grid = tmp_path / "workflows" / "grids" / "shown.yaml"
+        grid.write_text(block.text, encoding="utf-8")
+    else:
+        (tmp_path / "workflows" / "recipes" / "shown.yaml").write_text(block.text, "utf-8")
+        objectives = [*content.get("options", {}).get("objective", {"standard": {}})]
+        data = "cifar10" if content["training"].get("validation", 0) > 1437 else "digits"
+        grid = made.grid("shown", recipe="shown", datasets=[data], objectives=objectives)
+    assert load_grid(str(grid)).cells
+
+
+def test_no_block_is_skipped() -> None:
+    assert {block.language for block in BLOCKS} <= LANGUAGES
+    assert all(block.path == ROOT / "README.md" for block in of("text")), "the tree alone is text"
+
+
+def test_the_tree_of_the_first_page_is_that_of_the_repository() -> None:
+    (tree,) = of("text")
+    named = re.findall(r"^( *)(\w+)/", tree.text, re.MULTILINE)
+    folders = {path.parent.name for path in (ROOT / "agc").glob("*/__init__.py")}
+    assert [name for indent, name in named if indent] == sorted(folders)
+    for _, name in (pair for pair in named if not pair[0]):
+        assert (ROOT / name).is_dir(), name
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_and_paths_exist(path: Path) -> None:
+    for link in links(path):
+        target, _, anchor = link.partition("#")
+        file = path.parent / target if target else path
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
+    for name in paths(path):
+        shown = [block for block in of("python") if f"`{name}`" in path.read_text("utf-8")]
+        assert (ROOT / name).exists() or (path.parent / name).exists() or shown, name
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_those_of_the_studies(name: str) -> None:
+    text = " ".join((ROOT / name).read_text(encoding="utf-8").split())
+    for table in TABLES[name]:
+        made = table()
+        assert " ".join(made.split()) in text, f"{name} should show:\n{made}"
+
+
+def test_data_sets_are_all_in_their_manual() -> None:
+    text = (ROOT / "agc" / "datasets" / "README.md").read_text(encoding="utf-8")
+    assert not [name for name in DATASETS.names() if f"`{name}`" not in text]
