@@ -68,12 +68,18 @@ def own_names() -> tuple[str, ...]:
 @cache
 def own_summaries() -> dict[str, str]:
     """First sentence of the docstring of each name in :func:`own_names`, sorted by name."""
-    files = [file for folder in __path__ for file in Path(folder).glob("*.py")]
-    for point in entry_points(group=GROUP):
-        spec = importlib.util.find_spec(point.module)
-        if spec is not None and spec.origin is not None:
-            files.append(Path(spec.origin))
-    return dict(sorted(pair for file in files for pair in _registered_in(file)))
+    return dict(sorted(pair for file in _own_files() for pair in _registered_in(file)))
+
+
+@cache
+def smallest_images() -> dict[str, int]:
+    """Height and width that images need at least, of those networks whose files say so."""
+    found: dict[str, int] = {}
+    for file in _own_files():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SMALLEST":
+                found |= ast.literal_eval(node.value)
+    return found
 
 
 @cache
@@ -94,6 +100,15 @@ def register_all() -> None:
         point.load()
 
 
+def _own_files() -> list[Path]:
+    files = [file for folder in __path__ for file in sorted(Path(folder).glob("*.py"))]
+    for point in entry_points(group=GROUP):
+        spec = importlib.util.find_spec(point.module)
+        if spec is not None and spec.origin is not None:
+            files.append(Path(spec.origin))
+    return files
+
+
 def _names_in(file: Path) -> list[str]:
     return _REGISTERED.findall(file.read_text(encoding="utf-8"))
 
@@ -110,4 +125,4 @@ def _registered_in(file: Path) -> list[tuple[str, str]]:
     ]
 
 
-ARCHITECTURES = Architectures("architecture", GROUP)
+ARCHITECTURES = Architectures("architecture", GROUP, rules="agc.architectures.shared.limits")

@@ -16,6 +16,10 @@ from torch import Tensor, nn
 
 from agc.architectures.shared.head import LinearHead
 
+SMALLEST = {"lenet5": 16}
+"""Height and width of images below which the convolutions leave nothing, by name. It is read from
+the source, before anything is built."""
+
 
 class SmallNet(LinearHead):
     """Convolutions of 5×5 without padding, each with ReLU and a 2×2 pool; then linear layers.

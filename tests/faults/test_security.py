@@ -98,7 +98,7 @@ def test_no_figure_is_written_outside_its_folder(parts: list[str]) -> None:
     assert path.resolve().parent == Path("/figures")
 
 
-@given(st.sampled_from(["efficientnet_b0", "lenet5", "vgg16_c"]), st.integers(0, 10**9))
+@given(st.sampled_from(["efficientnet_b0", "lenet300_100", "vgg16_c"]), st.integers(0, 10**9))
 def test_a_cell_stays_in_the_cells_folder(
     tiny_cell: CellMaker, architecture: str, seed: int
 ) -> None:

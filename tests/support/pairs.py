@@ -30,7 +30,7 @@ CHEAP: Names = {
 }
 SMALL: dict[str, dict[str, Any]] = {
     "resnet8": {"width": 4},
-    "synthetic": {"train": 40, "test": 4, "size": 8},
+    "synthetic": {"train": 40, "test": 4, "size": 16},
 }
 BATCH = 4
 
@@ -46,7 +46,7 @@ def entries(everything: bool = False) -> dict[str, list[str]]:
     known = {name: axis.registry.names() for name, axis in AXES.items()}
     known["dataset"] = ["digits", "synthetic"]
     if not everything:
-        known["architecture"] = ["lenet300_100", "resnet8", "wrn_16_1"]
+        known["architecture"] = ["lenet300_100", "lenet5", "resnet8", "wrn_16_1"]
     known["optimizer"] += ["adamw"]
     return known
 

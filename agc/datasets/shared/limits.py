@@ -7,13 +7,18 @@ from typing import Any
 from agc.registry import Entry
 
 
-def refuse(entry: Entry, cell: Any, **options: Any) -> str | None:
-    """Why ``cell`` asks too much of the images of a data set, or None.
+def image_size(entry: Entry, options: dict[str, Any]) -> int | None:
+    """The shorter side of a data set's images in pixels, or None if it is not declared.
 
-    Options that change the size (``size`` of a folder of images) go before the declared one.
+    An option ``size`` goes before what is declared.
     """
-    augmentation = cell.training.augmentation
-    size = options.get("size", min(entry.facts["shape"][1:]) if "shape" in entry.facts else None)
+    declared = min(entry.facts["shape"][1:]) if "shape" in entry.facts else None
+    return options.get("size", declared)
+
+
+def refuse(entry: Entry, cell: Any, **options: Any) -> str | None:
+    """Why ``cell`` asks too much of the images of a data set, or None."""
+    augmentation, size = cell.training.augmentation, image_size(entry, options)
     if size is not None and augmentation.padding == "reflect" and augmentation.crop >= size:
         return f"its images of {size} pixels have no {augmentation.crop} to reflect at an edge"
     return None

@@ -170,6 +170,16 @@ def test_no_name_leads_a_slug_out_of_its_folder(name: str) -> None:
             {"objective": {"name": "pgd-at", "options": {"epsilon": 8}}},
             "objective 'pgd-at': option epsilon = 8: pixels are in [0, 1], so it is at most 1",
         ),
+        (
+            {"architecture": "lenet5"},
+            "architecture 'lenet5': it takes images of 16 pixels and more, these have 8",
+        ),
+        (
+            {"training": {"augmentation": {"crop": 9, "padding": "reflect"}}},
+            "dataset 'digits': its images of 8 pixels have no 9 to reflect at an edge",
+        ),
+        ({"training": {"optimizer": "sgd"}}, "training.optimizer = 'sgd'"),
+        ({"training": {"optimizer": {"name": "sdg"}}}, "unknown optimizer 'sdg'; did you mean 'sgd"),
         ({"training": {"epochs": 0}}, "training.epochs = 0"),
         ({"training": {"epochs": 2.5}}, "training.epochs = 2.5"),
         ({"training": {"epochs": "many"}}, "training.epochs = 'many'"),
