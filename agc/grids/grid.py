@@ -93,7 +93,10 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
                 f"{path}: dataset {cell.dataset.name!r} is made up for tests and benchmarks, and "
                 "belongs in no table: no grid takes it"
             )
-        excluded = next((e for e in file.exclude if _matches(cell, e)), None)
+        try:
+            excluded = next((e for e in file.exclude if _matches(cell, e)), None)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         if excluded is not None:
             key = (", ".join(f"{k} {v}" for k, v in excluded.where.items()), excluded.reason)
             skips[key] = skips.get(key, 0) + 1
@@ -146,9 +149,24 @@ def collapse(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def _matches(cell: Cell, exclusion: Exclusion) -> bool:
-    fields = {name: axis.of(cell).name for name, axis in AXES.items()}
-    fields |= {"sparsity": cell.sparsity, "seed": cell.seed}
+    """Whether a cell has, for each field of an exclusion, the value or one of the values."""
     return all(
-        fields[key] in (wanted if isinstance(wanted, list) else [wanted])
+        any(_has(cell, key, value) for value in (wanted if isinstance(wanted, list) else [wanted]))
         for key, wanted in exclusion.where.items()
+    )
+
+
+def _has(cell: Cell, key: str, value: Any) -> bool:
+    """Whether a field is a value; of an entry the name is enough, or the options that are given."""
+    if key not in AXES:
+        return getattr(cell, key) == value
+    name, wanted = read_entry(f"exclude: {key}", value)
+    chosen = AXES[key].of(cell)
+    if chosen.name != name:
+        return False
+    settings = {k for k in wanted if k in type(chosen).model_fields}
+    options = {k: v for k, v in wanted.items() if k not in settings}
+    whole = AXES[key].registry.resolve(name, options)
+    return all(getattr(chosen, k) == wanted[k] for k in settings) and all(
+        chosen.options.get(k) == whole.get(k) for k in options
     )

@@ -102,6 +102,30 @@ def test_excluded_cells_are_counted_with_their_reason(load) -> None:
     assert "sparsity 0.9" in skip.what
 
 
+def test_an_exclusion_may_name_the_options_of_an_entry(load) -> None:
+    corrections = ["none", {"name": "agc", "gamma": 0.3}, "agc"]
+    wanted = {"name": "agc", "gamma": 0.3}
+    grid = load(
+        corrections=corrections,
+        exclude=[{"where": {"method": "dense", "correction": wanted}, "reason": "one is enough"}],
+    )
+    dense = [c.correction for c in grid.cells if c.method.name == "dense" and c.seed == 0]
+    assert [(c.name, c.options.get("gamma")) for c in dense] == [("none", None), ("agc", 0.1)]
+    assert len(grid.cells) == 5 * 3 * 2 - 2
+    with pytest.raises(UserError, match=r"test\.yaml: unknown option of correction 'agc' 'gama'"):
+        load(exclude=[{"where": {"correction": {"name": "agc", "gama": 1}}, "reason": "typo"}])
+
+
+def test_an_optimizer_is_an_axis_with_settings_of_its_own(load) -> None:
+    slow = {"name": "adamw", "lr": 0.01, "betas": [0.8, 0.99]}
+    grid = load(
+        optimizers=["sgd", slow], exclude=[{"where": {"optimizer": slow, "seed": 1}, "reason": "x"}]
+    )
+    found = {(c.training.optimizer.name, c.training.optimizer.lr, c.seed) for c in grid.cells}
+    assert found == {("sgd", 0.2, 0), ("sgd", 0.2, 1), ("adamw", 0.01, 0)}
+    assert {tuple(c.training.optimizer.options) for c in grid.cells} == {(), ("betas",)}
+
+
 def test_included_cells_come_on_top_and_duplicates_are_told(load) -> None:
     again = {**CELL, "method": "rigl", "sparsity": 0.9, "correction": "agc", "seed": 1}
     longer = {**again, "training": {"epochs": 9}}
