@@ -56,9 +56,9 @@ def summary() -> str:
     below = (rows.accuracy_difference_high < 0).sum()
     return " ".join(
         (
-            f"Of all {len(rows)} intervals of the grid {above} lie above 0 and {below} below;"
-            f" the mean differences are {points[0].mean():+.2f} points in standard training and"
-            f" {points[1].mean():+.2f} under attack, where the paper claims up to +5.0.",
+            f"Of all {len(rows)} intervals of the grid {above or 'none'} lie above 0 and {below}"
+            f" below; the mean differences are {points[0].mean():+.2f} points in standard training"
+            f" and {points[1].mean():+.2f} under attack (claimed: up to +5.0).",
             f"The plain run's best accuracy is reached in {len(epochs[0])} of {len(halves[0])} and"
             f" {len(epochs[1])} of {len(halves[1])} rows, with {epochs[0].min():+.0f} % and"
             f" {epochs[1].min():+.0f} % epochs at best (claimed: up to -52.1 %); in units"

@@ -154,7 +154,10 @@ def test_yaml_blocks_make_cells(block: Block, tmp_path: Path) -> None:
         objectives = [*content.get("options", {}).get("objective", {"standard": {}})]
         data = "cifar10" if content["training"].get("validation", 0) > 1437 else "digits"
         grid = made.grid("shown", recipe="shown", datasets=[data], objectives=objectives)
-    assert load_grid(str(grid)).cells
+    loaded = load_grid(str(grid))
+    assert loaded.cells
+    reasons = {skip.reason for skip in loaded.skips}
+    assert reasons >= {one["reason"] for one in content.get("exclude", [])}
 
 
 def test_no_block_is_skipped() -> None:
