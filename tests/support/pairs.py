@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "synthetic": {"train": 40, "test": 4, "size": 16},
 }
 BATCH = 4
+DATASETS = ["digits", "synthetic"]
 
 
 class OneStep(Exception):
@@ -44,7 +45,7 @@ def entries(everything: bool = False) -> dict[str, list[str]]:
     one of each kind unless ``everything`` is asked for.
     """
     known = {name: axis.registry.names() for name, axis in AXES.items()}
-    known["dataset"] = ["digits", "synthetic"]
+    known["dataset"] = DATASETS
     if not everything:
         known["architecture"] = ["lenet300_100", "lenet5", "resnet8", "wrn_16_1"]
     known["optimizer"] += ["adamw"]
@@ -102,12 +103,16 @@ def make(names: Names) -> Cell:
 
 
 def reason(names: Names) -> str | None:
-    """Why these entries make no cell, or None."""
-    try:
-        make(names)
-    except UserError as error:
-        return str(error)
-    return None
+    """Why these entries make no cell, with any data set if none is named; None if they do."""
+    said = None
+    for dataset in [names["dataset"]] if "dataset" in names else DATASETS:
+        try:
+            make({**names, "dataset": dataset})
+        except UserError as error:
+            said = str(error)
+        else:
+            return None
+    return said
 
 
 def step(names: Names) -> None:

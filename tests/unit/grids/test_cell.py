@@ -179,10 +179,7 @@ def test_no_name_leads_a_slug_out_of_its_folder(name: str) -> None:
             "dataset 'digits': its images of 8 pixels have no 9 to reflect at an edge",
         ),
         ({"training": {"optimizer": "sgd"}}, "training.optimizer = 'sgd'"),
-        (
-            {"training": {"optimizer": {"name": "sdg"}}},
-            "unknown optimizer 'sdg'; did you mean 'sgd",
-        ),
+        ({"training": {"optimizer": {"name": "sdg"}}}, "unknown optimizer 'sdg'; did you mean"),
         ({"training": {"epochs": 0}}, "training.epochs = 0"),
         ({"training": {"epochs": 2.5}}, "training.epochs = 2.5"),
         ({"training": {"epochs": "many"}}, "training.epochs = 'many'"),
