@@ -55,6 +55,9 @@ class AGC(ControlVariate):
         full_gradient: u from a full ``pass``, or from a ``subset`` of it.
         subset: fraction of the batches that the subset has.
         match_objective: whether the pass sees adversarial images if the steps do.
+        seed: of what ``a-rigl`` draws.
+        dense: all initial weights by name, before any was masked, which ``a-itop`` begins at.
+            Without them it must be made before the method is, as it takes the model's.
     """
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
@@ -75,6 +78,7 @@ class AGC(ControlVariate):
         subset: Annotated[float, Field(gt=0, le=1)] = 0.25,
         match_objective: bool = True,
         seed: int = 0,
+        dense: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(model)
         if variant not in BEHAVIOURS:
@@ -87,7 +91,7 @@ class AGC(ControlVariate):
         self.correlation = self.behaviour.correlation(
             estimator, alpha, tau0, clip, self.replicas.mean
         )
-        self.reference = self.behaviour.first_snapshot(self.model, seed)
+        self.reference = self.behaviour.first_snapshot(self.model, seed, dense)
         self.last_gradient: dict[str, Tensor] = {}
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:

@@ -73,6 +73,8 @@ def remove_channels(model: Module, masks: Mapping[str, Tensor]) -> SmallNetwork:
     _take_out(flow, ~gone)
     after = {name: len(flow.modules[name].weight) for name in before}
     network = torch.fx.GraphModule(smaller, flow.graph, type(model).__name__)
+    if _channels_come_last(model):
+        network = network.to(memory_format=torch.channels_last)
     return SmallNetwork(network.eval(), before, after, flow.reasons)
 
 
@@ -192,6 +194,12 @@ def _pad(flow: ChannelFlow, node: Node, places: list[int], channels: int) -> Non
     with flow.graph.inserting_after(node):
         chosen = flow.graph.call_function(operator.getitem, (node, (slice(None), places)))
     node.replace_all_uses_with(chosen, lambda user: user is not chosen)
+
+
+def _channels_come_last(model: Module) -> bool:
+    """Whether weights of convolutions are laid out pixel by pixel, which is faster in places."""
+    weights = (p for p in model.parameters() if p.ndim == 4 and not p.is_contiguous())
+    return any(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
 
 
 def _select(module: Module, dimension: int, places: Tensor) -> None:

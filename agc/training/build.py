@@ -66,14 +66,8 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     meter = Meter(processes=share.count)
     meter.watch(model)
     wrapped = model if share.count == 1 else _distributed(model)
-    # Before the method: one published correction looks at the weights before they are masked.
-    correction = CORRECTIONS.create(
-        cell.correction.name,
-        wrapped,
-        options=cell.correction.options,
-        seed=cell.seed,
-        epochs=training.epochs,
-    )
+    # Two published corrections begin at weights that no mask has touched.
+    dense = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     try:
         method = METHODS.create(
             cell.method.name,
@@ -86,6 +80,14 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         )
     except ValueError as error:
         raise UserError(f"{cell.slug}: {error}") from error
+    correction = CORRECTIONS.create(
+        cell.correction.name,
+        wrapped,
+        options=cell.correction.options,
+        seed=cell.seed,
+        epochs=training.epochs,
+        dense=dense,
+    )
     schedule = make_schedule(training.schedule, optimizer, training.epochs, method.rounds)
     sample = next(iter(loader.epoch(0))).images[:2]
     with meter.pause():

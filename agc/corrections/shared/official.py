@@ -15,6 +15,8 @@ from agc.corrections.shared.correlation import LossCorrelation, make_correlation
 from agc.gradients.reference import ReferencePoint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
     from torch.nn import Module
 
@@ -31,9 +33,15 @@ class Behaviour:
     pass_images: ClassVar[Literal["prepared", "raw"]] = "prepared"
     """What the snapshot pass sees: images as in a step, or neither attacked nor augmented."""
 
-    def first_snapshot(self, model: Module, seed: int) -> ReferencePoint | None:
-        """The point that the first pass is compared with, taken before any weight is masked; None
-        for the masked initial weights.
+    def first_snapshot(
+        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+    ) -> ReferencePoint | None:
+        """The point that the first pass is compared with; None for the masked initial weights.
+
+        Args:
+            model: at the start.
+            seed: of whatever is drawn.
+            dense: all initial weights by name, before any was masked; the model's own if None.
         """
         return None
 
@@ -57,9 +65,11 @@ class AITOP(Behaviour):
 
     keeps_buffers = False
 
-    def first_snapshot(self, model: Module, seed: int) -> ReferencePoint:
+    def first_snapshot(
+        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+    ) -> ReferencePoint:
         """The network is copied before the masks are applied: a dense one."""
-        return ReferencePoint(model)
+        return ReferencePoint(_copy(model, dense))
 
     def left_over(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of it: ``zero_grad`` before the pass is commented out."""
@@ -71,9 +81,11 @@ class ARigL(Behaviour):
 
     keeps_buffers = False
 
-    def first_snapshot(self, model: Module, seed: int) -> ReferencePoint:
+    def first_snapshot(
+        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+    ) -> ReferencePoint:
         """A second network, with initial weights of its own."""
-        return ReferencePoint(fresh_weights(copy.deepcopy(model), seed))
+        return ReferencePoint(fresh_weights(_copy(model, dense), seed))
 
     def skips_step(self, sparse: Method | None) -> bool:
         """Where the topology is updated, the optimizer makes no step."""
@@ -111,6 +123,14 @@ class SamePoint(LossCorrelation):
         self.epochs += 1
         if self.epochs > 1:
             self.tau = (1 - self.alpha) * self.tau + self.alpha
+
+
+def _copy(model: Module, dense: Mapping[str, Tensor] | None) -> Module:
+    """A copy of a network, with these weights if they are given."""
+    other = copy.deepcopy(model)
+    if dense is not None:
+        other.load_state_dict(dense, strict=False)  # its buffers are there already
+    return other
 
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {

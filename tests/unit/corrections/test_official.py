@@ -68,6 +68,18 @@ def test_the_first_snapshot_is_dense_independent_or_masked() -> None:
     assert not torch.equal(snapshots["a-rigl"], masked)
 
 
+@pytest.mark.parametrize("variant", ["a-itop", "a-rigl"])
+def test_dense_weights_make_up_for_a_network_that_is_masked_already(variant: str) -> None:
+    model = smooth_network()
+    before = AGC(model, variant=variant, seed=5)
+    dense = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    Static(model, sparsity=0.6)
+    after = AGC(model, variant=variant, seed=5, dense=dense)
+    for name, weight in before.reference.parameters.items():
+        assert torch.equal(after.reference.parameters[name], weight)
+    assert not torch.equal(dense["0.weight"], model.get_parameter("0.weight"))
+
+
 def test_the_first_snapshot_of_a_rigl_depends_on_the_seed_alone() -> None:
     model, other = smooth_network(), smooth_network()
     move(other, 1.0)

@@ -218,6 +218,15 @@ def test_a_padded_shortcut_loses_channels_before_it(
     }
 
 
+def test_the_layout_of_the_weights_stays() -> None:
+    model, _, masks = masked("vgg")
+    weight = remove_channels(model, masks).network.get_parameter("4.weight")
+    assert not weight.is_contiguous()
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    plain = remove_channels(model.to(memory_format=torch.contiguous_format), masks).network
+    assert plain.get_parameter("4.weight").is_contiguous()
+
+
 def test_what_keeps_a_layer_whole_is_named() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ChannelShuffle(2), nn.Conv2d(4, 4, 1), nn.ReLU())
     masks = all_of(model)
