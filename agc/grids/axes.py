@@ -23,7 +23,7 @@ class Axis:
         name: of the cell's field, of the option of ``agc train``, of columns.
         registry: its entries.
         default: the entry of a cell that names none; None if each cell must name one.
-        since: the version of agc that brought it, None if it was there from the beginning. A cell
+        since: the version of agc that brought it, None if cells had it from the first on. A cell
             with the default of a later axis has neither its field nor its name in the slug, so
             that it stays the cell that it was before.
         section: the part of a cell in which its entry stands, and of a recipe, where it has one.
@@ -80,7 +80,7 @@ AXES: dict[str, Axis] = {
             "optimizer",
             OPTIMIZERS,
             "sgd",
-            since="0.2",
+            since="0.1",
             section="training",
             help="Optimizer, ours or timm's; the recipe's if left out.",
         ),
