@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -55,24 +56,36 @@ def height(rows: pd.DataFrame) -> float:
 
 
 def pages(rows: pd.DataFrame) -> list[pd.DataFrame]:
-    """Rows for one figure each.
+    """Rows for one figure each: as few pages as there is need of, about equally long.
 
     The corrections of one group stay together, unless they are too many for a page of their own.
     """
     import pandas as pd
 
-    naming, used = _naming(rows), 0.0
-    found: list[list[pd.DataFrame]] = []
-    for _, group in rows.groupby(GROUP, sort=False):
-        for part in _parts(group, naming):
-            more = _height(_group(part, naming))
-            if found and used + GAP + more <= ROWS_PER_PAGE:
-                found[-1].append(part)
-                used += GAP + more
-            else:
-                found.append([part])
-                used = more
-    return [pd.concat(page) for page in found]
+    naming = _naming(rows)
+    groups = [group for _, group in rows.groupby(GROUP, sort=False)]
+    parts = [part for group in groups for part in _parts(group, naming)]
+    heights = [_height(_group(part, naming)) for part in parts]
+    count = len(_filled(heights, ROWS_PER_PAGE))
+    least = ceil((sum(heights) + GAP * (len(heights) - count)) / count)
+    limits = range(min(least, ROWS_PER_PAGE), ROWS_PER_PAGE + 1)
+    fills = (_filled(heights, limit) for limit in limits)
+    shortest = next(fill for fill in fills if len(fill) == count)
+    return [pd.concat([parts[index] for index in page]) for page in shortest]
+
+
+def _filled(heights: list[float], limit: float) -> list[list[int]]:
+    """Which parts are on each page, in their order, if no page of several exceeds the limit."""
+    found: list[list[int]] = []
+    used = 0.0
+    for index, more in enumerate(heights):
+        if found and used + GAP + more <= limit:
+            found[-1].append(index)
+            used += GAP + more
+        else:
+            found.append([index])
+            used = more
+    return found
 
 
 def _naming(rows: pd.DataFrame) -> Naming:
