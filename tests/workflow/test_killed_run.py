@@ -15,7 +15,7 @@ import pytest
 from agc.planning.bundles import bundle
 from tests.support.project import Project, environment
 
-EPOCHS = 20
+EPOCHS = 12
 GRID = {
     "objectives": ["standard"],
     "methods": ["static", "rigl"],

@@ -1,8 +1,7 @@
-"""``Step`` owns the order: who is called when, again, and what is left when something fails."""
+"""``Step`` owns the order: who is called when, in one call or one by one."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,73 +10,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agc import AGC, MicroBatches, RigL, Static, Step, rng
+from agc import MicroBatches, Step
 from agc.conformance import method_problem
-from agc.conformance.method_problem import STEPS, Problem, network
+from agc.conformance.method_problem import Problem, network
 from agc.corrections.base import Correction
 from agc.methods.base import SparseMethod
-from agc.registry import CORRECTIONS, METHODS
 from agc.training.observer import Observer
 from tests.support.library_problems import (
-    Everything,
     batches,
     flat,
     loss_fn,
     make,
-    sentences,
     smooth,
 )
+from tests.support.states import assert_same
 
-METHOD_NAMES = METHODS.names()
 DATA = batches()
-
-
-class Asks(torch.optim.SGD):
-    """Asks for the gradient ``times`` times in each step; ``between`` comes before each but the
-    first.
-    """
-
-    times = 1
-    between: Callable[[], None] = staticmethod(lambda: None)
-
-    def step(self, closure: Callable[[], Tensor]) -> Tensor:
-        losses = []
-        for number in range(self.times):
-            if number:
-                self.between()
-            losses.append(closure())
-        super().step()
-        return losses[0]
-
-
-def leaves(state: Any) -> Iterator[Any]:
-    """All that is nested in a state, in order."""
-    if isinstance(state, dict):
-        for key in state:
-            yield from leaves(state[key])
-    elif isinstance(state, list | tuple):
-        for one in state:
-            yield from leaves(one)
-    else:
-        yield state.detach().clone() if torch.is_tensor(state) else copy.deepcopy(state)
-
-
-def assert_same(one: Any, other: Any) -> None:
-    for mine, theirs in zip(leaves(one), leaves(other), strict=True):
-        equal = torch.equal(mine, theirs) if torch.is_tensor(mine) else mine == theirs
-        assert equal, (mine, theirs)
-
-
-def asking(name: str, times: int, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Problem:
-    """A method's problem whose optimizer asks ``times`` times in each step."""
-    make_optimizer = lambda p: Asks(p, lr=0.1, momentum=0.9, weight_decay=1e-3)  # noqa: E731
-    monkeypatch.setitem(method_problem.OPTIMIZERS, "asks", make_optimizer)
-    problem = Problem(name, "asks", **options)
-    problem.optimizer.times = times
-    return problem
-
-
-# --- the order ------------------------------------------------------------------------------------
 
 
 class Log(list[str]):
@@ -199,238 +147,11 @@ def test_micro_batches_make_one_step_of_their_mean() -> None:
     assert step.sparse.steps == len(DATA) + 1
 
 
-# --- when something fails -------------------------------------------------------------------------
-
-
-class Fails(Exception):
-    pass
-
-
-def failing(model: nn.Module, batch: Any) -> Tensor:
-    """A loss whose backward pass fails."""
-    value = method_problem.loss_fn(model, batch)
-
-    def fail(gradient: Tensor) -> None:
-        raise Fails
-
-    value.register_hook(fail)
-    return value
-
-
-@pytest.mark.parametrize("name", METHOD_NAMES)
-@pytest.mark.parametrize("place", ["backward", "correction", "optimizer"])
-def test_what_fails_leaves_the_method_where_it_was(
-    name: str, place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    problem, same = Problem(name), Problem(name)
-    for one in (problem, same):
-        one.begin()
-        assert len(list(one.steps(0, 3))) == 3
-
-    def fail(*_: Any) -> None:
-        raise Fails
-
-    def state() -> list[Any]:
-        kept = (problem.method.masks, getattr(problem.method, "hidden", {}), problem.method.steps)
-        return list(leaves([*kept, list(problem.model.parameters())]))
-
-    before = state()
-    with monkeypatch.context() as patch:
-        if place == "backward":
-            patch.setattr(problem.step, "loss_fn", failing)
-        elif place == "correction":
-            patch.setattr(problem.step.correction, "correct", fail)
-        else:
-            patch.setattr(problem.optimizer, "step", fail)
-        with pytest.raises(Fails):
-            problem.step(problem.batches[3])
-    assert_same(state(), before)
-    if place == "backward":  # before anything was counted: the step may be made after all
-        same.model.load_state_dict(problem.model.state_dict())
-        assert list(problem.steps(3)) == list(same.steps(3))
-        assert_same(list(problem.model.parameters()), list(same.model.parameters()))
-    else:
-        assert len(list(problem.steps(3))) == STEPS - 3
-
-
-@pytest.mark.parametrize("name", ["sam", "s2-sam", "extragradient"])
-def test_what_fails_at_another_point_comes_back(name: str) -> None:
-    model = smooth()
-    correction = make(name, model)
-    step = Step(model, torch.optim.SGD(model.parameters(), lr=0.1), loss_fn, None, correction)
-    step.begin_epoch(DATA)
-    step(DATA[0])
-    home = flat(model.parameters())
-
-    def loss(model: nn.Module, batch: Any) -> Tensor:
-        if not torch.equal(flat(model.parameters()), home):
-            raise Fails
-        return loss_fn(model, batch)
-
-    step.loss_fn = loss
-    with pytest.raises(Fails):
-        step(DATA[1])
-    assert torch.equal(flat(model.parameters()), home)
-
-
-# --- the gradient again, and the loss alone -------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", METHOD_NAMES)
-def test_a_gradient_at_trial_weights_is_that_of_the_sparse_network(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    problem = asking(name, 2, monkeypatch)
-    if not problem.method.repeatable:
-        problem.optimizer.times = 1
-    trials, seen = [], []
-    draws = rng.generator(0, "trial")
-
-    def move() -> None:
-        with torch.no_grad():
-            for parameter in problem.model.parameters():
-                parameter.add_(0.1 * torch.randn(parameter.shape, generator=draws))
-        trials.append(flat(problem.model.parameters()))
-        probes.append(problem.step.probe(problem.batches[0]))
-        assert torch.equal(flat(problem.model.parameters()), trials[-1])
-
-    probes: list[Tensor] = []
-
-    def loss(model: nn.Module, batch: Any) -> Tensor:
-        for layer, mask in problem.method.masks.items():
-            if name != "vr-pge":  # whose forward pass sees channels that are drawn
-                assert not problem.method.parameters[layer][~mask].any()
-        value = method_problem.loss_fn(model, batch)
-        seen.append(value.detach().clone())
-        return value
-
-    problem.begin()
-    problem.step.loss_fn = loss
-    problem.optimizer.between = move
-    for batch in problem.batches[:1] * 3:
-        problem.step(batch)
-        if problem.method.repeatable:
-            # First gradient, probe, second gradient at the same weights.
-            assert torch.equal(seen[-1], seen[-2])
-            assert torch.equal(seen[-1], probes[-1])
-            assert not torch.equal(seen[-1], seen[-3])
-    if problem.method.repeatable:
-        assert len(trials) == 3
-
-
-@pytest.mark.parametrize("name", METHOD_NAMES)
-def test_a_method_counts_one_gradient_of_a_step_or_refuses_others(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    once, thrice = (asking(name, times, monkeypatch) for times in (1, 3))
-    once.whole()
-    if not once.method.repeatable:
-        with pytest.raises(RuntimeError, match="one gradient of a step alone"):
-            thrice.whole()
-        return
-    thrice.whole()
-    for one, other in ((once.method, thrice.method), (once.model, thrice.model)):
-        assert_same(one.state_dict(), other.state_dict())
-    assert_same(once.optimizer.state_dict(), thrice.optimizer.state_dict())
-
-
-def quiet_loss(model: nn.Module, batch: Any) -> Tensor:
-    """Dropout draws the same for a batch in every pass over it."""
-    with rng.isolated(batch.index):
-        return loss_fn(model, batch)
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [*((name, {}) for name in CORRECTIONS.names()), ("scsg", {"batches": 2, "interval": 3})],
-)
-def test_a_correction_counts_one_gradient_of_a_step_or_refuses_others(
-    name: str, options: dict[str, Any]
-) -> None:
-    outcomes = []
-    for times in (1, 3):
-        model = Everything()
-        optimizer = Asks([p for p in model.parameters() if p.requires_grad], lr=0.05, momentum=0.9)
-        optimizer.times = times
-        sparse = RigL(model, optimizer, sparsity=0.5, total_steps=40, update_interval=3)
-        correction = make(name, model, **options)
-        step = Step(model, optimizer, quiet_loss, sparse, correction)
-        if times > 1 and not correction.repeatable:
-            step.begin_epoch(sentences())
-            with pytest.raises(RuntimeError, match="one gradient of a step alone"):
-                step(sentences()[0])
-            return
-        for _ in range(3):
-            step.begin_epoch(sentences())
-            for batch in sentences():
-                step(batch)
-        parts = (model, optimizer, sparse, correction)
-        outcomes.append([one.state_dict() for one in parts])
-    assert_same(*outcomes)
-
-
-@pytest.mark.parametrize("name", METHOD_NAMES)
-def test_a_probe_leaves_nothing_behind(name: str) -> None:
-    problem = Problem(name)
-    problem.begin()
-    assert len(list(problem.steps(0, 2))) == 2
-
-    def state() -> list[Any]:
-        model = problem.model
-        gradients = [p.grad for p in model.parameters()]
-        modes = [module.training for module in model.modules()]
-        tensors = [problem.method.state_dict(), model.state_dict(), torch.get_rng_state()]
-        return list(leaves([*tensors, gradients, modes]))
-
-    before = state()
-    loss = problem.step.probe(problem.batches[2])
-    assert_same(state(), before)
-    assert not loss.requires_grad
-    assert loss.isfinite()
-
-
-def test_a_probe_moves_no_global_stream_and_no_running_mean() -> None:
-    model = Everything()
-    step = Step(model, torch.optim.SGD(model.parameters(), lr=0.1), loss_fn)
-    before = list(leaves([model.state_dict(), torch.get_rng_state()]))
-    one, other = step.probe(sentences()[0]), step.probe(sentences()[0])
-    assert torch.equal(one, other)
-    assert_same([model.state_dict(), torch.get_rng_state()], before)
-    assert all(p.grad is None for p in model.parameters())
-
-
-# --- optimizers that take a closure ---------------------------------------------------------------
-
-
-def test_an_optimizer_that_needs_a_closure_gets_one() -> None:
-    model = smooth()
-    optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=8)
-    sparse = Static(model, optimizer, sparsity=0.3)
-    step = Step(model, optimizer, loss_fn, sparse)
-    whole = MicroBatches(tuple(DATA))
-    losses = [step(whole).item() for _ in range(8)]
-    assert losses[-1] < 0.2 * losses[0]
-    for name, mask in sparse.masks.items():
-        assert not model.get_parameter(name)[~mask].any()
-    assert sparse.steps == 8
-
-
-def test_a_correction_that_counts_steps_refuses_a_line_search() -> None:
-    model = smooth()
-    step = Step(model, torch.optim.LBFGS(model.parameters()), loss_fn, None, AGC(model))
-    step.begin_epoch(DATA)
-    with pytest.raises(RuntimeError, match="AGC takes part in one gradient"):
-        step(DATA[0])
-
-
 def test_networks_without_masks_have_none_to_keep() -> None:
     model = network()
     step = Step(model, torch.optim.SGD(model.parameters(), lr=0.1), method_problem.loss_fn)
     assert step.sparse.touched() == ({}, {})
     assert step.correction.masks == {}
-
-
-# --- the calls one by one -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
