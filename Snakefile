@@ -15,6 +15,10 @@ min_version("9.20")
 configfile: "workflows/config.yaml"
 
 
+# Snakemake reads True from its command line; a user writes what a YAML file has.
+WORDS = {"true": True, "false": False}
+config.update({k: WORDS[v] for k, v in config.items() if v in ("true", "false")})
+
 try:
     validate(config, "workflows/schemas/config.schema.yaml")
 except WorkflowError as error:

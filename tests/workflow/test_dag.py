@@ -224,6 +224,12 @@ def test_a_thousand_cells_are_planned_without_torch(
     assert (refused.returncode, refused.stderr.strip()) == (1, "torch was imported")
 
 
+def test_a_truth_value_is_written_as_in_a_file_of_settings(large: Project) -> None:
+    code, output = large.snakemake("--dry-run", grid="digits", track="false")
+    assert code == 0, output
+    assert "track" not in job_counts(output)
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [
