@@ -9,7 +9,8 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["MKL_NUM_THREADS"] = "1"
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,3 +75,10 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
     open_client(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder, which is the present one."""
+    with chdir(tmp_path):
+        yield tmp_path

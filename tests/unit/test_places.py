@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -12,20 +10,9 @@ from agc import places
 from agc.machine import doctor
 from agc.machine.provenance import git_state
 from agc.places import checkout, find_file, home, known_files, snakefile
+from tests.support.recipes import recipe
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path) -> Iterator[Path]:
-    """An empty folder, which is the present one."""
-    with chdir(tmp_path):
-        yield tmp_path
-
-
-def recipe(folder: Path, name: str, text: str) -> Path:
-    path = folder / "workflows" / "recipes" / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_the_checkout_is_its_own_home(repository: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -11,22 +9,12 @@ import pytest
 from agc.errors import UserError
 from agc.grids.options import cell_from_options
 from agc.places import known_files
+from tests.support.recipes import recipe
 
 FIELDS = {"dataset": "digits", "architecture": "resnet8"}
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path) -> Iterator[Path]:
-    """An empty folder, which is the present one."""
-    with chdir(tmp_path):
-        yield tmp_path
-
-
-def recipe(folder: Path, name: str, text: str) -> Path:
-    path = folder / "workflows" / "recipes" / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def test_a_data_set_s_own_recipe_is_taken_and_the_present_folder_s_first(here: Path) -> None:
