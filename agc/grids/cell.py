@@ -27,7 +27,7 @@ from agc.registry import CORRECTIONS, LATER, METHODS, OBJECTIVES, Strict
 SCHEMA = 1
 """Version of the files of a cell."""
 
-REVISION = 1
+REVISION = 2
 """Bumped by hand when a change of code changes results; part of every cell's hash."""
 
 

@@ -29,9 +29,11 @@ def drop_and_grow(
         mask: boolean, the current mask.
         drop_scores: low scores are dropped first (weight magnitude); read where ``mask`` is set.
         grow_scores: high scores are grown first; read where no weight is kept.
-        count: how many to replace; cut to what the layer can give and take.
+        count: how many to replace; cut to the active ones. The sources bound it by nothing else: a
+            nearly dense layer drops more weights than it has vacant places, and takes some back.
         regrow: whether a weight just dropped may come back at once. RigL's and ITOP's official
-            code let it, and it then keeps its value and its momentum.
+            code let it, and it then keeps its value and its momentum. If not, the count is cut to
+            the vacant places, too.
         grow: how many to grow, if not as many as are dropped; cut to the room that there is.
 
     Of equal scores the first in memory order wins, on every device.
@@ -40,10 +42,9 @@ def drop_and_grow(
         FloatingPointError: a score that is read is NaN.
     """
     active = int(mask.sum())
-    vacant = mask.numel() - active
-    if grow is None:
-        count = grow = min(count, active, vacant)
     count = min(count, active)
+    if grow is None:
+        grow = count = count if regrow else min(count, mask.numel() - active)
     if count <= 0 and grow <= 0:
         return mask.clone()
     kept = top_mask(_only(drop_scores, mask), active - count)

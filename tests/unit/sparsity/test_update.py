@@ -59,10 +59,16 @@ def test_an_update_keeps_the_count_drops_the_worst_and_grows_the_best(layer: tup
     assert new.dtype == torch.bool
     assert int(new.sum()) == int(mask.sum())
     replaced = int((mask & ~new).sum())
-    possible = min(count, int(mask.sum()), int((~mask).sum()))
-    assert replaced <= possible
-    if not regrow:
-        assert replaced == possible
+    dropped = min(count, int(mask.sum()))
+    if regrow:
+        # By hand: all that the drop does not keep compete, those just dropped among them.
+        order = [i for i in torch.argsort(drop, descending=True, stable=True).tolist() if mask[i]]
+        kept = order[: len(order) - dropped]
+        free = torch.argsort(grow, descending=True, stable=True).tolist()
+        grown = [i for i in free if i not in kept][:dropped]
+        assert sorted(kept + grown) == new.nonzero().flatten().tolist()
+    else:
+        assert replaced == min(dropped, int((~mask).sum()))
     lost, kept = drop[mask & ~new], drop[mask & new]
     if len(lost) and not regrow:
         assert lost.max() <= kept.min() if len(kept) else True
@@ -70,6 +76,19 @@ def test_an_update_keeps_the_count_drops_the_worst_and_grows_the_best(layer: tup
     if len(grown) and len(passed_over):
         assert grown.min() >= passed_over.max()
     assert torch.equal(new, drop_and_grow(mask, drop, grow, count, regrow))
+
+
+def test_a_nearly_dense_layer_drops_more_than_it_has_room_for() -> None:
+    # 9 of 10 are active; RigL's code drops the 3 smallest and grows the 3 best of the 4 not kept.
+    mask = torch.tensor([True] * 9 + [False])
+    magnitude = torch.tensor([0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.5, 0.4, 0.0])
+    gradient = torch.tensor([0.0, 0.1, 0.0, 0.5, 0.0, 0.6, 0.0, 0.0, 0.0, 0.2])
+    new = drop_and_grow(mask, magnitude, gradient, 3)
+    assert new.tolist() == [True, False] + [True] * 8
+    # Cut to the vacant place, 0.1 alone would go, and the gradient would not matter: 0.2 and 0.3
+    # would be kept whatever it says.
+    gradient = torch.tensor([0.0, 0.6, 0.0, 0.5, 0.0, 0.1, 0.0, 0.0, 0.0, 0.2])
+    assert not drop_and_grow(mask, magnitude, gradient, 3)[5]
 
 
 def test_of_equal_scores_the_first_in_memory_order_wins() -> None:
