@@ -83,12 +83,14 @@ def measure(
     import torch
 
     from agc import rng
-    from agc.architectures.base import build_network
+    from agc.architectures.base import build_network, first_pass
     from agc.cost.flops import layer_flops
     from agc.sparsity.prunable import choose_prunable
 
-    with rng.isolated(0):
+    picture = torch.zeros(1, *image)
+    with rng.isolated_everywhere(0):
         model = build_network(architecture, options, image, classes)
+        first_pass(model, architecture, picture, classes)
     parameters = choose_prunable(model, keep_dense, also_prune)
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     try:
@@ -96,7 +98,7 @@ def measure(
     except InfeasibleSparsityError as error:
         raise UserError(f"{architecture}: {error}") from error
     try:
-        flops = layer_flops(model, torch.zeros(1, *image), parameters)
+        flops = layer_flops(model, picture, parameters)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{architecture} does not take images {image}: {reason}") from error
