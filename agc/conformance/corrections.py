@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from pathlib import Path
@@ -167,6 +168,26 @@ def a_state_taken_within_an_epoch_goes_on_with_the_same_bits(name: str) -> None:
         assert whole.correction.diagnostics() == other.correction.diagnostics()
 
 
+def the_order_of_making_and_loading_does_not_matter(name: str) -> None:
+    """Correction, sparse method, and the states of model and optimizer, at an epoch's end."""
+    whole = Problem(name)
+    whole.epoch()
+    parts = ("model", "optimizer", "sparse", "correction")
+    states = {part: through_a_file(getattr(whole, part).state_dict()) for part in parts}
+    others = [Problem(name)]
+    for part, state in states.items():
+        getattr(others[0], part).load_state_dict(copy.deepcopy(state))
+    for first in (False, True):
+        others.append(Problem(name, loaded=copy.deepcopy(states), sparse_first=first))
+    for problem in (whole, *others):
+        assert same(problem.result(), whole.result()), "loaded, bits differ"
+    for problem in (whole, *others):
+        torch.manual_seed(9)
+        problem.epoch()
+        assert same(problem.result(), whole.result()), "trained on, bits differ"
+        assert problem.correction.diagnostics() == whole.correction.diagnostics()
+
+
 def declared_costs_are_finite_and_not_negative(name: str) -> None:
     """``cost`` with the default options."""
     cost = CORRECTIONS[name].target.cost(**CORRECTIONS.resolve(name, {}))
@@ -205,6 +226,7 @@ CHECKS = listed(
     global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step,
     a_run_resumed_from_its_checkpoint_goes_on_with_the_same_bits,
     a_state_taken_within_an_epoch_goes_on_with_the_same_bits,
+    the_order_of_making_and_loading_does_not_matter,
     declared_costs_are_finite_and_not_negative,
     counted_units_are_the_declared_ones,
     it_trains_with_every_method_and_precision,

@@ -122,6 +122,37 @@ def a_resumed_run_has_the_same_bits(name: str) -> None:
         assert whole.method.steps == second.method.steps == STEPS
 
 
+def the_order_of_loading_does_not_matter(name: str) -> None:
+    """Model and optimizer before the method is made, or since, or either: the same bits, at once
+    and to the end of the training.
+    """
+    for optimizer in OPTIMIZERS:
+        for after in (0, 5):
+            whole = Problem(name, optimizer)
+            whole.begin()
+            for _ in whole.steps(0, after):
+                pass
+            parts = whole.model, whole.optimizer, whole.method
+            model, slots, method = (copy.deepcopy(part.state_dict()) for part in parts)
+            others = [Problem(name, optimizer) for _ in range(2)]
+            others += [Problem(name, optimizer, loaded=(model, slots)) for _ in range(2)]
+            for late in others[:2]:
+                late.model.load_state_dict(model)
+                late.optimizer.load_state_dict(copy.deepcopy(slots))
+            # And a state of other masks before.
+            others[3].method.load_state_dict(Problem(name, optimizer, seed=1).method.state_dict())
+            for problem in others:
+                problem.method.load_state_dict(method)
+            others[1].model.load_state_dict(model)
+            for problem in (whole, *others):
+                assert same(whole.state(), problem.state()), f"loaded after {after} steps"
+            for problem in (whole, *others):
+                for _ in problem.steps(after):
+                    pass
+                problem.end()
+                assert same(whole.state(), problem.state()), f"trained on after {after} steps"
+
+
 def frozen_layers_stay(name: str) -> None:
     """A layer that is frozen after the preparation keeps its weights and its mask."""
     problem = Problem(name)
@@ -178,6 +209,7 @@ CHECKS = listed(
     storages_survive,
     choices_follow_from_the_seed,
     a_resumed_run_has_the_same_bits,
+    the_order_of_loading_does_not_matter,
     frozen_layers_stay,
     small_and_dense_layers_are_survived,
     extreme_sparsity_is_possible_or_refused,
