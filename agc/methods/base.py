@@ -62,7 +62,7 @@ class SparseMethod(Method, Stateful):
         ValueError: an option is not allowed.
     """
 
-    state = ("steps", "dense_gradients", "masks", "explored")
+    state = ("steps", "put_off", "dense_gradients", "masks", "explored")
 
     sparse: ClassVar[bool] = True
     """Whether cells of this method have a sparsity; ``dense`` has none."""
@@ -94,6 +94,8 @@ class SparseMethod(Method, Stateful):
         self.dense_gradients = 0
         """Number of steps whose gradient was needed at pruned weights too (a cost)."""
         refuse_uninitialized(self.model, type(self).__name__)
+        self.put_off = 0
+        """Step whose update is still to be made, as the optimizer left that step out; else 0."""
         self.parameters = choose_prunable(self.model, keep_dense, also_prune)
         if self.sparse and not self.parameters:
             raise nothing_to_prune(self.model)
@@ -103,7 +105,7 @@ class SparseMethod(Method, Stateful):
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
         self.unmasked: Unmasked | None = Unmasked(*self.touched(), self.optimizer)
         """What the first masks zeroed; None from the first step on."""
-        self.rest()
+        apply_masks(*self.touched(), self.optimizer, thorough=True)
         self.unmasked.masked()
 
     @property
@@ -137,6 +139,37 @@ class SparseMethod(Method, Stateful):
     def touched(self) -> tuple[dict[str, Parameter], dict[str, Tensor]]:
         """The prunable weights; a method may mask other parameters too."""
         return self.parameters, self.masks
+
+    def served(self, step: int) -> range:
+        """The steps whose updates are made at the end of ``step``: its own, and those put off."""
+        return range(self.put_off or step, step + 1)
+
+    @property
+    def scheduled(self) -> int:
+        """The step that the update made now was due at: the present one, unless it was put off."""
+        late = self.put_off and not self.update_due(self.steps)
+        return self.put_off if late else self.steps
+
+    def due_at(self, step: int) -> bool:
+        """Whether ``step`` ends with an update, one that was put off included."""
+        return bool(self.put_off) or self.update_due(step)
+
+    def takes_update(self) -> bool:
+        """Whether the topology is to be updated now, at the end of a step that has been counted.
+
+        An update that falls on a step which the optimizer left out is put off to the next one that
+        it makes. Who makes the update says so by :meth:`made_update`.
+        """
+        if not self.due_at(self.steps):
+            return False
+        if self.left_out():
+            self.put_off = self.put_off or self.steps
+            return False
+        return True
+
+    def made_update(self) -> None:
+        """The update is made, and with it what was put off."""
+        self.put_off = 0
 
     def set_masks(self, masks: dict[str, Tensor]) -> None:
         """Take over new masks, in place, on weights and optimizer state too.
@@ -178,6 +211,7 @@ class SparseMethod(Method, Stateful):
                     one.tensor.mul_(masks[one.name])
         if self.unmasked is not None:
             self.unmasked.masked()
+        apply_masks(self.parameters, self.masks, self.optimizer, thorough=True)
 
     def generator(self, purpose: str) -> Generator:
         """Generator on the CPU for one purpose at the present step."""

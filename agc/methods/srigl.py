@@ -12,6 +12,7 @@ from agc.methods.rigl import RigL
 from agc.registry import METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import prunable_parameters, top_mask, top_of_rows
+from agc.sparsity.update import of_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +85,7 @@ class SRigL(RigL):
         return masks
 
     def replace(self, name: str, drop: int, grow: int | None = None) -> None:
-        """Drop the layer's smallest weights, ablate neurons, and fill up those that are left."""
+        """Ablate neurons, drop the layer's smallest weights, and fill up the neurons left."""
         mask = self.masks[name].flatten(1)
         magnitude = self.drop_scores(name).flatten(1)
         gradient = self.grow_scores(name).flatten(1)
@@ -98,8 +99,9 @@ class SRigL(RigL):
         left = mask & alive.unsqueeze(1)
         kept = left & top_mask(torch.where(left, magnitude, -1.0), active - drop)
         counts = (fan_in * alive + top_mask(torch.where(alive, salient, -1), more)).unsqueeze(1)
-        kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
-        best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)
+        with of_layer(name):
+            kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
+            best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)
         self.masks[name].copy_(best.reshape(self.masks[name].shape))
         self.explored[name] |= self.masks[name]
 

@@ -89,7 +89,7 @@ class ARigL(Behaviour):
 
     def skips_step(self, sparse: Method | None) -> bool:
         """Where the topology is updated, the optimizer makes no step."""
-        return sparse is not None and sparse.update_due(sparse.steps + 1)
+        return sparse is not None and sparse.due_at(sparse.steps + 1)
 
 
 class ABSR(Behaviour):
