@@ -19,16 +19,16 @@ from agc.registry import CORRECTIONS
 from agc.training.step import Step
 
 
-def noisy_network() -> nn.Module:
+def noisy_network(width: int = 6) -> nn.Module:
     """With batch norm, dropout, a frozen weight, a module in evaluation mode, a tied weight."""
     with rng.isolated(2):
         model = nn.Sequential(
-            nn.Linear(6, 6),
-            nn.BatchNorm1d(6),
+            nn.Linear(width, width),
+            nn.BatchNorm1d(width),
             nn.Dropout(0.3),
-            nn.Linear(6, 6, bias=False),
-            nn.BatchNorm1d(6),
-            nn.Linear(6, 4),
+            nn.Linear(width, width, bias=False),
+            nn.BatchNorm1d(width),
+            nn.Linear(width, 4),
         )
     model[3].weight = model[0].weight
     model[4].eval()
@@ -50,6 +50,7 @@ class Problem:
         loaded: states by the names of this object's attributes; ``model`` and ``optimizer`` are
             loaded before correction and method are made, each of these right after it is made.
         sparse_first: whether the method is made before the correction.
+        width: of the images and the layers.
         options: of the correction.
     """
 
@@ -59,10 +60,11 @@ class Problem:
         *,
         loaded: Mapping[str, dict[str, Any]] | None = None,
         sparse_first: bool = False,
+        width: int = 6,
         **options: Any,
     ) -> None:
         self.loaded = loaded or {}
-        self.model = noisy_network()
+        self.model = noisy_network(width)
         self.meter = Meter()
         self.meter.watch(self.model)
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -81,7 +83,7 @@ class Problem:
         generator = rng.generator(0, "data")
         self.batches = [
             Batch(
-                torch.randn(8, 6, generator=generator),
+                torch.randn(8, width, generator=generator),
                 torch.randint(4, (8,), generator=generator),
                 index=index,
             )

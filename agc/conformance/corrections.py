@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agc.conformance.checks import DoesNotApply, listed
+from agc.conformance.checks import DoesNotApply, listed, refused
 from agc.conformance.correction_cells import (
     STEPS,
     counted,
@@ -25,6 +25,7 @@ from agc.conformance.correction_cells import (
     trained,
 )
 from agc.conformance.correction_problem import Problem, classify, same, through_a_file
+from agc.conformance.states import leaves, same_state
 from agc.records import checkpoint
 from agc.registry import CORRECTIONS
 from agc.training.build import build
@@ -188,6 +189,45 @@ def the_order_of_making_and_loading_does_not_matter(name: str) -> None:
         assert problem.correction.diagnostics() == whole.correction.diagnostics()
 
 
+def a_state_is_a_copy(name: str) -> None:
+    """What is kept in memory does not change when the training goes on, nor when it is loaded."""
+    problem = Problem(name)
+    problem.epoch()
+    state = problem.correction.state_dict()
+    kept = copy.deepcopy(state)
+    for _ in range(2):
+        problem.epoch()
+        assert same_state(state, kept), "the state has changed"
+        problem.correction.load_state_dict(state)
+
+
+def a_state_of_a_wider_network_is_refused(name: str) -> None:
+    """If there are tensors in it, and nothing is changed by it."""
+    problem, other = Problem(name), Problem(name, width=8)
+    for each in (problem, other):
+        each.epoch()
+    before = problem.correction.state_dict()
+    if not any(torch.is_tensor(one) and one.ndim for one in leaves(before)):
+        raise DoesNotApply("it keeps no tensor of the network's shapes")
+    with refused(ValueError, "0.weight", "it was loaded"):
+        problem.correction.load_state_dict(other.correction.state_dict())
+    assert same_state(problem.correction.state_dict(), before), "it was loaded in part"
+
+
+def other_parameters_in_the_model_are_noticed(name: str) -> None:
+    """A step says which of those that it corrects is not the model's any more."""
+    if name == "none":
+        raise DoesNotApply("it corrects nothing")
+    problem = Problem(name)
+    problem.epoch()
+    problem.model.load_state_dict(copy.deepcopy(problem.model.state_dict()), assign=True)
+    batch = problem.batches[0]
+    with refused(RuntimeError, "'0.weight'", "it goes on with tensors of before"):
+        with problem.correction.point(batch, classify):
+            classify(problem.model, batch).backward()
+        problem.correction.correct(batch, classify)
+
+
 def declared_costs_are_finite_and_not_negative(name: str) -> None:
     """``cost`` with the default options."""
     cost = CORRECTIONS[name].target.cost(**CORRECTIONS.resolve(name, {}))
@@ -227,6 +267,9 @@ CHECKS = listed(
     a_run_resumed_from_its_checkpoint_goes_on_with_the_same_bits,
     a_state_taken_within_an_epoch_goes_on_with_the_same_bits,
     the_order_of_making_and_loading_does_not_matter,
+    a_state_is_a_copy,
+    a_state_of_a_wider_network_is_refused,
+    other_parameters_in_the_model_are_noticed,
     declared_costs_are_finite_and_not_negative,
     counted_units_are_the_declared_ones,
     it_trains_with_every_method_and_precision,

@@ -40,15 +40,15 @@ def often(name: str, **changes: int) -> dict[str, int]:
 Batch = tuple[Tensor, Tensor]
 
 
-def network() -> nn.Module:
+def network(width: int = 10) -> nn.Module:
     """Two convolutions with normalisation and a classifier: 1,124 prunable weights."""
     with rng.preserved():
         torch.manual_seed(3)
         return nn.Sequential(
-            nn.Conv2d(2, 10, 3, padding=1),
-            nn.BatchNorm2d(10),
+            nn.Conv2d(2, width, 3, padding=1),
+            nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.Conv2d(10, 8, 3, stride=2, bias=False),
+            nn.Conv2d(width, 8, 3, stride=2, bias=False),
             nn.BatchNorm2d(8),
             nn.ReLU(),
             nn.Flatten(),

@@ -62,6 +62,8 @@ class AGC(ControlVariate):
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
     state = ("correlation", "last_gradient")
+    by_parameter = ("last_gradient",)
+    made: ClassVar[dict[str, str] | None] = {"variant": "variant", "estimator": "estimator"}
     repeatable = False
 
     def __init__(
@@ -83,6 +85,7 @@ class AGC(ControlVariate):
         super().__init__(model)
         if variant not in BEHAVIOURS:
             raise ValueError(f"unknown variant {variant!r} of agc (known: {', '.join(BEHAVIOURS)})")
+        self.variant, self.estimator = variant, estimator
         self.behaviour = BEHAVIOURS[variant]()
         self.keeps_buffers = self.behaviour.keeps_buffers
         self.pass_images = self.behaviour.pass_images if match_objective else "clean"

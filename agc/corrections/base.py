@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agc.cost.units import Cost
+from agc.gradients.held import HeldParameters
 from agc.gradients.uninitialized import refuse_uninitialized
 from agc.processes.replicas import Replicas
 from agc.state import Stateful
@@ -72,12 +73,15 @@ class Correction(Stateful):
     """Whether the gradient of one step may be asked for again, at other weights. What the
     correction remembers of a step then comes from the first time alone (``repeated``)."""
 
+    made: ClassVar[dict[str, str] | None] = {}
+
     def __init__(self, model: Module) -> None:
         self.replicas = Replicas(model)
         self.model = self.replicas.module
         if not self.changes_nothing:
             refuse_uninitialized(self.model, type(self).__name__)
         self._named = dict(self.model.named_parameters())
+        self._held = HeldParameters(self.model, self._named.values(), type(self).__name__)
         self.sparse: Method | None = None
         self.masks: dict[str, Tensor] = {}
         """Of the sparse method, which changes them in place."""
@@ -86,8 +90,17 @@ class Correction(Stateful):
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        """What is trained now, by name; a tied parameter appears once."""
+        """What is trained now, by name; a tied parameter appears once.
+
+        Raises:
+            RuntimeError: the model has other parameters now.
+        """
+        self._held.check()
         return {n: p for n, p in self._named.items() if p.requires_grad}
+
+    def named_tensors(self) -> dict[str, Parameter]:
+        """All parameters, frozen ones too."""
+        return self._named
 
     def gradients(self) -> dict[str, Tensor]:
         """The present ``.grad`` of each parameter that has one."""

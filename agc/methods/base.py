@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from agc import rng
+from agc.gradients.held import HeldParameters
 from agc.gradients.uninitialized import refuse_uninitialized
 from agc.lazy import torch
 from agc.methods.shared.hooks import Method, Update
@@ -29,7 +30,7 @@ from agc.sparsity.masks import apply_masks, random_mask
 from agc.sparsity.prunable import choose_prunable
 from agc.sparsity.unmasked import Unmasked
 from agc.sparsity.unprunable import nothing_to_prune
-from agc.state import Stateful
+from agc.state import Stateful, unlike
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -63,6 +64,10 @@ class SparseMethod(Method, Stateful):
     """
 
     state = ("steps", "put_off", "dense_gradients", "masks", "explored")
+    made: ClassVar[dict[str, str] | None] = {
+        "sparsity": "sparsity_wanted",
+        "distribution": "distribution",
+    }
 
     sparse: ClassVar[bool] = True
     """Whether cells of this method have a sparsity; ``dense`` has none."""
@@ -103,10 +108,25 @@ class SparseMethod(Method, Stateful):
         counts = active_counts(shapes, sparsity, distribution)
         self.masks = self.initial_masks(counts)
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
+        held = {**self.parameters, **self.touched()[0]}
+        self.held = HeldParameters(self.model, held.values(), type(self).__name__)
         self.unmasked: Unmasked | None = Unmasked(*self.touched(), self.optimizer)
         """What the first masks zeroed; None from the first step on."""
         apply_masks(*self.touched(), self.optimizer, thorough=True)
         self.unmasked.masked()
+
+    def named_tensors(self) -> dict[str, Tensor]:
+        """The model's parameters and buffers."""
+        return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """What is kept for each layer is of these layers and of their shapes."""
+        present, (parameters, masks) = getattr(self, name), self.touched()
+        for tensors in (self.parameters, {key: parameters[key] for key in masks}):
+            if isinstance(present, dict) and present and present.keys() == tensors.keys():
+                yield from unlike(name, saved, tensors)
+                return
+        yield from super().unfit(name, saved)
 
     @property
     def target(self) -> float:
@@ -181,7 +201,7 @@ class SparseMethod(Method, Stateful):
         for name, mask in masks.items():
             self.masks[name].copy_(mask)
             self.explored[name] |= self.masks[name]
-        apply_masks(self.parameters, self.masks, self.optimizer)
+        apply_masks(self.parameters, self.masks, self.optimizer, thorough=True)
         if self.unmasked is not None:
             self.unmasked.masked()
 
@@ -190,7 +210,11 @@ class SparseMethod(Method, Stateful):
         """Let the optimizer change the weights, then mask them and update the topology when due.
 
         From the first step on, what the first masks zeroed is gone.
+
+        Raises:
+            RuntimeError: the model has other parameters now than those that are masked.
         """
+        self.held.check()
         self.unmasked = None
         with super().updating() as update:
             yield update
@@ -200,7 +224,14 @@ class SparseMethod(Method, Stateful):
 
         Before the first step it does not matter whether model and optimizer have been loaded
         before the method was made, and so masked at random, or since.
+
+        Raises:
+            KeyError: an attribute is missing.
+            RuntimeError: the model has other parameters now than those that are masked.
+            ValueError: the state is that of another method, sparsity or network.
         """
+        self.held.check()
+        self.check_state(state)
         back = [] if self.unmasked is None else self.unmasked.put_back()
         super().load_state_dict(state)
         parameters, masks = self.touched()
@@ -211,7 +242,6 @@ class SparseMethod(Method, Stateful):
                     one.tensor.mul_(masks[one.name])
         if self.unmasked is not None:
             self.unmasked.masked()
-        apply_masks(self.parameters, self.masks, self.optimizer, thorough=True)
 
     def generator(self, purpose: str) -> Generator:
         """Generator on the CPU for one purpose at the present step."""

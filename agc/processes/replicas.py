@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
+from agc.processes.sharded import refuse_sharded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +29,7 @@ class Replicas:
 
     def __init__(self, model: Module) -> None:
         self.module = unwrapped(model)
+        refuse_sharded(self.module)
         wrapped = self.module is not model
         self.group = model.process_group if wrapped else None
         self.count = torch.distributed.get_world_size(self.group) if wrapped else 1

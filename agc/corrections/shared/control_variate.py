@@ -36,6 +36,7 @@ class ControlVariate(OlderPoint):
     """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
 
     state = ("mean",)
+    by_parameter = ("mean",)
     repeatable = True
 
     keeps_buffers: bool = True

@@ -68,6 +68,7 @@ class PastGradient(EvaluationPoint):
     """Shifts along the gradient of the step before, which costs nothing."""
 
     state = ("before",)
+    by_parameter = ("before",)
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from agc.gradients.loss_scale import LossScale
 from agc.gradients.micro_batches import parts
 from agc.gradients.noise import NoiseReplay
 from agc.gradients.reference import ReferencePoint
+from agc.state import unlike
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +46,16 @@ class OlderPoint(Correction):
             older = self.reference.gradient(batch, loss_fn, self.scale)
         return self.replicas.mean(older)
 
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """The point is one of this network; buffers may have come since."""
+        if name != "reference" or not isinstance(saved, dict):
+            yield from super().unfit(name, saved)
+            return
+        known = {key: saved[key] for key in self._named if key in saved}
+        yield from unlike(name, known, self._named)
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave: with a reference point, or without."""
+        self.check_state(state)
         self.reference = None if state["reference"] is None else ReferencePoint(self.model)
         super().load_state_dict(state)

@@ -52,6 +52,7 @@ class HiddenWeights(SparseMethod):
     @contextmanager
     def updating(self) -> Iterator[Update]:
         """Bring the hidden weights back for the optimizer."""
+        self.held.check()  # before anything is moved
         self.whole = self.learns()
         if self.whole:
             self.restore()
