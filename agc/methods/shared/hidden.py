@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.methods.shared.hooks import Update
-from agc.processes.replicas import unwrapped
+from agc.processes.wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
