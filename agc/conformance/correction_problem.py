@@ -101,3 +101,20 @@ def same(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
     """Whether all tensors have the same bits."""
     assert len(one) == len(other) > 0
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def saved(model: nn.Module) -> int:
+    """Size of a whole model in a file, in bytes."""
+    file = io.BytesIO()
+    torch.save(model, file)
+    return file.tell()
+
+
+def attributes(model: nn.Module) -> list[tuple[list[str], list[int]]]:
+    """Of each module: names of its attributes, and how many things it holds in each of its
+    dictionaries, such as hooks.
+    """
+    return [
+        (sorted(vars(m)), [len(v) for _, v in sorted(vars(m).items()) if isinstance(v, dict)])
+        for m in model.modules()
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -146,8 +146,8 @@ NETWORKS: dict[str, Network] = {
 
 
 @pytest.fixture(params=NETWORKS)
-def network(request: pytest.FixtureRequest) -> Iterator[nn.Module]:
-    yield NETWORKS[request.param]()
+def network(request: pytest.FixtureRequest) -> nn.Module:
+    return NETWORKS[request.param]()
 
 
 def move(model: nn.Module) -> None:
@@ -276,11 +276,8 @@ def test_the_model_is_whole_again_after_an_error() -> None:
 
 
 def test_a_table_that_is_shared_is_shared_at_the_point_too() -> None:
-    model = nn.Sequential(
-        nn.BatchNorm1d(6, affine=False), nn.BatchNorm1d(6, affine=False), smooth()
-    )
-    model[1].running_mean = model[0].running_mean
-    model = model.double()
+    norms = [nn.BatchNorm1d(6, affine=False).double() for _ in range(2)]
+    model = nn.Sequential(*norms, smooth())
     model[1].running_mean = model[0].running_mean
     point = ReferencePoint(model)
     point.loss(batches()[0], loss_fn)
