@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,9 +105,12 @@ def same(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
 
 
 def saved(model: nn.Module) -> int:
-    """Size of a whole model in a file, in bytes."""
+    """Size of a whole model in a file, in bytes; it must be one that can be saved."""
     file = io.BytesIO()
-    torch.save(model, file)
+    try:
+        torch.save(model, file)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise AssertionError(f"the model cannot be saved: {error}") from error
     return file.tell()
 
 
