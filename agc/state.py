@@ -47,7 +47,7 @@ def _saved(value: Any) -> Any:
 def _restored(present: Any, saved: Any) -> Any:
     """``present`` with the content of ``saved`` if it can hold it, else a copy of ``saved``."""
     if hasattr(present, "load_state_dict"):
-        present.load_state_dict(saved)
+        present.load_state_dict(copy.deepcopy(saved))  # optimizers keep the tensors that they get
         return present
     if isinstance(present, dict) and isinstance(saved, dict) and present.keys() == saved.keys():
         present.update({key: _restored(present[key], value) for key, value in saved.items()})

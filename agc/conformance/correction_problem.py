@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,21 +48,36 @@ class Problem:
 
     Args:
         name: of the correction.
+        loaded: states by the names of this object's attributes; ``model`` and ``optimizer`` are
+            loaded before correction and method are made, each of these right after it is made.
+        sparse_first: whether the method is made before the correction.
         options: of the correction.
     """
 
-    def __init__(self, name: str, **options: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        loaded: Mapping[str, dict[str, Any]] | None = None,
+        sparse_first: bool = False,
+        **options: Any,
+    ) -> None:
+        self.loaded = loaded or {}
         self.model = noisy_network()
         self.meter = Meter()
         self.meter.watch(self.model)
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.SGD(trained, lr=0.1, momentum=0.9, weight_decay=1e-3)
+        self._load("model", "optimizer")
+        if sparse_first:
+            self.sparse = self._method()
         self.correction: Correction = CORRECTIONS.create(
             name, self.model, options=options, seed=0, epochs=3
         )
-        self.sparse = RigL(
-            self.model, self.optimizer, sparsity=0.5, total_steps=40, update_interval=3
-        )
+        self._load("correction")
+        if not sparse_first:
+            self.sparse = self._method()
+        self._load("sparse")
         self.step = Step(self.model, self.optimizer, classify, self.sparse, self.correction)
         generator = rng.generator(0, "data")
         self.batches = [
@@ -73,6 +88,14 @@ class Problem:
             )
             for index in range(4)
         ]
+
+    def _method(self) -> RigL:
+        return RigL(self.model, self.optimizer, sparsity=0.5, total_steps=40, update_interval=3)
+
+    def _load(self, *attributes: str) -> None:
+        for attribute in attributes:
+            if attribute in self.loaded:
+                getattr(self, attribute).load_state_dict(self.loaded[attribute])
 
     def begin(self) -> None:
         """What comes before an epoch's first step."""

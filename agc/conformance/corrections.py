@@ -235,6 +235,26 @@ def it_leaves_nothing_on_the_model(name: str) -> None:
     assert attributes(model) == attributes(other), "the correction has gone and left something"
 
 
+def the_order_of_making_and_loading_does_not_matter(name: str) -> None:
+    """Correction, sparse method, and the states of model and optimizer, at an epoch's end."""
+    whole = Problem(name)
+    whole.epoch()
+    parts = ("model", "optimizer", "sparse", "correction")
+    states = {part: through_a_file(getattr(whole, part).state_dict()) for part in parts}
+    others = [Problem(name)]
+    for part, state in states.items():
+        getattr(others[0], part).load_state_dict(copy.deepcopy(state))
+    for first in (False, True):
+        others.append(Problem(name, loaded=copy.deepcopy(states), sparse_first=first))
+    for problem in (whole, *others):
+        assert same(problem.result(), whole.result()), "loaded, bits differ"
+    for problem in (whole, *others):
+        torch.manual_seed(9)
+        problem.epoch()
+        assert same(problem.result(), whole.result()), "trained on, bits differ"
+        assert problem.correction.diagnostics() == whole.correction.diagnostics()
+
+
 def declared_costs_are_finite_and_not_negative(name: str) -> None:
     """``cost`` with the default options."""
     cost = CORRECTIONS[name].target.cost(**CORRECTIONS.resolve(name, {}))
@@ -276,6 +296,7 @@ CHECKS = listed(
     a_network_that_cannot_be_copied_is_trained_all_the_same,
     what_forward_passes_assign_is_of_the_training_passes_alone,
     it_leaves_nothing_on_the_model,
+    the_order_of_making_and_loading_does_not_matter,
     declared_costs_are_finite_and_not_negative,
     counted_units_are_the_declared_ones,
     it_trains_with_every_method_and_precision,

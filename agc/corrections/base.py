@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from agc.cost.units import Cost
+from agc.gradients.uninitialized import refuse_uninitialized
 from agc.processes.replicas import Replicas
 from agc.state import Stateful
 
@@ -52,6 +53,9 @@ class Correction(Stateful):
         model: any module, as it is called in training: wrapped in DistributedDataParallel or
             DataParallel, or compiled, in any order. Names and states are those of the network
             itself. Its parameters that require a gradient at the moment are corrected.
+
+    Raises:
+        UserError: a lazy layer has no weights yet.
     """
 
     pass_images: ClassVar[Literal["prepared", "clean", "raw"]] = "prepared"
@@ -65,6 +69,9 @@ class Correction(Stateful):
     fixed_batches: ClassVar[bool] = False
     """Whether the same images must share a batch in every epoch (``Batch.index`` names it)."""
 
+    changes_nothing: ClassVar[bool] = False
+    """Whether it leaves gradients as they are, so that it needs to know nothing of the weights."""
+
     repeatable: ClassVar[bool] = False
     """Whether the gradient of one step may be asked for again, at other weights. What the
     correction remembers of a step then comes from the first time alone (``repeated``)."""
@@ -77,6 +84,8 @@ class Correction(Stateful):
         self.model = self.replicas.module
         self.passes = self.replicas.passes
         """What passes beside the step go through: the model, compiled if it is."""
+        if not self.changes_nothing:
+            refuse_uninitialized(self.model, type(self).__name__)
         self._named = dict(self.model.named_parameters())
         self.sparse: Method | None = None
         self.masks: dict[str, Tensor] = {}

@@ -53,18 +53,8 @@ class ReferencePoint:
         return {name: value for name, value in self.values.items() if name in self.trained}
 
     def move_here(self) -> None:
-        """Take over the present weights and buffers of the model.
-
-        Raises:
-            ValueError: a parameter has no shape yet.
-        """
+        """Take over the present weights and buffers of the model."""
         parameters = dict(self.model.named_parameters())
-        for name, parameter in parameters.items():
-            if torch.nn.parameter.is_lazy(parameter):
-                raise ValueError(
-                    f"{name} has no shape yet: let the model see a batch once, before the "
-                    "optimizer and the correction are made"
-                )
         self.values = {n: _copy(p, self.values.get(n)) for n, p in parameters.items()}
         self.trained = {n for n, p in parameters.items() if p.requires_grad}
         shared: dict[int, Tensor | None] = {}
@@ -154,7 +144,8 @@ class ReferencePoint:
         """
         others: dict[str, Tensor] = {}
         with self.lent(), torch.no_grad():
-            here = {k: t for k, t in self.model.state_dict().items() if torch.is_tensor(t)}
+            # Not the tensors themselves: a write to them would count as one to the model's.
+            here = {k: t.data for k, t in self.model.state_dict().items() if torch.is_tensor(t)}
             for key, tensor in state.items():
                 if key in here and here[key].shape == tensor.shape:
                     here[key].copy_(tensor)

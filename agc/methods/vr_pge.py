@@ -191,11 +191,19 @@ class VRPGE(HiddenWeights):
             else:
                 parameter.grad.mul_(first.get(name, 1)).add_(other).div_(2)
 
-    def advance(self) -> bool:
-        """Learn the probabilities, and hide what is not of the best subnet."""
-        if self.whole and self.losses is not None:
+    def choose(self) -> bool:
+        """Learn the probabilities, unless the optimizer left the step out, and take the best
+        subnet.
+        """
+        if self.left_out():
+            return False
+        if self.losses is not None:
             with torch.no_grad():
                 self._learn(self.losses)
+        return super().choose()
+
+    def advance(self) -> bool:
+        """Learn the probabilities, and hide what is not of the best subnet."""
         changed = super().advance()
         if self.steps == self.learn_steps:
             self.rest()  # from here on the optimizer's state is masked too
@@ -212,7 +220,7 @@ class VRPGE(HiddenWeights):
         norm = gradient.norm().item()
         self.probabilities.grad = gradient * (self.clip / norm if norm > self.clip else 1.0)
         budget = self.share * len(self.probabilities)
-        progress = self.steps / self.learn_steps
+        progress = (self.steps - 1) / self.learn_steps
         self.adam.param_groups[0]["lr"] = cosine(self.score_lr, progress)
         self.adam.step()
         self.probabilities.copy_(project(self.probabilities, budget))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from agc import rng
 from agc.corrections.shared.correlation import LossCorrelation, make_correlation
+from agc.lazy import torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,13 +86,15 @@ class ARigL(Behaviour):
     ) -> ReferencePoint:
         """A second network, with initial weights of its own."""
         point = _at(here(), dense)
-        with point.lent():
+        # What is drawn into the lent values is no change of the model's own.
+        uncounted = torch.autograd.grad_mode._unsafe_preserve_version_counter
+        with point.lent() as weights, uncounted(tuple(weights.values())):
             fresh_weights(point.model, seed)
         return point
 
     def skips_step(self, sparse: Method | None) -> bool:
         """Where the topology is updated, the optimizer makes no step."""
-        return sparse is not None and sparse.update_due(sparse.steps + 1)
+        return sparse is not None and sparse.due_at(sparse.steps + 1)
 
 
 class ABSR(Behaviour):
@@ -144,7 +147,7 @@ BEHAVIOURS: dict[str, type[Behaviour]] = {
 
 def fresh_weights(model: Module, seed: int) -> Module:
     """Initialise every layer of ``model`` anew, from ``seed``; returns the same model."""
-    with rng.isolated(rng.derive(seed, "second initial weights")):
+    with rng.isolated_everywhere(rng.derive(seed, "second initial weights")):
         for module in model.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):
