@@ -94,7 +94,7 @@ class AGC(ControlVariate):
         self.correlation = self.behaviour.correlation(
             estimator, alpha, tau0, clip, self.replicas.mean
         )
-        self.reference = self.behaviour.first_snapshot(self.model, seed, dense)
+        self.reference = self.behaviour.first_snapshot(self.point_here, seed, dense)
         self.last_gradient: dict[str, Tensor] = {}
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
@@ -138,7 +138,7 @@ class AGC(ControlVariate):
 
     def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Gradient at the present weights, whose losses are compared with the snapshot's."""
-        now, gradient = loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)
+        now, gradient = loss_and_gradient(self.passes, self.parameters, batch, loss_fn, self.scale)
         if self.correlation.compares == "losses":
             with self.noise.replayed(len(parts(batch))):
                 then = self.reference.loss(batch, loss_fn)

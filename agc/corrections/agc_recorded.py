@@ -54,7 +54,7 @@ class RecordedAGC(Correction):
         limit: Annotated[float, Field(gt=0)] = 4.0,
     ) -> None:
         super().__init__(model)
-        self.scale = LossScale(self.model)
+        self.scale = LossScale(*self.replicas.ways)
         self.gamma = gamma
         self.memory = memory
         self.limit = limit

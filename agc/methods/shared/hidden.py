@@ -11,7 +11,7 @@ from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.methods.shared.hooks import Update
 from agc.methods.shared.left_out import StepWatch
-from agc.processes.replicas import unwrapped
+from agc.processes.wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
