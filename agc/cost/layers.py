@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agc.errors import UserError
-from agc.sparsity.distributions import InfeasibleSparsityError, active_counts
+from agc.sparsity.distributions import active_counts
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,15 @@ def measure(
 
     Raises:
         UserError: no such network, one that does not fit the images, a pattern without a match,
-            or a sparsity that leaves a layer without weights.
+            a sparsity that leaves a layer without weights, or a layer that multiplies with
+            something else than its weight.
     """
     import torch
 
     from agc import rng
     from agc.architectures.base import build_network, first_pass
     from agc.cost.flops import layer_flops
+    from agc.sparsity.effective import refuse_unseen
     from agc.sparsity.prunable import choose_prunable
     from agc.sparsity.unprunable import nothing_to_prune
 
@@ -98,7 +100,9 @@ def measure(
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     try:
         active = active_counts(shapes, sparsity, distribution)
-    except InfeasibleSparsityError as error:
+        if sparsity:
+            refuse_unseen(model, parameters)
+    except ValueError as error:
         raise UserError(f"{architecture}: {error}") from error
     try:
         flops = layer_flops(model, picture, parameters)

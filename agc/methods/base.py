@@ -26,6 +26,7 @@ from agc.methods.shared.hooks import Method, Update
 from agc.processes.replicas import Replicas
 from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
+from agc.sparsity.effective import refuse_unseen
 from agc.sparsity.masks import apply_masks, random_mask
 from agc.sparsity.prunable import choose_prunable
 from agc.sparsity.unmasked import Unmasked
@@ -45,8 +46,8 @@ class SparseMethod(Method, Stateful):
     """Exact random masks, kept on the weights and on the optimizer's state.
 
     Args:
-        model: its convolution and linear weights are masked, at once. It may be wrapped in
-            DistributedDataParallel.
+        model: weights of its linear maps are masked, at once: of convolutions, linear layers,
+            attention and recurrent layers. It may be wrapped in DistributedDataParallel.
         optimizer: its per-weight tensors (momentum) are masked with the weights.
         sparsity: fraction of zeros among the prunable weights, in [0, 1).
         distribution: ``erk``, ``er``, ``uniform``, ``global`` (one ranking of all weights), or a
@@ -60,7 +61,8 @@ class SparseMethod(Method, Stateful):
     Raises:
         InfeasibleSparsityError: a layer would keep no weight.
         UserError: the network has nothing to prune, or a lazy layer has no weights yet.
-        ValueError: an option is not allowed.
+        ValueError: an option is not allowed, or a layer multiplies with something else than its
+            weight.
     """
 
     state = ("steps", "put_off", "dense_gradients", "masks", "explored")
@@ -104,6 +106,8 @@ class SparseMethod(Method, Stateful):
         self.parameters = choose_prunable(self.model, keep_dense, also_prune)
         if self.sparse and not self.parameters:
             raise nothing_to_prune(self.model)
+        if self.sparse and sparsity:
+            refuse_unseen(self.model, self.parameters)
         shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
         counts = active_counts(shapes, sparsity, distribution)
         self.masks = self.initial_masks(counts)
@@ -256,8 +260,9 @@ class SparseMethod(Method, Stateful):
         return self.active()
 
     def sparsity(self) -> float:
-        """Fraction of zeros among the prunable weights, counted; 0 if there are none, as may be
-        where nothing is pruned.
+        """Fraction of zeros among the prunable weights, counted: those of ``parameters``, which are
+        not all of the network's, and which operations multiply with as they are; 0 if there are
+        none, as may be where nothing is pruned.
         """
         total = sum(mask.numel() for mask in self.masks.values())
         return 1.0 - sum(self.active().values()) / total if total else 0.0
