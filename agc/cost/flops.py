@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -42,7 +43,9 @@ def layer_flops(model: nn.Module, image: Tensor, parameters: Mapping[str, Tensor
         image: one image on the model's device.
         parameters: prunable weights by name, as the method has them.
     """
-    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # Without a graph the counter stumbles over a parameter that is a module's argument.
+    counter = FlopCounterMode(display=False)
+    with evaluating(model), torch.no_grad(), _detached(model), counter:
         model(image)
     counts = {name: float(sum(ops.values())) for name, ops in counter.get_flop_counts().items()}
     root = type(model).__name__
@@ -51,3 +54,16 @@ def layer_flops(model: nn.Module, image: Tensor, parameters: Mapping[str, Tensor
     }
     sizes = {name: parameter.numel() for name, parameter in parameters.items()}
     return LayerFlops(layers, sizes, counts.get("Global", 0.0) - sum(layers.values()))
+
+
+@contextmanager
+def _detached(model: nn.Module) -> Iterator[None]:
+    """Have no parameter that asks for a gradient; afterwards each is as before."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

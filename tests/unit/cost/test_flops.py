@@ -59,3 +59,23 @@ def test_counting_flops_leaves_modes_and_running_statistics(three_layers: nn.Mod
     assert model.training
     assert not model.norm.training
     assert all(torch.equal(a, b) for a, b in zip(before, model.buffers(), strict=True))
+
+
+def test_a_parameter_may_be_the_argument_of_a_module() -> None:
+    # As the class token is in timm's CaiT and PiT.
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token = nn.Parameter(torch.zeros(3, 4))
+            self.first = nn.Linear(4, 5, bias=False)
+            self.second = nn.Linear(4, 5, bias=False).requires_grad_(False)
+
+        def forward(self, features: Tensor) -> Tensor:
+            return self.first(self.token) + self.second(features)
+
+    model = Token()
+    weights = {"first.weight": model.first.weight, "second.weight": model.second.weight}
+    flops = layer_flops(model, torch.zeros(1, 4), weights)
+    assert flops.layers == {"first.weight": 2 * 3 * 4 * 5, "second.weight": 2 * 4 * 5}
+    asking = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    assert asking == {"token": True, "first.weight": True, "second.weight": False}
