@@ -22,6 +22,9 @@ REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError, Ari
 DEFAULT_SIZE = 224
 """Of images, for networks that do not say what they were made for."""
 
+COLOURS = 3
+"""Channels of the images that timm's networks were made for."""
+
 
 class Classifier(nn.Module):
     """A network behind the normalisation of its data set, so that attacks work in [0, 1]."""
@@ -135,19 +138,21 @@ def _larger(name: str, options: dict[str, Any], image: tuple[int, int, int], cla
     native = _native_size(name, options)
     channels, *size = image
 
-    def takes(side: int) -> bool:
+    def takes(side: int, channels: int = channels) -> bool:
         shape = (channels, side, side)
         try:
             with torch.device("meta"), torch.no_grad():
                 net = _created(name, options, shape, classes).eval()
                 return tuple(net(torch.empty(2, *shape)).shape) == (2, classes)
-        except Exception:  # whatever it is, the network cannot be used at this size
+        except Exception:  # whatever it is, the network cannot be used with such images
             return False
 
     found = next_size(takes, max(size), native)
-    if found is None:
-        return ""
-    return f"; the next larger size that it takes, in steps of {STEP}, is {found}x{found}"
+    if found is not None:
+        return f"; the next larger size that it takes, in steps of {STEP}, is {found}x{found}"
+    if channels != COLOURS and takes(native, COLOURS) and not takes(native):
+        return f"; it takes images of {COLOURS} channels, not of {channels}"
+    return ""
 
 
 def _native_size(name: str, options: dict[str, Any]) -> int:

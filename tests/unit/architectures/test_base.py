@@ -195,3 +195,9 @@ def test_a_network_takes_the_size_that_is_named() -> None:
     build_classifier("visformer_tiny", {}, data(1, 72), seed=0)
     with pytest.raises(UserError):
         build_classifier("visformer_tiny", {}, data(1, 64), seed=0)
+
+
+def test_a_network_for_colours_says_so_of_grey_images() -> None:
+    with pytest.raises(UserError) as caught:
+        build_classifier("csatv2", {}, data(1, 32), seed=0)
+    assert str(caught.value).endswith("; it takes images of 3 channels, not of 1")
