@@ -53,8 +53,8 @@ class TopologyWatch:
         return whole, layers
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The masks of the last epoch."""
-        return self.before
+        """The masks of the last epoch, as copies."""
+        return {name: mask.clone() for name, mask in self.before.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore what :meth:`state_dict` gave."""

@@ -12,6 +12,7 @@ from agc.methods.rigl import RigL
 from agc.registry import METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import prunable_parameters, top_mask, top_of_rows
+from agc.sparsity.update import of_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,12 +30,13 @@ class SRigL(RigL):
     """RigL with a constant fan-in: all neurons (filters) of a layer have the same number of active
     weights. Neurons with few salient weights are ablated, and the others share their weights.
 
-    After the paper's section 3.1 and calgaryml/condensed-sparsity. An update drops the smallest
-    weights of a layer by raw magnitude, and each neuron then grows where its raw gradient is
-    largest, up to the fan-in; it may take back what it has just dropped, which keeps value and
-    momentum, as all of RigL's does. Grown weights start at zero with zero momentum, and the step
-    of an update takes its optimizer step first. A weight is salient if the drop keeps it, or if
-    its gradient is among as many of the layer's largest as are dropped.
+    After the paper's section 3.1 and calgaryml/condensed-sparsity. An update ablates neurons, drops
+    the smallest weights of a layer by raw magnitude, those of ablated neurons first, and each
+    neuron that is left grows where its raw gradient is largest, up to the fan-in; it may take back
+    what it has just dropped, which keeps value and momentum, as all of RigL's does. Grown weights
+    start at zero with zero momentum, and the step of an update takes its optimizer step first. A
+    weight is salient if a drop without ablation would keep it, or if its gradient is among as many
+    of the layer's largest as are dropped.
 
     Departures. The source rounds the fan-in down, so a layer loses weights as neurons go, up to
     one for each neuron that is left; here the number stays: the neurons with the most salient
@@ -83,7 +85,7 @@ class SRigL(RigL):
         return masks
 
     def replace(self, name: str, drop: int, grow: int | None = None) -> None:
-        """Drop the layer's smallest weights, ablate neurons, and fill up those that are left."""
+        """Ablate neurons, drop the layer's smallest weights, and fill up the neurons left."""
         mask = self.masks[name].flatten(1)
         magnitude = self.drop_scores(name).flatten(1)
         gradient = self.grow_scores(name).flatten(1)
@@ -93,9 +95,13 @@ class SRigL(RigL):
         salient = (kept | top_mask(gradient, drop)).sum(dim=1)
         alive = self.alive(name, salient, active)
         fan_in, more = divmod(active, int(alive.sum()))
+        # Ablation comes first: what an ablated neuron had is among what is dropped.
+        left = mask & alive.unsqueeze(1)
+        kept = left & top_mask(torch.where(left, magnitude, -1.0), active - drop)
         counts = (fan_in * alive + top_mask(torch.where(alive, salient, -1), more)).unsqueeze(1)
-        kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
-        best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)
+        with of_layer(name):
+            kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
+            best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)
         self.masks[name].copy_(best.reshape(self.masks[name].shape))
         self.explored[name] |= self.masks[name]
 

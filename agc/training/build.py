@@ -14,13 +14,14 @@ from agc.cost.flops import layer_flops
 from agc.cost.ledger import Ledger
 from agc.cost.meter import Meter
 from agc.datasets.base import Dataset, Split, hold_out
+from agc.datasets.shared.checked import load
 from agc.datasets.shared.loader import make_loader
 from agc.errors import UserError
 from agc.grids.cell import Cell, make_cell
 from agc.optimizers.base import make_optimizer
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
-from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
+from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
 from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
 from agc.training.schedule import make_schedule
@@ -133,8 +134,12 @@ def teach(cell: Cell, device: str, images: Split) -> nn.Module:
 
 
 def load_dataset(cell: Cell) -> Dataset:
-    """The cell's data set, on the CPU."""
-    return DATASETS.create(cell.dataset.name, options=cell.dataset.options)
+    """The cell's data set, on the CPU.
+
+    Raises:
+        UserError: it is not on this machine, or not sound.
+    """
+    return load(cell.dataset.name, cell.dataset.options)
 
 
 def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:

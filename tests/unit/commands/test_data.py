@@ -29,6 +29,10 @@ def test_the_command_prepares_lists_and_says_what_is_wrong(
     assert "needs no preparation" in agc("data", "prepare", "digits").message
     assert "did you mean 'kmnist'" in agc("data", "prepare", "kmnst").message
     assert "expected OPTION=VALUE" in agc("data", "prepare", "svhn", "--set", "extra").message
+    assert "did you mean 'extra'" in agc("data", "prepare", "svhn", "--set", "extr=1").message
+    assert "option extra = 'all'" in agc("data", "prepare", "svhn", "--set", "extra=all").message
+    nowhere = agc("data", "prepare", "mnist", "--root", tmp_path / "nowhere")
+    assert nowhere.message == f"mnist: --root {tmp_path / 'nowhere'} is no folder"
     options = ("--dataset", "kmnist", "--architecture", "resnet8", "--recipe", "none")
     unprepared = agc("train", *options, "--out", tmp_path)
     assert "run `agc data prepare kmnist`" in unprepared.message
