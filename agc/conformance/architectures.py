@@ -58,7 +58,7 @@ def drawn(name: str, seed: int = 1) -> nn.Module:
     """The network with its initial weights, those of lazy layers too."""
     with rng.isolated_everywhere(seed):
         model = build_network(name, {}, image_of(name), CLASSES)
-        first_pass(model, name, pictures(name), CLASSES)
+        first_pass(model, pictures(name), name, {}, CLASSES)
     return model.train()
 
 

@@ -93,7 +93,7 @@ def measure(
     picture = torch.zeros(1, *image)
     with rng.isolated_everywhere(0):
         model = build_network(architecture, options, image, classes)
-        first_pass(model, architecture, picture, classes)
+        first_pass(model, picture, architecture, options, classes)
     parameters = choose_prunable(model, keep_dense, also_prune)
     if sparsity and not parameters:
         raise nothing_to_prune(model)
@@ -106,9 +106,9 @@ def measure(
         raise UserError(f"{architecture}: {error}") from error
     try:
         flops = layer_flops(model, picture, parameters)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{architecture} does not take images {image}: {reason}") from error
+    except (RuntimeError, AssertionError) as error:  # it takes them: the counter is at fault
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{architecture}: its FLOPs cannot be counted ({reason})") from error
     layers = [
         Layer(
             name,
