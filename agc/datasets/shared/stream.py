@@ -118,7 +118,7 @@ class StreamedSplit:
             batch_sampler=rows,
             num_workers=workers(),
             pin_memory=cuda,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             # Without it, the loader draws a seed from the global stream.
             generator=rng.generator(seed, "workers"),
         )
@@ -231,5 +231,6 @@ def _named(batches: Iterable[list[Tensor]]) -> Iterator[list[Tensor]]:
         raise UserError(str(error).splitlines()[-1].removeprefix(kind)) from error
 
 
-def _one_thread(worker: int) -> None:
+def one_thread(worker: int) -> None:
+    """What each worker begins with: as many of them as cores are work enough."""
     torch.set_num_threads(1)
