@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agc.corrections.base import Correction
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
+from agc.sparsity.neurons import neurons
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,7 @@ class SparseSkew(Correction):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self.factors: dict[str, Tensor] = {}
+        self.layouts = neurons(self.model, self._named)
 
     def unfit(self, name: str, saved: Any) -> Iterator[str]:
         """Factors are those of this network's neurons."""
@@ -45,9 +47,12 @@ class SparseSkew(Correction):
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """Factors by output neuron, from the masks."""
         for name, mask in masks.items():
-            fan_in = mask.flatten(1).float().mean(dim=1)
-            factor = torch.sqrt(fan_in / fan_in.mean())
-            self.factors[name] = factor.reshape(-1, *[1] * (mask.dim() - 1))
+            layout = self.layouts[name]
+            rows = layout.rows(mask)
+            fan_in = rows.flatten(1).float().mean(dim=1)
+            factor = torch.sqrt(fan_in / fan_in.mean()).reshape(-1, *[1] * (mask.dim() - 1))
+            # One for each neuron, or for each weight where neurons lie across the tensor.
+            self.factors[name] = layout.back(factor.expand_as(rows)) if layout.groups else factor
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Scale the gradients of masked weights in place."""

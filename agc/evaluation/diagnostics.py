@@ -14,6 +14,7 @@ from agc import rng
 from agc.corrections.shared.control_variate import ControlVariate
 from agc.datasets.shared.loader import Batch
 from agc.evaluation.gradient_moments import Moments
+from agc.gradients.euclidean import as_real
 from agc.gradients.gradient import preserved_buffers
 from agc.gradients.loss_scale import gradient_of
 from agc.gradients.reference import ReferencePoint
@@ -193,6 +194,9 @@ def relative_distance(model: nn.Module, point: ReferencePoint) -> float:
     """Euclidean distance of a network's parameters to a point, relative to their own norm."""
     pairs = [(p, point.values[name]) for name, p in model.named_parameters()]
     with torch.no_grad():
-        squares = [torch.stack([(p - q).square().sum(), p.square().sum()]) for p, q in pairs]
+        squares = [
+            torch.stack([as_real(p - q).square().sum(), as_real(p).square().sum()])
+            for p, q in pairs
+        ]
         distance, norm = torch.stack(squares).double().sum(dim=0)
         return (distance / norm).sqrt().item()
