@@ -64,6 +64,10 @@ class StreamedSplit:
         """The same split for another device."""
         return replace(self, labels=self.labels.to(device), device=str(torch.device(device)))
 
+    def relabelled(self, labels: Tensor) -> StreamedSplit:
+        """The same images with other labels, int64 [N]."""
+        return replace(self, labels=labels)
+
     @property
     def images(self) -> Decoded:
         """The images as a tensor would have them, decoded where it is indexed."""
@@ -71,7 +75,8 @@ class StreamedSplit:
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and labels in batches of this size; the last one may be smaller."""
-        return self.fetch(torch.arange(len(self)).split(batch_size))
+        rows = torch.arange(len(self))
+        return self.fetch(rows.split(batch_size) if len(rows) else ())
 
     def fetch(
         self,
