@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from agc import rng
 from agc.lazy import torch
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
 
 LONGEST = 1024
 """Forward passes of one step that are remembered."""
 
 
-class Streams(NamedTuple):
-    """States of torch's global generators."""
-
-    cpu: Tensor
-    devices: list[Tensor]
-
-
 class NoiseReplay:
     """Lets a network with dropout draw the same noise again at another point.
 
-    The states of torch's global generators are noted before each forward pass of the model in
-    training, and put back before the passes of its copies within :meth:`replayed`. Only what the
-    network itself draws is replayed: randomness of the loss function's own belongs in the batch.
+    The states of the global generators (torch's, Python's and NumPy's) are noted before each
+    forward pass of the model in training, and put back before the passes of its copies within
+    :meth:`replayed`. Only what the network itself draws is replayed: randomness of the loss
+    function's own belongs in the batch.
     """
 
     def __init__(self, model: Module) -> None:
-        self.notes: deque[Streams] = deque(maxlen=LONGEST)
+        self.notes: deque[rng.Streams] = deque(maxlen=LONGEST)
         self.calls = 1
         """Forward passes that the loss function makes for one batch."""
-        self.pending: deque[Streams] | None = None
+        self.pending: deque[rng.Streams] | None = None
         self.replays = 0
         model.register_forward_pre_hook(self._before_forward)
 
@@ -49,16 +42,17 @@ class NoiseReplay:
         if self.pending is not None:
             self.replays += 1
             if self.pending:
-                _restore(self.pending.popleft())
+                rng.restore(self.pending.popleft())
         elif module.training and torch.is_grad_enabled():
-            states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-            self.notes.append(Streams(torch.get_rng_state(), states))
+            self.notes.append(rng.streams())
 
     @contextmanager
-    def preserved(self) -> Iterator[None]:
-        """Draw what comes next, and leave both the streams and the notes as they were."""
+    def preserved(self, batches: Iterable[Any] | None = None) -> Iterator[None]:
+        """Draw what comes next, and leave both the streams and the notes as they were; those of
+        ``batches`` too (:func:`agc.rng.preserved`).
+        """
         kept = list(self.notes)
-        with rng.preserved():
+        with rng.preserved(batches):
             try:
                 yield
             finally:
@@ -79,9 +73,3 @@ class NoiseReplay:
                 self.calls = max(1, self.replays // batches)
                 self.pending = None
                 self.notes.clear()
-
-
-def _restore(streams: Streams) -> None:
-    torch.set_rng_state(streams.cpu)
-    if streams.devices:
-        torch.cuda.set_rng_state_all(streams.devices)

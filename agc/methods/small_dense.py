@@ -89,7 +89,7 @@ class SmallDense(SparseMethod):
             for name, layer in self.widths.layers.items()
         ]
         try:
-            with rng.preserved(), preserved_buffers(self.model), torch.no_grad():
+            with rng.preserved(batches), preserved_buffers(self.model), torch.no_grad():
                 loss_fn(self.model, next(iter(batches)))
         finally:
             for handle in handles:

@@ -55,7 +55,9 @@ class SynFlow(RankedMethod):
         Raises:
             FloatingPointError: the flow overflows.
         """
-        self.ones = self._ones(_input_shape(self.model, next(iter(batches)), loss_fn))
+        with rng.preserved(batches):
+            shape = _input_shape(self.model, next(iter(batches)), loss_fn)
+        self.ones = self._ones(shape)
         super().begin(batches, loss_fn)
 
     def scores(self, batches: Iterable[Any], loss_fn: LossFunction) -> dict[str, Tensor]:
