@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import pickle
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -113,6 +115,59 @@ class Problem:
         """Weights, buffers, masks and momentum."""
         momentum = [s["momentum_buffer"] for s in self.optimizer.state.values()]
         return [*self.model.state_dict().values(), *self.sparse.masks.values(), *momentum]
+
+
+class Augmented(torch.utils.data.Dataset):
+    """Samples that are turned by Python's global stream, shifted by NumPy's, scaled by torch's and
+    blurred by a generator of its own.
+
+    Args:
+        count: of the samples.
+    """
+
+    def __init__(self, count: int = 24) -> None:
+        self.images = torch.randn(count, 6, generator=rng.generator(0, "images"))
+        self.generator = rng.generator(0, "transforms")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int, int]:
+        image = self.images[place] * (random.random() < 0.5 or -1)
+        image = (image + np.random.normal()) * torch.rand(())
+        return image + torch.randn(6, generator=self.generator) / 10, place % 4, place
+
+
+def _together(samples: list[tuple[Tensor, int, int]]) -> Batch:
+    images, labels, places = zip(*samples, strict=True)
+    return Batch(torch.stack(images), torch.tensor(labels), index=places[0] // 8)
+
+
+def loader(workers: int = 0) -> torch.utils.data.DataLoader:
+    """Batches of 8 of 24 augmented samples, with generators of its own and of its sampler; all
+    global streams are set anew.
+    """
+    random.seed(4)
+    np.random.seed(4)
+    torch.manual_seed(4)
+    samples = Augmented()
+    order = rng.generator(0, "order")
+    return torch.utils.data.DataLoader(
+        samples,
+        batch_size=8,
+        sampler=torch.utils.data.RandomSampler(samples, generator=order),
+        generator=rng.generator(0, "workers"),
+        num_workers=workers,
+        collate_fn=_together,
+    )
+
+
+def stream_states(batches: torch.utils.data.DataLoader) -> list[Tensor]:
+    """Of a loader and of the global generators."""
+    own = (batches.generator, batches.sampler.generator, batches.dataset.generator)
+    python = torch.tensor(random.getstate()[1])
+    numpy = torch.from_numpy(np.random.get_state()[1].astype("int64"))
+    return [*(one.get_state() for one in own), torch.get_rng_state(), python, numpy]
 
 
 def through_a_file(state: dict[str, Any]) -> dict[str, Any]:

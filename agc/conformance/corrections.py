@@ -30,9 +30,11 @@ from agc.conformance.correction_problem import (
     Problem,
     attributes,
     classify,
+    loader,
     noisy_network,
     same,
     saved,
+    stream_states,
     through_a_file,
 )
 from agc.conformance.states import leaves, same_state
@@ -69,6 +71,18 @@ def switched_off_a_loop_of_ones_own_has_the_bits_of_a_plain_one(name: str) -> No
                 problem.epoch()
             results.append(problem.result())
     assert same(*results), "bits differ from those of a plain loop"
+
+
+def switched_off_a_loader_s_draws_stay_the_same(name: str) -> None:
+    """A torch loader with generators of its own, and augmentation by all global streams."""
+    results = []
+    with switched_off(name) as options:
+        for problem in (Problem("none"), Problem(name, **options)):
+            problem.batches = loader()
+            for _ in range(2):
+                problem.epoch()
+            results.append([*problem.result(), *stream_states(problem.batches)])
+    assert same(*results), "bits or random streams differ from those of a plain loop"
 
 
 def switched_on_it_changes_the_weights(name: str) -> None:
@@ -328,6 +342,7 @@ def it_trains_with_every_method_and_precision(name: str) -> None:
 CHECKS = listed(
     switched_off_a_run_of_the_suite_has_the_bits_of_a_plain_one,
     switched_off_a_loop_of_ones_own_has_the_bits_of_a_plain_one,
+    switched_off_a_loader_s_draws_stay_the_same,
     switched_on_it_changes_the_weights,
     only_weights_and_gradients_are_ever_touched,
     global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -13,7 +12,7 @@ from agc.corrections.shared.control_variate import ControlVariate
 from agc.corrections.shared.official import BEHAVIOURS
 from agc.cost.units import Cost
 from agc.gradients.gradient import loss_and_gradient
-from agc.gradients.micro_batches import parts
+from agc.gradients.micro_batches import FirstBatches, parts
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -109,7 +108,7 @@ class AGC(ControlVariate):
         if self.reference is None:
             self.move_reference()
         if self.share is not None:
-            batches = islice(batches, ceil(self.share * len(batches)))
+            batches = FirstBatches(batches, ceil(self.share * len(batches)))
         self.mean = self.mean_gradient(batches, loss_fn)  # u
         self.correlation.end_epoch()  # τ ← (1 - α) τ + α Cov(l, l') / Var(l')
         self.move_reference()  # q comes from here on

@@ -1,7 +1,11 @@
 """What a gradient correction is: it edits ``.grad`` between ``backward`` and ``optimizer.step``.
 
 It is neither an optimizer nor a loss. It never touches the model's buffers, modes or weights, nor
-any random stream: with a coefficient of 0 a run has the same bits as one without correction.
+any random stream: with a coefficient of 0 a run has the same bits as one without correction. The
+streams are the global ones of torch, Python and NumPy, and the generators that a data loader, its
+samplers, its data set and the transforms in it hold. A pass over the data cannot put back what an
+iterator remembers by other means: where a stream of data has got to, and the random streams within
+persistent workers (``persistent_workers=True``), which go on from pass to pass.
 
 In a loop of one's own (:class:`~agc.training.step.Step` does all of this but the GradScaler):
 

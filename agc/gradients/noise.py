@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from agc import rng
 from agc.gradients.calls import Watch
 from agc.lazy import torch
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Module
 
 LONGEST = 1024
@@ -26,30 +25,23 @@ UNNOTICED = (
 )
 
 
-class Streams(NamedTuple):
-    """States of torch's global generators."""
-
-    cpu: Tensor
-    devices: list[Tensor]
-
-
 class NoiseReplay:
     """Lets a network with dropout draw the same noise again at another point.
 
-    The states of torch's global generators are noted before each forward pass of the model in
-    training, and put back before its passes within :meth:`replayed`. Only what the network itself
-    draws is replayed: randomness of the loss function's own belongs in the batch. A compiled
-    network draws from the same generators, at each call anew.
+    The states of the global generators (torch's, Python's and NumPy's) are noted before each
+    forward pass of the model in training, and put back before its passes within :meth:`replayed`.
+    Only what the network itself draws is replayed: randomness of the loss function's own belongs in
+    the batch. A compiled network draws from the same generators, at each call anew.
 
     Args:
         models: what is called in training, and in passes beside the step if that is another.
     """
 
     def __init__(self, *models: Module) -> None:
-        self.notes: deque[Streams] = deque(maxlen=LONGEST)
+        self.notes: deque[rng.Streams] = deque(maxlen=LONGEST)
         self.calls = 1
         """Forward passes that the loss function makes for one batch."""
-        self.pending: deque[Streams] | None = None
+        self.pending: deque[rng.Streams] | None = None
         self.replays = 0
         self.watch = Watch(models, before=self._before_forward)
 
@@ -57,15 +49,17 @@ class NoiseReplay:
         if self.pending is not None:
             self.replays += 1
             if self.pending:
-                _restore(self.pending.popleft())
+                rng.restore(self.pending.popleft())
         elif module.training and torch.is_grad_enabled():
-            self.notes.append(_streams())
+            self.notes.append(rng.streams())
 
     @contextmanager
-    def preserved(self) -> Iterator[None]:
-        """Draw what comes next, and leave both the streams and the notes as they were."""
+    def preserved(self, batches: Iterable[Any] | None = None) -> Iterator[None]:
+        """Draw what comes next, and leave both the streams and the notes as they were; those of
+        ``batches`` too (:func:`agc.rng.preserved`).
+        """
         kept = list(self.notes)
-        with rng.preserved():
+        with rng.preserved(batches):
             try:
                 yield
             finally:
@@ -86,29 +80,13 @@ class NoiseReplay:
         self.pending = deque(list(self.notes)[-self.calls * batches :])
         self.replays = 0
         with rng.preserved():
-            before = None if self.pending else _streams()
+            before = None if self.pending else rng.streams()
             try:
                 yield
-                if before is not None and not _same(before, _streams()):
+                if before is not None and not rng.same(before, rng.streams()):
                     raise RuntimeError(UNNOTICED)
             finally:
                 self.calls = max(1, self.replays // batches)
                 self.pending = None
                 self.notes.clear()
                 self.watch.renew()
-
-
-def _streams() -> Streams:
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return Streams(torch.get_rng_state(), devices)
-
-
-def _same(one: Streams, other: Streams) -> bool:
-    pairs = zip([one.cpu, *one.devices], [other.cpu, *other.devices], strict=False)
-    return all(torch.equal(a, b) for a, b in pairs)
-
-
-def _restore(streams: Streams) -> None:
-    torch.set_rng_state(streams.cpu)
-    if streams.devices:
-        torch.cuda.set_rng_state_all(streams.devices)

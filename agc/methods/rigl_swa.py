@@ -137,7 +137,7 @@ class RigLSWA(RigL):
             # there; until then attacks on the model see the old statistics, not none.
             norm.momentum = None
             norm.num_batches_tracked.zero_()
-        with kept_modes(self.model), rng.preserved():
+        with kept_modes(self.model), rng.preserved(batches):
             self.model.train()
             for batch in batches:  # an attack may be made here, and needs gradients
                 with torch.no_grad():

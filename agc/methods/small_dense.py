@@ -93,7 +93,7 @@ class SmallDense(SparseMethod):
             for name, layer in self.widths.layers.items()
         ]
         try:
-            with rng.preserved(), preserved_buffers(self.model), torch.no_grad():
+            with rng.preserved(batches), preserved_buffers(self.model), torch.no_grad():
                 loss_fn(self.model, parts(next(iter(batches)))[0])
         finally:
             for handle in handles:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from agc import rng
 from agc.errors import UserError
 from agc.gradients.modes import evaluating
 from agc.lazy import torch
@@ -69,10 +70,11 @@ class SynFlow(RankedMethod):
             FloatingPointError: the flow overflows.
             UserError: an input is no floating-point tensor, or the loss is read from no output.
         """
-        batch = next(iter(batches))
-        call = first_call(self.model, batch, loss_fn, "synflow")
-        self.args, self.kwargs = self._ones(call)
-        self.outputs = self._outputs(call, batch, loss_fn)
+        with rng.preserved(batches):
+            batch = next(iter(batches))
+            call = first_call(self.model, batch, loss_fn, "synflow")
+            self.args, self.kwargs = self._ones(call)
+            self.outputs = self._outputs(call, batch, loss_fn)
         super().begin(batches, loss_fn)
 
     def scores(self, batches: Iterable[Any], loss_fn: LossFunction) -> dict[str, Tensor]:

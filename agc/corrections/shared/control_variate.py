@@ -76,7 +76,7 @@ class ControlVariate(OlderPoint):
         total = self.start_of_sum()
         count = 0
         kept = preserved_buffers(self.model) if self.keeps_buffers else nullcontext()
-        with self.noise.preserved(), kept:
+        with self.noise.preserved(batches), kept:
             for batch in batches:
                 for name, gradient in self.pass_gradient(batch, loss_fn).items():
                     total[name] += gradient

@@ -89,7 +89,6 @@ def outcome(wrap: Callable[[nn.Module], nn.Module], estimator: str) -> tuple[nn.
         total_steps=40,
         update_interval=3,
         keep_dense=("attention.*",),
-        also_prune=("attention.in_proj_weight",),
     )
     correction = AGC(given, gamma=1.0, estimator=estimator)
     step = Step(given, optimizer, loss_fn, sparse, correction)
