@@ -12,6 +12,7 @@ from agc.reports.acceleration import crossings
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
 from agc.reports.labels import row_columns
+from agc.reports.published import Beside, beside_published
 from agc.reports.statistics import paired_difference, summarize
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ class Comparison:
     arms ``plain_*`` and ``corrected_*`` beside each other. Accuracies and their
     differences are fractions; columns in ``_percent`` are percent of the plain run's value.
     ``claims``: one row for each headline claim × objective × correction (see ``claims``).
+    ``published``: what others published of the same; None if it was read from a report's files.
     """
 
     main: pd.DataFrame
     claims: pd.DataFrame
+    published: Beside | None = None
 
 
 def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
@@ -73,7 +76,8 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
         counts = [f"{arm}_{loss_key(status)}" for arm in ("plain", "corrected")]
         if not main[counts].any(axis=None):
             main = main.drop(columns=counts)
-    return Comparison(main=main, claims=claims(main))
+    published = beside_published(records, epochs)
+    return Comparison(main=main, claims=claims(main), published=published)
 
 
 def compare_arms(
