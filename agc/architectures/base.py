@@ -48,11 +48,11 @@ def build_classifier(name: str, options: dict[str, Any], dataset: Dataset, seed:
         UserError: timm refuses these options, or the network does not fit the images.
     """
     _, channels, height, width = dataset.train.images.shape
-    with rng.isolated(rng.derive(seed, "initial weights")):
+    with rng.isolated_everywhere(rng.derive(seed, "initial weights")):
         net = build_network(name, options, (channels, height, width), dataset.classes)
         classifier = Classifier(net, dataset.mean, dataset.std)
-    _check(classifier, name, dataset)
-    return classifier
+        first_pass(classifier, name, dataset.train.images[:2].float() / 255, dataset.classes)
+    return classifier.train()
 
 
 def build_network(
@@ -81,19 +81,30 @@ def build_network(
     return adapt_stem(net) if max(size) <= SMALL_IMAGE else net
 
 
-def _check(classifier: Classifier, name: str, dataset: Dataset) -> None:
-    """One forward pass in evaluation mode, before any compute is spent."""
-    image = dataset.train.images[:2].float() / 255
-    classifier.eval()
+def first_pass(model: nn.Module, name: str, images: Tensor, classes: int) -> None:
+    """One forward pass in evaluation mode, before any compute is spent; the mode stays so.
+
+    Lazy layers, and all that a network builds when it first sees an image, are drawn here from the
+    global generators.
+
+    Args:
+        model: the network, or a classifier around it.
+        name: for the message.
+        images: [N, C, H, W], as the model takes them.
+        classes: how many logits are due.
+
+    Raises:
+        UserError: it does not take such images, or gives something else than [N, classes].
+    """
+    model.eval()
     try:
         with torch.no_grad():
-            shape = tuple(classifier(image).shape)
+            shape = tuple(model(images).shape)
     except (RuntimeError, AssertionError) as error:
         if is_out_of_memory(error):
             raise
-        size = tuple(image.shape[1:])
+        size = tuple(images.shape[1:])
         reason = str(error).splitlines()[0]
         raise UserError(f"architecture {name!r} does not take images {size}: {reason}") from error
-    classifier.train()
-    if shape != (2, dataset.classes):
-        raise UserError(f"architecture {name!r} gives {shape}, not (2, {dataset.classes})")
+    if shape != (len(images), classes):
+        raise UserError(f"architecture {name!r} gives {shape}, not {(len(images), classes)}")

@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from agc.cost.units import Cost
+from agc.gradients.uninitialized import refuse_uninitialized
 from agc.processes.replicas import Replicas
 from agc.state import Stateful
 
@@ -48,6 +49,9 @@ class Correction(Stateful):
     Args:
         model: any module, or one wrapped in DistributedDataParallel; its parameters that require a
             gradient at the moment are corrected.
+
+    Raises:
+        UserError: a lazy layer has no weights yet.
     """
 
     pass_images: ClassVar[Literal["prepared", "clean", "raw"]] = "prepared"
@@ -61,6 +65,9 @@ class Correction(Stateful):
     fixed_batches: ClassVar[bool] = False
     """Whether the same images must share a batch in every epoch (``Batch.index`` names it)."""
 
+    changes_nothing: ClassVar[bool] = False
+    """Whether it leaves gradients as they are, so that it needs to know nothing of the weights."""
+
     repeatable: ClassVar[bool] = False
     """Whether the gradient of one step may be asked for again, at other weights. What the
     correction remembers of a step then comes from the first time alone (``repeated``)."""
@@ -68,6 +75,8 @@ class Correction(Stateful):
     def __init__(self, model: Module) -> None:
         self.replicas = Replicas(model)
         self.model = self.replicas.module
+        if not self.changes_nothing:
+            refuse_uninitialized(self.model, type(self).__name__)
         self._named = dict(self.model.named_parameters())
         self.sparse: Method | None = None
         self.masks: dict[str, Tensor] = {}

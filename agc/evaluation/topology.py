@@ -45,8 +45,9 @@ class TopologyWatch:
             )
             self.before[name] = mask.clone()
         weights = sum(row["weights"] for row in layers)
+        changed = sum(row["changed"] for row in layers)
         whole = {
-            "mask_distance": sum(row["changed"] for row in layers) / weights,
+            "mask_distance": changed / weights if weights else 0.0,
             "dead_neurons": sum(row["dead_neurons"] for row in layers),
         }
         return whole, layers

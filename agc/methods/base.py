@@ -17,12 +17,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from agc import rng
+from agc.gradients.uninitialized import refuse_uninitialized
 from agc.methods.shared.hooks import Method
 from agc.processes.replicas import Replicas
 from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
 from agc.sparsity.masks import apply_masks, random_mask
 from agc.sparsity.prunable import choose_prunable
+from agc.sparsity.unprunable import nothing_to_prune
 from agc.state import Stateful
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class SparseMethod(Method, Stateful):
 
     Raises:
         InfeasibleSparsityError: a layer would keep no weight.
+        UserError: the network has nothing to prune, or a lazy layer has no weights yet.
         ValueError: an option is not allowed.
     """
 
@@ -86,7 +89,10 @@ class SparseMethod(Method, Stateful):
         self.seed = seed
         self.dense_gradients = 0
         """Number of steps whose gradient was needed at pruned weights too (a cost)."""
+        refuse_uninitialized(self.model, type(self).__name__)
         self.parameters = choose_prunable(self.model, keep_dense, also_prune)
+        if self.sparse and not self.parameters:
+            raise nothing_to_prune(self.model)
         shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
         counts = active_counts(shapes, sparsity, distribution)
         self.masks = self.initial_masks(counts)
@@ -145,13 +151,16 @@ class SparseMethod(Method, Stateful):
         return self.active()
 
     def sparsity(self) -> float:
-        """Fraction of zeros among the prunable weights, counted."""
+        """Fraction of zeros among the prunable weights, counted; 0 if there are none, as may be
+        where nothing is pruned.
+        """
         total = sum(mask.numel() for mask in self.masks.values())
-        return 1.0 - sum(self.active().values()) / total
+        return 1.0 - sum(self.active().values()) / total if total else 0.0
 
     def exploration_rate(self) -> float:
         """Fraction of the prunable weights that have ever been active (R_s of ITOP,
-        arXiv 2102.02887).
+        arXiv 2102.02887); 1 if there are none.
         """
         total = sum(mask.numel() for mask in self.explored.values())
-        return sum(int(mask.sum()) for mask in self.explored.values()) / total
+        explored = sum(int(mask.sum()) for mask in self.explored.values())
+        return explored / total if total else 1.0

@@ -40,7 +40,8 @@ class FlyingBirdPlus(FlyingBird):
     the validation loss rose in at least half of them. There the sparsity ends where this leads.
 
     Departures, so that cells of one sparsity compare: a layer never has fewer weights than the
-    target gives it, and the last update returns to them exactly; the FLOPs count what was above.
+    target gives it, and the last update returns to them exactly (there a layer that has become
+    full stays so); the FLOPs count what was above.
     And a method here does not see the validation data: the training loss, its mean between two
     updates, stands in. Where it rose, more grows; where it fell, which is when the gap opens,
     more is dropped. Everything else is :class:`~agc.methods.flying_bird.FlyingBird`'s.
@@ -105,11 +106,11 @@ class FlyingBirdPlus(FlyingBird):
             active = int(mask.sum())
             drop = math.ceil(fraction * active)
             more = int(self.grow_more * drop) if rose else 0
-            less = math.ceil(self.drop_more * drop) if fell else 0
+            less = math.ceil(self.drop_more * fraction * active) if fell else 0
             goal = min(mask.numel(), max(self.counts[name], active + more - less))
             if self.steps == self.last_update:
                 goal = self.counts[name]
-            drop = min(min(drop, mask.numel() - active) + max(0, active - goal), active)
+            drop = min(drop + max(0, active - goal), active)
             self.replace(name, drop, goal - active + drop)
 
     def close_window(self) -> None:

@@ -34,8 +34,8 @@ class GraNet(DropAndGrow):
     ranking; regeneration goes on, with a cosine, until the end of the training; the step of an
     update takes its optimizer step first. A weight dropped and regrown by the same update keeps
     value and momentum; one that the pruning took comes back at zero with zero momentum, as any
-    other. The number dropped is rounded down as in RigL here, not up; the exact number is pruned;
-    and the cosine ends at 0, not at 0.005.
+    other. The number dropped is rounded down as in RigL here, not up; the exact number is pruned,
+    and each layer keeps its largest weight; and the cosine ends at 0, not at 0.005.
 
     Args:
         total_steps: optimizer steps of the whole training.

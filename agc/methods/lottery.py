@@ -43,7 +43,8 @@ class Lottery(SparseMethod):
             be a multiple.
         rewind_fraction: the copy is taken at this fraction of the first round; 0 is before
             the first step.
-        distribution: the sources rank all weights together, ``global``.
+        distribution: the sources rank all weights together, ``global``; here each layer keeps at
+            least its largest weight.
 
     Raises:
         ValueError: there are fewer steps than rounds.

@@ -36,9 +36,10 @@ class SNFS(Annealed):
     Departures: the official code reads the optimizer's own buffers, which it never masks (for
     Adam their ratio); here it is a separate M <- momentum M + (1 - momentum) g, the paper's, and
     grown weights start with zero momentum in the optimizer. Official totals drift and are steered
-    back; here what a full layer cannot take goes to the others in proportion, the total is exact,
-    and a layer keeps at least one weight. Updates come every ``update_interval`` steps; there,
-    after each epoch.
+    back, a layer takes no more than 0.99 of its room, and what that leaves goes to all layers
+    alike; here only a full layer takes no more, the others share the rest in proportion, the total
+    is exact, and a layer keeps at least one weight. Updates come every ``update_interval`` steps;
+    there, after each epoch.
 
     Args:
         momentum: smoothing of the gradient.

@@ -29,12 +29,13 @@ class SRigL(RigL):
     """RigL with a constant fan-in: all neurons (filters) of a layer have the same number of active
     weights. Neurons with few salient weights are ablated, and the others share their weights.
 
-    After the paper's section 3.1 and calgaryml/condensed-sparsity. An update drops the smallest
-    weights of a layer by raw magnitude, and each neuron then grows where its raw gradient is
-    largest, up to the fan-in; it may take back what it has just dropped, which keeps value and
-    momentum, as all of RigL's does. Grown weights start at zero with zero momentum, and the step
-    of an update takes its optimizer step first. A weight is salient if the drop keeps it, or if
-    its gradient is among as many of the layer's largest as are dropped.
+    After the paper's section 3.1 and calgaryml/condensed-sparsity. An update ablates neurons, drops
+    the smallest weights of a layer by raw magnitude, those of ablated neurons first, and each
+    neuron that is left grows where its raw gradient is largest, up to the fan-in; it may take back
+    what it has just dropped, which keeps value and momentum, as all of RigL's does. Grown weights
+    start at zero with zero momentum, and the step of an update takes its optimizer step first. A
+    weight is salient if a drop without ablation would keep it, or if its gradient is among as many
+    of the layer's largest as are dropped.
 
     Departures. The source rounds the fan-in down, so a layer loses weights as neurons go, up to
     one for each neuron that is left; here the number stays: the neurons with the most salient
@@ -62,7 +63,7 @@ class SRigL(RigL):
     ) -> None:
         super().__init__(model, optimizer, **options)
         self.min_salient = min_salient
-        self.last = [*prunable_parameters(self.model)][-1]
+        self.last = next(reversed(prunable_parameters(self.model)), None)
 
     @property
     def target(self) -> float:
@@ -93,6 +94,9 @@ class SRigL(RigL):
         salient = (kept | top_mask(gradient, drop)).sum(dim=1)
         alive = self.alive(name, salient, active)
         fan_in, more = divmod(active, int(alive.sum()))
+        # Ablation comes first: what an ablated neuron had is among what is dropped.
+        left = mask & alive.unsqueeze(1)
+        kept = left & top_mask(torch.where(left, magnitude, -1.0), active - drop)
         counts = (fan_in * alive + top_mask(torch.where(alive, salient, -1), more)).unsqueeze(1)
         kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
         best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)

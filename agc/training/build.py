@@ -93,6 +93,12 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     with meter.pause():
         flops = layer_flops(model, sample[:1], method.parameters)
         noisy = draws_noise(model, sample)
+    late = [name for name, _ in model.named_parameters() if name not in dense]
+    if late:
+        raise UserError(
+            f"architecture {cell.architecture.name!r} adds {late[0]!r} in a pass in training mode, "
+            "which is too late to be trained: it must be there after one in evaluation mode"
+        )
     loss_fn = loss_function(objective, training.precision, noisy)
     step = Step(wrapped, optimizer, loss_fn, method, correction, clip_norm=training.clip_norm)
     return Run(

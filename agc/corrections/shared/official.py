@@ -143,7 +143,7 @@ BEHAVIOURS: dict[str, type[Behaviour]] = {
 
 def fresh_weights(model: Module, seed: int) -> Module:
     """Initialise every layer of ``model`` anew, from ``seed``; returns the same model."""
-    with rng.isolated(rng.derive(seed, "second initial weights")):
+    with rng.isolated_everywhere(rng.derive(seed, "second initial weights")):
         for module in model.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):

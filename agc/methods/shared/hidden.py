@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from agc.gradients.uninitialized import refuse_uninitialized
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.methods.shared.hooks import Update
@@ -36,6 +37,7 @@ class HiddenWeights(SparseMethod):
     state = ("hidden",)
 
     def __init__(self, model: Module, optimizer: Optimizer | None = None, **options: Any) -> None:
+        refuse_uninitialized(unwrapped(model), type(self).__name__)
         dense = {n: p.detach().clone() for n, p in unwrapped(model).named_parameters()}
         # The optimizer is the base's to mask; here it is to see hidden weights.
         super().__init__(model, None, **options)

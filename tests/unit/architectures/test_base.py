@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,6 +11,7 @@ from agc.architectures import own_names, register_all, timm_names
 from agc.architectures.base import Classifier, build_classifier
 from agc.datasets.base import Dataset, Split
 from agc.errors import UserError
+from tests.support.late_networks import LATE, NAME, Lazy, networks_are, streams
 
 
 def data(channels: int, size: int, classes: int = 10) -> Dataset:
@@ -131,3 +135,31 @@ def test_a_blank_image_is_one_of_ones_behind_the_normalisation() -> None:
     blank = model.blank((3, 2, 4, 5))
     assert (blank.shape, blank.dtype) == ((3, 2, 4, 5), torch.float64)
     torch.testing.assert_close(model(blank), torch.ones_like(blank))
+
+
+@pytest.mark.parametrize("kind", LATE, ids=lambda kind: kind.__name__)
+def test_weights_that_are_drawn_late_follow_from_the_seed_too(
+    kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks_are(kind, monkeypatch)
+    built = []
+    for neighbour in (1, 2):
+        torch.manual_seed(neighbour), random.seed(neighbour), np.random.seed(neighbour)
+        before = streams()
+        built.append(build_classifier(NAME, {}, DIGITS, seed=5))
+        assert streams() == before
+    one, other = (model.state_dict() for model in built)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    images = DIGITS.train.images.float() / 255
+    assert torch.equal(built[0](images), built[1](images))
+    another = build_classifier(NAME, {}, DIGITS, seed=6).state_dict()
+    weights = [name for name in one if name.endswith(".weight") and one[name].ndim > 1]
+    assert not any(torch.equal(one[name], another[name]) for name in weights)
+
+
+def test_a_lazy_stem_is_made_fit_for_small_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks_are(Lazy, monkeypatch)
+    first = build_classifier(NAME, {}, DIGITS, seed=0).net[0]
+    assert (first.in_channels, first.kernel_size, first.stride) == (1, (3, 3), (1, 1))
+    assert first.weight.shape == (4, 1, 3, 3)
