@@ -1,4 +1,7 @@
-"""Adaptive gradient correction (AGC; its authors call the method AGENT), arXiv 2301.03573."""
+"""Adaptive gradient correction (AGC; its authors call the method AGENT).
+
+Lei et al., CPAL 2024, PMLR 234:341-378, arXiv 2301.03573.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ Variant = Literal["corrected", "a-itop", "a-rigl", "a-bsr"]
 Estimator = Literal["loss", "gradient", "layer", "online"]
 
 
-@CORRECTIONS.register("agc", source="arXiv 2301.03573")
+@CORRECTIONS.register("agc", source="PMLR 234:341-378, arXiv 2301.03573")
 class AGC(ControlVariate):
     """Gradient correction (AGC): g + γτ (u - q).
 

@@ -11,6 +11,7 @@ from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import crossings
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
+from agc.reports.headline import budget_gap, level_changes
 from agc.reports.labels import row_columns
 from agc.reports.published import Beside, beside_published
 from agc.reports.statistics import paired_difference, summarize
@@ -94,12 +95,15 @@ def compare_arms(
     pairs = [
         (curves[one], curves[other]) for one, other in zip(first.slug, second.slug, strict=True)
     ]
+    gaps = [budget_gap(one, other) for one, other in pairs]
+    row |= _prefixed("budget_accuracy_difference", paired_difference(gaps))
     row |= _at_equal_units(first, pairs)
     if len(plain) and not len(corrected):
         # Nothing to pair with: the plain run's own targets are still worth a row.
         own = [curves[slug] for slug in _finished(plain).slug]
-        return row | crossings(own, [])
-    return row | crossings([one for one, _ in pairs], [other for _, other in pairs])
+        return row | crossings(own, []) | level_changes(own, [])
+    arms = [one for one, _ in pairs], [other for _, other in pairs]
+    return row | crossings(*arms) | level_changes(*arms)
 
 
 def _finished(arm: pd.DataFrame) -> pd.DataFrame:
