@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -174,6 +175,25 @@ def test_algorithm_1_has_no_other_estimator_than_that_of_losses() -> None:
         ):
             AGC(smooth_network(), variant="algorithm-1", estimator=estimator)
         assert AGC(smooth_network(), variant="a-bsr", estimator=estimator).tau in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_published_behaviour_can_be_loaded_in_any_order(variant: str, epochs: int) -> None:
+    whole = Problem("agc", variant=variant)
+    for _ in range(epochs):
+        whole.epoch()
+    parts = ("model", "optimizer", "sparse", "correction")
+    states = {part: through_a_file(getattr(whole, part).state_dict()) for part in parts}
+    others = [
+        Problem("agc", loaded=copy.deepcopy(states), sparse_first=first, variant=variant)
+        for first in (False, True)
+    ]
+    for problem in (whole, *others):
+        torch.manual_seed(9)
+        problem.epoch()
+        assert same(whole.result(), problem.result())
+        assert whole.correction.diagnostics() == problem.correction.diagnostics()
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
