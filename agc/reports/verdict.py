@@ -133,9 +133,10 @@ def sentence(effect: float, found: Verdict, detectable: float = np.nan) -> str:
     def interval(low: float, high: float) -> str:
         return f"[{text(low)}, {text(high)}]"
 
-    number = f"{text(effect)} {measure.unit}"
+    number = "" if np.isnan(effect) else f"{text(effect)} {measure.unit}"
     if found.word == NO_INTERVAL:
-        return f"{found.word}: {number}, from too few runs to tell the spread"
+        known = "no estimate" if np.isnan(effect) else f"{number}, and nothing tells its spread"
+        return f"{found.word}: {known}"
     measured = f"{number} {interval(found.low, found.high)}"
     margin = _margin(found, digits)
     if found.word == EQUIVALENT:

@@ -74,9 +74,8 @@ def test_a_ratio_without_an_end_is_open() -> None:
 def test_without_an_interval_there_is_no_verdict() -> None:
     found = verdict(NAN, NAN, NAN, NAN, MARGIN)
     assert found.word == NO_INTERVAL
-    assert sentence(0.01, found) == (
-        "no interval: +1.00 points, from too few runs to tell the spread"
-    )
+    assert sentence(0.01, found) == "no interval: +1.00 points, and nothing tells its spread"
+    assert sentence(NAN, found) == "no interval: no estimate"
 
 
 def test_bad_margins_and_intervals_are_refused() -> None:
