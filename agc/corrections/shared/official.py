@@ -1,8 +1,10 @@
-"""What the three published codes of AGENT (github.com/StevenBoys/AGENT) do differently.
+"""What the paper's Algorithm 1 and the three published codes of AGENT do differently.
 
-They are forks of three other projects, each with properties of its own, none of which the paper
-speaks of. Each code is a class here and each of its properties a method with a name, so that a grid
-can tell what they are worth; nothing of it is in the default.
+The codes (github.com/StevenBoys/AGENT) are forks of three other projects, each with properties of
+its own. Of these the paper (PMLR 234:341-378) has two: the estimate of A-BSR-Net is that of
+Algorithm 1, and its pass sees images without the attack (section 4.2, which scales the correction
+by γ for it). Algorithm 1 and each code are a class here and each property a method with a name, so
+that a grid can tell what they are worth; nothing of it is in the default.
 """
 
 from __future__ import annotations
@@ -33,6 +35,12 @@ class Behaviour:
     pass_images: ClassVar[Literal["prepared", "raw"]] = "prepared"
     """What the snapshot pass sees: images as in a step, or neither attacked nor augmented."""
 
+    snapshot_first: ClassVar[bool] = False
+    """Whether the new snapshot is taken before τ is estimated."""
+
+    estimators: ClassVar[tuple[str, ...] | None] = None
+    """The estimators that it is defined with; None for all."""
+
     def first_snapshot(
         self, here: Callable[[], ReferencePoint], seed: int, dense: Mapping[str, Tensor] | None
     ) -> ReferencePoint | None:
@@ -58,6 +66,39 @@ class Behaviour:
     def skips_step(self, sparse: Method | None) -> bool:
         """Whether the optimizer makes no step now."""
         return False
+
+
+class Algorithm1(Behaviour):
+    """Algorithm 1 as it is printed: no code of its authors.
+
+    τ is 0 at first and is not estimated before the first epoch, which is therefore plain. From the
+    second on the new snapshot is taken before the losses are compared, so they are those of one
+    and the same point, and every estimate is 1: γτ = γ (1 - (1 - α)^e) in epoch e, counted from 0.
+    Running statistics and images are those of the default.
+    """
+
+    snapshot_first = True
+    estimators = ("loss",)
+
+    def correlation(
+        self, estimator: str, alpha: float, tau0: float, clip: Bounds, average: Average
+    ) -> Correlation:
+        """c₀ = 0 and "if t > 0": the losses of the first pass are not used."""
+        return FromSecondPass(alpha, 0.0, clip, average)
+
+
+class FromSecondPass(LossCorrelation):
+    """The estimate from losses, without the one of the first pass."""
+
+    state = ("passes",)
+    passes = 0
+
+    def end_epoch(self) -> None:
+        """Smooth by the estimate of the pass, but for the first."""
+        self.passes += 1
+        if self.passes == 1:
+            self.losses = []
+        super().end_epoch()
 
 
 class AITOP(Behaviour):
@@ -139,6 +180,7 @@ def _at(point: ReferencePoint, dense: Mapping[str, Tensor] | None) -> ReferenceP
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
     "corrected": Behaviour,
+    "algorithm-1": Algorithm1,
     "a-itop": AITOP,
     "a-rigl": ARigL,
     "a-bsr": ABSR,
