@@ -7,6 +7,7 @@ augmentations and attack starts, and a resumed run needs no stored generator sta
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -46,3 +47,21 @@ def preserved() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         yield
+
+
+@contextmanager
+def isolated_everywhere(seed: int) -> Iterator[None]:
+    """Like :func:`isolated`, for code of which nobody knows where it draws from, such as the
+    construction of a network: Python's and NumPy's global generators are seeded too, and come back.
+    """
+    import numpy as np
+
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with isolated(seed):
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

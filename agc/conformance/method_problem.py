@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,15 +40,15 @@ def often(name: str, **changes: int) -> dict[str, int]:
 Batch = tuple[Tensor, Tensor]
 
 
-def network() -> nn.Module:
+def network(width: int = 10) -> nn.Module:
     """Two convolutions with normalisation and a classifier: 1,124 prunable weights."""
     with rng.preserved():
         torch.manual_seed(3)
         return nn.Sequential(
-            nn.Conv2d(2, 10, 3, padding=1),
-            nn.BatchNorm2d(10),
+            nn.Conv2d(2, width, 3, padding=1),
+            nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.Conv2d(10, 8, 3, stride=2, bias=False),
+            nn.Conv2d(width, 8, 3, stride=2, bias=False),
             nn.BatchNorm2d(8),
             nn.ReLU(),
             nn.Flatten(),
@@ -69,6 +70,7 @@ class Problem:
         seed: of the method.
         sparsity: 0.8, or 0 for a method that has none.
         model: another network for images of 2 x 6 x 6 and 7 classes.
+        loaded: states of model and optimizer, loaded before the method is made.
         options: of the method, beside those that make it update often.
     """
 
@@ -80,10 +82,14 @@ class Problem:
         seed: int = 0,
         sparsity: float = 0.8,
         model: nn.Module | None = None,
+        loaded: tuple[dict[str, Any], dict[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         self.model = network() if model is None else model
         self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
+        if loaded is not None:
+            self.model.load_state_dict(loaded[0])
+            self.optimizer.load_state_dict(copy.deepcopy(loaded[1]))  # it takes the tensors
         self.sparsity = sparsity if METHODS[name].target.sparse else 0.0
         self.method: SparseMethod = METHODS.create(
             name,

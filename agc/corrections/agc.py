@@ -62,6 +62,8 @@ class AGC(ControlVariate):
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
     state = ("correlation", "last_gradient")
+    by_parameter = ("last_gradient",)
+    made: ClassVar[dict[str, str] | None] = {"variant": "variant", "estimator": "estimator"}
     repeatable = False
 
     def __init__(
@@ -83,6 +85,7 @@ class AGC(ControlVariate):
         super().__init__(model)
         if variant not in BEHAVIOURS:
             raise ValueError(f"unknown variant {variant!r} of agc (known: {', '.join(BEHAVIOURS)})")
+        self.variant, self.estimator = variant, estimator
         self.behaviour = BEHAVIOURS[variant]()
         self.keeps_buffers = self.behaviour.keeps_buffers
         self.pass_images = self.behaviour.pass_images if match_objective else "clean"
@@ -91,7 +94,7 @@ class AGC(ControlVariate):
         self.correlation = self.behaviour.correlation(
             estimator, alpha, tau0, clip, self.replicas.mean
         )
-        self.reference = self.behaviour.first_snapshot(self.model, seed, dense)
+        self.reference = self.behaviour.first_snapshot(self.point_here, seed, dense)
         self.last_gradient: dict[str, Tensor] = {}
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
@@ -135,7 +138,7 @@ class AGC(ControlVariate):
 
     def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Gradient at the present weights, whose losses are compared with the snapshot's."""
-        now, gradient = loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)
+        now, gradient = loss_and_gradient(self.passes, self.parameters, batch, loss_fn, self.scale)
         if self.correlation.compares == "losses":
             with self.noise.replayed(len(parts(batch))):
                 then = self.reference.loss(batch, loss_fn)

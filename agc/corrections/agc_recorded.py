@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -54,7 +54,7 @@ class RecordedAGC(Correction):
         limit: Annotated[float, Field(gt=0)] = 4.0,
     ) -> None:
         super().__init__(model)
-        self.scale = LossScale(self.model)
+        self.scale = LossScale(*self.replicas.ways)
         self.gamma = gamma
         self.memory = memory
         self.limit = limit
@@ -64,6 +64,16 @@ class RecordedAGC(Correction):
         self.seen: list[int] = []
         self.products: dict[str, Tensor] = {}
         self.squares: dict[str, Tensor] = {}
+
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """Records are of this network's weights."""
+        yield from super().unfit(name, saved)
+        for key, places in saved.items() if name == "places" else ():
+            if key not in self._named:
+                yield f"{name}[{key!r}] is of nothing that is known here"
+            elif len(places) and int(places.max()) >= self._named[key].numel():
+                count = self._named[key].numel()
+                yield f"{name}[{key!r}] is of a larger weight, this one's has {count} elements"
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Make room for the records, once; those of a tensor unfrozen later start at zero.

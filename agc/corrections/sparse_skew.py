@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.corrections.base import Correction
@@ -33,6 +34,15 @@ class SparseSkew(Correction):
         super().__init__(model)
         self.factors: dict[str, Tensor] = {}
         self.layouts = neurons(self.model, self._named)
+
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """Factors are those of this network's neurons."""
+        yield from super().unfit(name, saved)
+        for key, factor in saved.items():
+            if key not in self._named:
+                yield f"{name}[{key!r}] is of nothing that is known here"
+            elif factor.numel() not in self._named[key].shape[:2]:
+                yield f"{name}[{key!r}] is of {factor.numel()} neurons, this one has another number"
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """Factors by output neuron, from the masks."""

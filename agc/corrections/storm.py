@@ -36,6 +36,7 @@ class STORM(Recursive):
 
     off: ClassVar[dict[str, Any] | None] = {"a": 1.0}
     state = ("squares", "present_a")
+    made: ClassVar[dict[str, str] | None] = {"a": "a"}
 
     def __init__(
         self,

@@ -48,15 +48,16 @@ class TopologyWatch:
             )
             self.before[name] = mask.clone()
         weights = sum(row["weights"] for row in layers)
+        changed = sum(row["changed"] for row in layers)
         whole = {
-            "mask_distance": sum(row["changed"] for row in layers) / weights,
+            "mask_distance": changed / weights if weights else 0.0,
             "dead_neurons": sum(row["dead_neurons"] for row in layers),
         }
         return whole, layers
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The masks of the last epoch."""
-        return self.before
+        """The masks of the last epoch, as copies."""
+        return {name: mask.clone() for name, mask in self.before.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore what :meth:`state_dict` gave."""

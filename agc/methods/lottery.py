@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -51,6 +51,8 @@ class Lottery(SparseMethod):
     """
 
     state = ("copy",)
+    made: ClassVar[dict[str, str] | None] = {"rounds": "number"}
+    by_parameter = ("copy",)
 
     def __init__(
         self,

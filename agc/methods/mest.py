@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -50,6 +50,8 @@ class MEST(DropAndGrow):
         drop_schedule: ``steps`` is the source's; or one that falls until ``end_fraction``.
         end_fraction: no mutation from this fraction of the training on.
     """
+
+    made: ClassVar[dict[str, str] | None] = {"a soft memory bound": "soft"}
 
     def __init__(
         self,

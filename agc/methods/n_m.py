@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -58,6 +58,8 @@ class NM(HiddenWeights):
     Raises:
         ValueError: the sparsity is not 1 - n / m.
     """
+
+    made: ClassVar[dict[str, str] | None] = {"m": "m"}
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class RigLSWA(RigL):
     """
 
     state = ("average", "averaged", "average_interval")
+    by_parameter = ("average",)
 
     def __init__(
         self,
@@ -148,9 +149,3 @@ class RigLSWA(RigL):
             averaged = self.replicas.mean(found)
             norm.running_mean.copy_(averaged["mean"])
             norm.running_var.copy_(averaged["variance"])
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave, on the model's device."""
-        super().load_state_dict(state)
-        device = next(self.model.parameters()).device
-        self.average = {name: mean.to(device) for name, mean in self.average.items()}

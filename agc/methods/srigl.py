@@ -65,7 +65,7 @@ class SRigL(RigL):
     ) -> None:
         super().__init__(model, optimizer, **options)
         self.min_salient = min_salient
-        self.last = [*prunable_parameters(self.model)][-1]
+        self.last = next(reversed(prunable_parameters(self.model)), None)
 
     @property
     def target(self) -> float:

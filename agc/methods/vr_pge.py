@@ -16,6 +16,7 @@ from agc.sparsity.bernoulli import Preconditioner, policy_gradient, project
 from agc.sparsity.channels import removable_channels
 from agc.sparsity.masks import multiplied
 from agc.sparsity.schedules import cosine
+from agc.state import unlike
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,6 +99,15 @@ class VRPGE(HiddenWeights):
         """Masks of both samples of this step."""
         self.losses: Tensor | None = None
         """Of both samples of this step, [2]."""
+
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """The channels are as many."""
+        if name == "vectors":
+            yield from unlike(name, saved, {key: self.channels[key] for key in self.vectors})
+        elif name == "probabilities":
+            yield from unlike("state", {name: saved}, {name: self.probabilities})
+        else:
+            yield from super().unfit(name, saved)
 
     @classmethod
     def step_units(cls, *, finetune: float = FINETUNE, **options: Any) -> float:
@@ -202,6 +212,9 @@ class VRPGE(HiddenWeights):
         if self.losses is not None:
             with torch.no_grad():
                 self._learn(self.losses)
+            for name, mask in [pair for masks in self.drawn for pair in masks.items()]:
+                if name in self.explored:
+                    self.explored[name] |= mask
         return super().choose()
 
     def advance(self) -> bool:

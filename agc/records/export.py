@@ -170,7 +170,7 @@ def export(
         "path": path,
         "bytes": path.stat().st_size,
         "dense_bytes": sum(tensor.nbytes for tensor in state.values()),
-        "sparsity": 1 - active / sizes,
+        "sparsity": 1 - active / sizes if sizes else 0.0,
         **extras,
     }
 

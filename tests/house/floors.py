@@ -9,8 +9,8 @@ FLOORS: dict[str, set[str]] = {
     # The machine and the mathematics.
     "processes": set(),
     "machine": {"processes"},
-    "sparsity": set(),
     "gradients": set(),
+    "sparsity": {"gradients"},
     # The axes, each upon those that it needs.
     "datasets": {"processes"},
     "architectures": {"datasets", "machine"},
@@ -26,7 +26,7 @@ FLOORS: dict[str, set[str]] = {
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
-        *("objectives", "optimizers", "processes"),
+        *("objectives", "optimizers", "processes", "sparsity"),
     },
     "records": {
         *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import random
+from contextlib import suppress
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -65,3 +69,17 @@ def test_preserved_code_draws_on_and_leaves_no_trace() -> None:
     with rng.preserved():
         inside = torch.rand(4)
     assert torch.equal(torch.rand(4), inside)
+
+
+def test_all_global_streams_may_be_drawn_from_in_isolation() -> None:
+    drawn = []
+    for outside in (1, 2):
+        random.seed(outside), np.random.seed(outside)
+        before = random.getstate(), np.random.get_state()[1].tolist()
+        with suppress(KeyError), rng.isolated_everywhere(2**62 + 7):
+            drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
+            raise KeyError
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    assert drawn[0] == drawn[1]
+    with rng.isolated_everywhere(8):
+        assert drawn[0] != (random.random(), np.random.rand(), torch.rand(1).item())

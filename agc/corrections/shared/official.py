@@ -7,20 +7,20 @@ can tell what they are worth; nothing of it is in the default.
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from agc import rng
 from agc.corrections.shared.correlation import LossCorrelation, make_correlation
-from agc.gradients.reference import ReferencePoint
+from agc.lazy import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
     from torch.nn import Module
 
     from agc.corrections.shared.correlation import Average, Bounds, Correlation
+    from agc.gradients.reference import ReferencePoint
     from agc.methods.shared.hooks import Method
 
 
@@ -34,12 +34,12 @@ class Behaviour:
     """What the snapshot pass sees: images as in a step, or neither attacked nor augmented."""
 
     def first_snapshot(
-        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+        self, here: Callable[[], ReferencePoint], seed: int, dense: Mapping[str, Tensor] | None
     ) -> ReferencePoint | None:
         """The point that the first pass is compared with; None for the masked initial weights.
 
         Args:
-            model: at the start.
+            here: makes a point at the model's present weights.
             seed: of whatever is drawn.
             dense: all initial weights by name, before any was masked; the model's own if None.
         """
@@ -66,10 +66,10 @@ class AITOP(Behaviour):
     keeps_buffers = False
 
     def first_snapshot(
-        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+        self, here: Callable[[], ReferencePoint], seed: int, dense: Mapping[str, Tensor] | None
     ) -> ReferencePoint:
         """The network is copied before the masks are applied: a dense one."""
-        return ReferencePoint(_copy(model, dense))
+        return _at(here(), dense)
 
     def left_over(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of it: ``zero_grad`` before the pass is commented out."""
@@ -82,10 +82,15 @@ class ARigL(Behaviour):
     keeps_buffers = False
 
     def first_snapshot(
-        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+        self, here: Callable[[], ReferencePoint], seed: int, dense: Mapping[str, Tensor] | None
     ) -> ReferencePoint:
         """A second network, with initial weights of its own."""
-        return ReferencePoint(fresh_weights(_copy(model, dense), seed))
+        point = _at(here(), dense)
+        # What is drawn into the lent values is no change of the model's own.
+        uncounted = torch.autograd.grad_mode._unsafe_preserve_version_counter
+        with point.lent() as weights, uncounted(tuple(weights.values())):
+            fresh_weights(point.model, seed)
+        return point
 
     def skips_step(self, sparse: Method | None) -> bool:
         """Where the topology is updated, the optimizer makes no step."""
@@ -125,12 +130,11 @@ class SamePoint(LossCorrelation):
             self.tau = (1 - self.alpha) * self.tau + self.alpha
 
 
-def _copy(model: Module, dense: Mapping[str, Tensor] | None) -> Module:
-    """A copy of a network, with these weights if they are given."""
-    other = copy.deepcopy(model)
-    if dense is not None:
-        other.load_state_dict(dense, strict=False)  # its buffers are there already
-    return other
+def _at(point: ReferencePoint, dense: Mapping[str, Tensor] | None) -> ReferencePoint:
+    """The point with these weights, if they are given."""
+    for name in point.values.keys() & (dense or {}).keys():
+        point.values[name].copy_(dense[name])
+    return point
 
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
@@ -143,7 +147,7 @@ BEHAVIOURS: dict[str, type[Behaviour]] = {
 
 def fresh_weights(model: Module, seed: int) -> Module:
     """Initialise every layer of ``model`` anew, from ``seed``; returns the same model."""
-    with rng.isolated(rng.derive(seed, "second initial weights")):
+    with rng.isolated_everywhere(rng.derive(seed, "second initial weights")):
         for module in model.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from agc.gradients.uninitialized import refuse_uninitialized
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.methods.shared.hooks import Update
 from agc.methods.shared.left_out import StepWatch
-from agc.processes.replicas import unwrapped
+from agc.processes.wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,7 @@ class HiddenWeights(SparseMethod):
     state = ("hidden",)
 
     def __init__(self, model: Module, optimizer: Optimizer | None = None, **options: Any) -> None:
+        refuse_uninitialized(unwrapped(model), type(self).__name__)
         dense = {n: p.detach().clone() for n, p in unwrapped(model).named_parameters()}
         # The optimizer is the base's to mask; here it is to see hidden weights.
         super().__init__(model, None, **options)
@@ -50,6 +52,7 @@ class HiddenWeights(SparseMethod):
     @contextmanager
     def updating(self) -> Iterator[Update]:
         """Bring the hidden weights back for the optimizer."""
+        self.held.check()  # before anything is moved
         self.whole = self.learns()
         if self.whole:
             self.restore()

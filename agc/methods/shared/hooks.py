@@ -38,7 +38,7 @@ class Method:
         self.steps = 0
         """Optimizer steps so far, those that were left out for an overflow among them."""
         self.watch = StepWatch(optimizer)
-        self.made: bool | None = None
+        self.made_step: bool | None = None
         """Whether the optimizer made the last step; None if nobody knows."""
         self._overflowed: bool | None = None
         self.settled = False
@@ -107,7 +107,7 @@ class Method:
     def count_step(self) -> None:
         """Count a step, and take into memory what is to be remembered of one that was made."""
         self.steps += 1
-        self.made, self._overflowed = self.watch.taken(), None
+        self.made_step, self._overflowed = self.watch.taken(), None
 
     def left_out(self) -> bool:
         """Whether the optimizer left the last step out, as a gradient overflowed.
@@ -115,10 +115,10 @@ class Method:
         Where a step was made nothing waits for the device, whatever the gradients. Where none was
         seen, and none ever before, or in float16 without an optimizer, the gradients tell.
         """
-        if self.made:
+        if self.made_step:
             return False
         weights = self.touched()[0].values()
-        if self.made is None and not any(weight.dtype == torch.float16 for weight in weights):
+        if self.made_step is None and not any(weight.dtype == torch.float16 for weight in weights):
             return False
         if self._overflowed is None:
             gradients = [weight.grad for weight in weights if weight.grad is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -123,6 +124,25 @@ def test_tau_of_a_bsr_is_one_but_for_the_forgetting() -> None:
         assert correction.tau == pytest.approx(1 - 0.7**epoch, abs=1e-15)
         assert correction.coefficient == 0.5 * correction.tau
         move(model, 0.5)
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_published_behaviour_can_be_loaded_in_any_order(variant: str, epochs: int) -> None:
+    whole = Problem("agc", variant=variant)
+    for _ in range(epochs):
+        whole.epoch()
+    parts = ("model", "optimizer", "sparse", "correction")
+    states = {part: through_a_file(getattr(whole, part).state_dict()) for part in parts}
+    others = [
+        Problem("agc", loaded=copy.deepcopy(states), sparse_first=first, variant=variant)
+        for first in (False, True)
+    ]
+    for problem in (whole, *others):
+        torch.manual_seed(9)
+        problem.epoch()
+        assert same(whole.result(), problem.result())
+        assert whole.correction.diagnostics() == problem.correction.diagnostics()
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
