@@ -95,6 +95,8 @@ class VRPGE(HiddenWeights):
         self.preconditioner = preconditioner
         self.clip = clip
         self.adam = torch.optim.Adam([self.probabilities])
+        self.drawn: list[dict[str, Tensor]] = []
+        """Masks of both samples of this step."""
         self.losses: Tensor | None = None
         """Of both samples of this step, [2]."""
 
@@ -204,6 +206,9 @@ class VRPGE(HiddenWeights):
         """
         if self.left_out():
             return False
+        for drawn in self.drawn:
+            for name in drawn.keys() & self.explored.keys():
+                self.explored[name] |= drawn[name]
         if self.losses is not None:
             with torch.no_grad():
                 self._learn(self.losses)
