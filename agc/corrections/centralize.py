@@ -21,16 +21,16 @@ class Centralize(Correction):
     """
 
     off: ClassVar[dict[str, Any] | None] = None
+    sparse_gradients = False
 
     repeatable = True
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Centralise the gradients of all weights with more than one dimension in place."""
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                if parameter.dim() < 2 or parameter.grad is None:
+            for name, gradient in self.gradients().items():
+                if gradient.dim() < 2:
                     continue
-                gradient = parameter.grad
                 mask = self.masks.get(name, torch.ones_like(gradient, dtype=torch.bool))
                 dims = tuple(range(1, gradient.dim()))
                 count = mask.sum(dims, keepdim=True).clamp(min=1)
