@@ -58,6 +58,20 @@ def streams() -> Streams:
     return Streams(torch.get_rng_state(), devices, random.getstate(), numpy)
 
 
+def same(one: Streams, other: Streams) -> bool:
+    """Whether nothing has been drawn between the two."""
+    pairs = zip([one.cpu, *one.devices], [other.cpu, *other.devices], strict=False)
+    numpy = [
+        (states.numpy["state"]["pos"], states.numpy["state"]["key"]) for states in (one, other)
+    ]
+    return (
+        all(torch.equal(a, b) for a, b in pairs)
+        and one.python == other.python
+        and numpy[0][0] == numpy[1][0]
+        and bool((numpy[0][1] == numpy[1][1]).all())
+    )
+
+
 def restore(states: Streams) -> None:
     """Put the global generators back to where they were."""
     import numpy as np

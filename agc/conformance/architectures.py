@@ -17,7 +17,7 @@ from agc.conformance.correction_problem import same
 from agc.errors import UserError
 from agc.methods.static import Static
 
-IMAGES = ((3, 32, 32), (1, 28, 28), (3, 224, 224))
+IMAGES = ((3, 32, 32), (1, 28, 28), (3, 224, 224), (3, 240, 240), (3, 256, 256))
 """Channels, height and width: the first that a network takes is what it is checked with."""
 
 CLASSES = 10
@@ -58,7 +58,7 @@ def drawn(name: str, seed: int = 1) -> nn.Module:
     """The network with its initial weights, those of lazy layers too."""
     with rng.isolated_everywhere(seed):
         model = build_network(name, {}, image_of(name), CLASSES)
-        first_pass(model, name, pictures(name), CLASSES)
+        first_pass(model, pictures(name), name, {}, CLASSES)
     return model.train()
 
 

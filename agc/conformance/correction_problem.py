@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -181,3 +182,23 @@ def same(one: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
     """Whether all tensors have the same bits."""
     assert len(one) == len(other) > 0
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def saved(model: nn.Module) -> int:
+    """Size of a whole model in a file, in bytes; it must be one that can be saved."""
+    file = io.BytesIO()
+    try:
+        torch.save(model, file)
+    except (AttributeError, TypeError, pickle.PicklingError) as error:
+        raise AssertionError(f"the model cannot be saved: {error}") from error
+    return file.tell()
+
+
+def attributes(model: nn.Module) -> list[tuple[list[str], list[int]]]:
+    """Of each module: names of its attributes, and how many things it holds in each of its
+    dictionaries, such as hooks.
+    """
+    return [
+        (sorted(vars(m)), [len(v) for _, v in sorted(vars(m).items()) if isinstance(v, dict)])
+        for m in model.modules()
+    ]

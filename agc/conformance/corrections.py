@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 import numpy as np
 import torch
@@ -26,9 +28,12 @@ from agc.conformance.correction_cells import (
 )
 from agc.conformance.correction_problem import (
     Problem,
+    attributes,
     classify,
     loader,
+    noisy_network,
     same,
+    saved,
     stream_states,
     through_a_file,
 )
@@ -188,6 +193,63 @@ def a_state_taken_within_an_epoch_goes_on_with_the_same_bits(name: str) -> None:
         assert whole.correction.diagnostics() == other.correction.diagnostics()
 
 
+def a_network_that_cannot_be_copied_is_trained_all_the_same(name: str) -> None:
+    """One that holds a lock: its weights, and all else that a run leaves, are those without."""
+    plain, locked = Problem(name), Problem(name)
+    locked.model.lock = Lock()
+    for problem in (plain, locked):
+        torch.manual_seed(9)
+        try:
+            problem.epoch()
+            problem.epoch()
+        except TypeError as error:
+            raise AssertionError("the network is copied") from error
+    assert same(plain.result(), locked.result()), "with a lock in the network, bits differ"
+
+
+def what_forward_passes_assign_is_of_the_training_passes_alone(name: str) -> None:
+    """A counter, a buffer that grows, and one that is registered in the first pass."""
+    problem = Problem(name)
+    model = problem.model
+    model.calls, model.history = 0, torch.nn.Buffer(torch.zeros(0))
+
+    def count(module: torch.nn.Module, args: object) -> None:
+        module.calls += 1
+        module.history = torch.cat([module.history, torch.ones(1)])
+        if not hasattr(module, "cache"):
+            module.register_buffer("cache", torch.ones(1), persistent=False)
+
+    model.register_forward_pre_hook(count)
+    for epoch in range(2):
+        before = list(dict(model.named_buffers()))
+        problem.begin()
+        assert list(dict(model.named_buffers())) == before, "begin_epoch registers a buffer"
+        for number, batch in enumerate(problem.batches, 1 + epoch * len(problem.batches)):
+            problem.step(batch)
+            counted = (model.calls, len(model.history))
+            assert counted == (number, number), f"{counted} passes after {number} steps"
+
+
+def it_leaves_nothing_on_the_model(name: str) -> None:
+    """Neither while it is there, for who saves or copies the model, nor when it has gone."""
+    problem = Problem(name)
+    model = problem.model
+    model.zero_grad()
+    before = saved(model), attributes(model)
+    problem.epoch()
+    model.load_state_dict(fresh := noisy_network().state_dict())
+    other = noisy_network()
+    other.load_state_dict(fresh)
+    for copied in (model, copy.deepcopy(model)):
+        copied.zero_grad()
+        assert saved(copied) == before[0], "the model is saved with something of the correction"
+    assert attributes(copied) == attributes(other), "a copy has something of the correction"
+    problem.correction.close()
+    problem.meter = problem.step = problem.correction = None
+    gc.collect()
+    assert attributes(model) == attributes(other), "the correction has gone and left something"
+
+
 def the_order_of_making_and_loading_does_not_matter(name: str) -> None:
     """Correction, sparse method, and the states of model and optimizer, at an epoch's end."""
     whole = Problem(name)
@@ -286,6 +348,9 @@ CHECKS = listed(
     global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step,
     a_run_resumed_from_its_checkpoint_goes_on_with_the_same_bits,
     a_state_taken_within_an_epoch_goes_on_with_the_same_bits,
+    a_network_that_cannot_be_copied_is_trained_all_the_same,
+    what_forward_passes_assign_is_of_the_training_passes_alone,
+    it_leaves_nothing_on_the_model,
     the_order_of_making_and_loading_does_not_matter,
     a_state_is_a_copy,
     a_state_of_a_wider_network_is_refused,

@@ -120,6 +120,25 @@ class Problem:
             self.step(batch)
             yield self.step.changed
 
+    def overflow(self, number: int) -> bool:
+        """A step with this batch whose gradient overflows, so that a GradScaler leaves it out; says
+        whether the topology changed. Buffers are left as they were.
+        """
+        batch = self.batches[number]
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        with self.method.updating() as update:
+            self.optimizer.zero_grad()
+            with self.method.shown(batch, loss_fn):
+                loss = loss_fn(self.model, batch)
+                loss.backward()
+                for parameter in self.model.parameters():
+                    if parameter.grad is not None:
+                        parameter.grad[:1] = torch.inf
+                self.method.observe(loss.detach())
+        for buffer, kept in buffers:
+            buffer.copy_(kept)
+        return update.changed
+
     def end(self) -> None:
         """What comes after the last step."""
         self.step.end(self.batches)
@@ -140,6 +159,17 @@ class Problem:
         slots = [slot for slots in self.optimizer.state.values() for slot in slots.values()]
         tensors = [*self.model.state_dict().values(), *filter(torch.is_tensor, slots)]
         return [*self.masks(), *(tensor.clone() for tensor in tensors)]
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether what an object keeps in a checkpoint is the same, to the bit."""
+    if torch.is_tensor(one):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return one == other
 
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:

@@ -10,7 +10,7 @@ from torch import nn
 
 from agc.conformance.cells import small_cell, train_cell
 from agc.conformance.checks import listed, refused
-from agc.conformance.method_problem import OPTIMIZERS, STEPS, Problem, network, same
+from agc.conformance.method_problem import OPTIMIZERS, STEPS, Problem, alike, network, same
 from agc.conformance.states import same_state
 from agc.registry import METHODS, OBJECTIVES
 from agc.sparsity.distributions import InfeasibleSparsityError
@@ -154,6 +154,35 @@ def the_order_of_loading_does_not_matter(name: str) -> None:
                 assert same(whole.state(), problem.state()), f"trained on after {after} steps"
 
 
+def a_step_left_out_for_an_overflow_changes_nothing(name: str) -> None:
+    """Where a GradScaler leaves a step out, no mask, weight or memory changes; an update that falls
+    on it comes with the next step, after a resume too.
+    """
+    whole, second = Problem(name), Problem(name)
+    whole.begin()
+    for _ in whole.steps(0, 3):
+        pass
+    due = whole.method.update_due(4)
+    counted = {"steps", "put_off", "dense_gradients"}
+    before = whole.state(), copy.deepcopy(whole.method.state_dict())
+    assert not whole.overflow(3), "a step that was left out reported a change"
+    assert same(before[0], whole.state()), "a step that was left out changed weights or masks"
+    now = whole.method.state_dict()
+    for key in before[1].keys() - counted:
+        assert alike(before[1][key], now[key]), f"a step that was left out changed {key!r}"
+    second.model.load_state_dict(whole.model.state_dict())
+    second.optimizer.load_state_dict(copy.deepcopy(whole.optimizer.state_dict()))
+    second.method.load_state_dict(copy.deepcopy(whole.method.state_dict()))
+    for problem in (whole, second):
+        changed = next(iter(problem.steps(4, 5)))
+        assert not problem.method.put_off, "the update that was put off is not made"
+        assert not (due and hasattr(problem.method, "update_topology")) or changed
+        for _ in problem.steps(5):
+            pass
+        problem.end()
+    assert same(whole.state(), second.state()), "resumed after a step left out, bits differ"
+
+
 def a_state_is_a_copy(name: str) -> None:
     """What is kept in memory does not change when the training goes on, nor when it is loaded."""
     problem = Problem(name)
@@ -251,6 +280,7 @@ CHECKS = listed(
     choices_follow_from_the_seed,
     a_resumed_run_has_the_same_bits,
     the_order_of_loading_does_not_matter,
+    a_step_left_out_for_an_overflow_changes_nothing,
     a_state_is_a_copy,
     a_state_of_something_else_is_refused,
     other_parameters_in_the_model_are_noticed,

@@ -55,7 +55,7 @@ class RecordedAGC(Correction):
         limit: Annotated[float, Field(gt=0)] = 4.0,
     ) -> None:
         super().__init__(model)
-        self.scale = LossScale(self.model)
+        self.scale = LossScale(*self.replicas.ways)
         self.gamma = gamma
         self.memory = memory
         self.limit = limit
@@ -80,7 +80,7 @@ class RecordedAGC(Correction):
         """Make room for the records, once; those of a tensor unfrozen later start at zero.
 
         Raises:
-            UserError: they would not fit.
+            UserError: they would not fit, or a weight is complex.
         """
         parameters = self.parameters
         added = [name for name in parameters if name not in self.records]
@@ -88,6 +88,9 @@ class RecordedAGC(Correction):
             return
         self.places |= {name: self._active_places(name) for name in added}
         count = len(batches)
+        for name in added:
+            if parameters[name].is_complex():
+                raise UserError(f"agc-recorded keeps float16 records, and {name!r} is complex")
         values = sum(len(place) for place in self.places.values())
         gigabytes = 2e-9 * count * values
         if gigabytes > self.limit:

@@ -16,8 +16,11 @@ In a loop of one's own (:class:`~agc.training.step.Step` does all of this but th
   asked for; ``GroupedBatches(loader, k)`` makes them.
 - float16 with a GradScaler: ``scaler.unscale_(optimizer)`` comes between ``backward`` and
   ``correct``. Steps that the scaler leaves out for an overflow leave no trace here either.
+- ``torch.compile``: give what it returned, or compile in place before the first step.
 - DistributedDataParallel: give the wrapped model. ``correct`` and ``begin_epoch`` are called on all
   processes, with as many batches on each.
+- Hooks of your own run in all passes, as they may be part of the network. One that logs or counts
+  asks :func:`~agc.gradients.beside.beside_the_step`.
 - An optimizer that asks for the gradient again within a step (LBFGS) needs a correction that is
   ``repeatable``.
 """
@@ -26,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from agc.cost.units import Cost
 from agc.gradients.held import HeldParameters
@@ -53,8 +56,9 @@ class Correction(Stateful):
     A parameter that a batch does not reach has no gradient and keeps none in that step.
 
     Args:
-        model: any module, or one wrapped in DistributedDataParallel; its parameters that require a
-            gradient at the moment are corrected.
+        model: any module, as it is called in training: wrapped in DistributedDataParallel or
+            DataParallel, or compiled, in any order. Names and states are those of the network
+            itself. Its parameters that require a gradient at the moment are corrected.
 
     Raises:
         UserError: a lazy layer has no weights yet.
@@ -83,9 +87,14 @@ class Correction(Stateful):
 
     made: ClassVar[dict[str, str] | None] = {}
 
+    watchers: tuple[str, ...] = ("noise", "scale")
+    """Attributes, of those that have them, that notice when the model is called."""
+
     def __init__(self, model: Module) -> None:
         self.replicas = Replicas(model)
         self.model = self.replicas.module
+        self.passes = self.replicas.passes
+        """What passes beside the step go through: the model, compiled if it is."""
         if not self.changes_nothing:
             refuse_uninitialized(self.model, type(self).__name__)
         if not self.sparse_gradients:
@@ -122,6 +131,22 @@ class Correction(Stateful):
         if not self.sparse_gradients:
             refuse_sparse_gradients(found, type(self).__name__)
         return found
+
+    def close(self) -> None:
+        """Leave the model as if there had never been a correction; it corrects no further step.
+
+        So does the end of a ``with`` block, and that of the correction itself.
+        """
+        for name in self.watchers:
+            watcher = getattr(self, name, None)
+            if watcher is not None:
+                watcher.watch.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:

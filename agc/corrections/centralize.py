@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agc.corrections.base import Correction
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
+from agc.sparsity.neurons import neurons
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from agc.gradients.gradient import LossFunction
 
 
@@ -25,14 +28,20 @@ class Centralize(Correction):
 
     repeatable = True
 
+    def __init__(self, model: Module) -> None:
+        super().__init__(model)
+        self.layouts = neurons(self.model, self._named)
+
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Centralise the gradients of all weights with more than one dimension in place."""
         with torch.no_grad():
-            for name, gradient in self.gradients().items():
-                if gradient.dim() < 2:
+            for name, whole in self.gradients().items():
+                if whole.dim() < 2:
                     continue
-                mask = self.masks.get(name, torch.ones_like(gradient, dtype=torch.bool))
+                mask = self.masks.get(name, torch.ones_like(whole, dtype=torch.bool))
+                layout = self.layouts[name]
+                gradient, mask = layout.rows(whole), layout.rows(mask)
                 dims = tuple(range(1, gradient.dim()))
                 count = mask.sum(dims, keepdim=True).clamp(min=1)
                 mean = (gradient * mask).sum(dims, keepdim=True) / count
-                gradient.sub_(mean * mask)
+                whole.sub_(layout.back(mean * mask))

@@ -1,15 +1,14 @@
-"""FLOPs of a forward pass layer by layer, by torch's counter, weighted with masks."""
+"""FLOPs of a forward pass weight by weight, by torch's counter, weighted with masks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from agc.gradients.modes import evaluating
+from agc.sparsity.operations import watching
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,18 @@ class LayerFlops:
 
 
 def layer_flops(model: nn.Module, image: Tensor, parameters: Mapping[str, Tensor]) -> LayerFlops:
-    """Count the FLOPs of one image, [1, C, H, W], layer by layer.
+    """Count the FLOPs of one image, [1, C, H, W], weight by weight.
+
+    FLOPs belong to the weight that an operation multiplies with, whichever module asks for it, as
+    often as it does, and in slices too. A pass in one kernel that torch cannot count, as of
+    attention or of a recurrent layer, counts as what it is computed from.
 
     Args:
         model: put into evaluation mode for the count, and back.
         image: one image on the model's device.
         parameters: prunable weights by name, as the method has them.
     """
-    with evaluating(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), watching(model, parameters, image) as operations:
         model(image)
-    counts = {name: float(sum(ops.values())) for name, ops in counter.get_flop_counts().items()}
-    root = type(model).__name__
-    layers = {
-        name: counts.get(f"{root}.{name.removesuffix('.weight')}", 0.0) for name in parameters
-    }
-    sizes = {name: parameter.numel() for name, parameter in parameters.items()}
-    return LayerFlops(layers, sizes, counts.get("Global", 0.0) - sum(layers.values()))
+    layers, sizes = operations.flops, {name: p.numel() for name, p in parameters.items()}
+    return LayerFlops(layers, sizes, float(operations.total) - sum(layers.values()))

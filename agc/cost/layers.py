@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agc.errors import UserError
-from agc.sparsity.distributions import InfeasibleSparsityError, active_counts
+from agc.sparsity.distributions import active_counts
 
 
 @dataclass(frozen=True)
@@ -78,33 +78,37 @@ def measure(
 
     Raises:
         UserError: no such network, one that does not fit the images, a pattern without a match,
-            or a sparsity that leaves a layer without weights.
+            a sparsity that leaves a layer without weights, or a layer that multiplies with
+            something else than its weight.
     """
     import torch
 
     from agc import rng
     from agc.architectures.base import build_network, first_pass
     from agc.cost.flops import layer_flops
+    from agc.sparsity.effective import refuse_unseen
     from agc.sparsity.prunable import choose_prunable
     from agc.sparsity.unprunable import nothing_to_prune
 
     picture = torch.zeros(1, *image)
     with rng.isolated_everywhere(0):
         model = build_network(architecture, options, image, classes)
-        first_pass(model, architecture, picture, classes)
+        first_pass(model, picture, architecture, options, classes)
     parameters = choose_prunable(model, keep_dense, also_prune)
     if sparsity and not parameters:
         raise nothing_to_prune(model)
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     try:
         active = active_counts(shapes, sparsity, distribution)
-    except InfeasibleSparsityError as error:
+        if sparsity:
+            refuse_unseen(model, parameters)
+    except ValueError as error:
         raise UserError(f"{architecture}: {error}") from error
     try:
         flops = layer_flops(model, picture, parameters)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{architecture} does not take images {image}: {reason}") from error
+    except (RuntimeError, AssertionError) as error:  # it takes them: the counter is at fault
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{architecture}: its FLOPs cannot be counted ({reason})") from error
     layers = [
         Layer(
             name,

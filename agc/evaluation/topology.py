@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from agc.methods.base import SparseMethod
+from agc.sparsity.neurons import neurons
 
 Row = dict[str, Any]
 
@@ -21,6 +22,7 @@ class TopologyWatch:
 
     def __init__(self, method: SparseMethod) -> None:
         self.before = {name: mask.clone() for name, mask in method.masks.items()}
+        self.layouts = neurons(method.model, method.parameters)
 
     def measure(self, method: SparseMethod, epoch: int) -> tuple[Row, list[Row]]:
         """Numbers of the whole network, and of each layer.
@@ -30,7 +32,8 @@ class TopologyWatch:
         """
         layers = []
         for name, mask in method.masks.items():
-            moved, alive = mask ^ self.before[name], mask.flatten(1).any(dim=1)
+            moved = mask ^ self.before[name]
+            alive = self.layouts[name].rows(mask).flatten(1).any(dim=1)
             layers.append(
                 {
                     "epoch": epoch,
@@ -39,7 +42,7 @@ class TopologyWatch:
                     "active": int(mask.sum()),
                     "explored": int(method.explored[name].sum()),
                     "changed": int(moved.sum()),
-                    "neurons": len(mask),
+                    "neurons": len(alive),
                     "dead_neurons": int((~alive).sum()),
                 }
             )

@@ -45,9 +45,10 @@ class HeldParameters:
             steps = path.split(".") if path else []
             for depth, step in enumerate(steps):
                 holder = modules[".".join(steps[:depth])]._modules
-                links[id(holder), step] = (holder, step, holder[step])
+                if isinstance(holder, dict):  # scripted modules make theirs anew each time
+                    links[id(holder), step] = (holder, step, holder[step])
             holder = modules[path]._parameters
-            if type(holder) is dict:  # scripted modules make theirs anew each time
+            if isinstance(holder, dict):
                 links[id(holder), last] = (holder, last, parameter)
         self.links = list(links.values())
 

@@ -27,6 +27,7 @@ from agc.methods.shared.hooks import Method, Update
 from agc.processes.replicas import Replicas
 from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
+from agc.sparsity.effective import refuse_unseen
 from agc.sparsity.masks import apply_masks, random_mask
 from agc.sparsity.prunable import choose_prunable
 from agc.sparsity.unmasked import Unmasked
@@ -48,8 +49,8 @@ class SparseMethod(Method, Stateful):
     """Exact random masks, kept on the weights and on the optimizer's state.
 
     Args:
-        model: its convolution and linear weights are masked, at once. It may be wrapped in
-            DistributedDataParallel.
+        model: weights of its linear maps are masked, at once: of convolutions, linear layers,
+            attention and recurrent layers. It may be wrapped in DistributedDataParallel.
         optimizer: its per-weight tensors (momentum) are masked with the weights.
         sparsity: fraction of zeros among the prunable weights, in [0, 1).
         distribution: ``erk``, ``er``, ``uniform``, ``global`` (one ranking of all weights), or a
@@ -63,10 +64,11 @@ class SparseMethod(Method, Stateful):
     Raises:
         InfeasibleSparsityError: a layer would keep no weight.
         UserError: the network has nothing to prune, or a lazy layer has no weights yet.
-        ValueError: an option is not allowed.
+        ValueError: an option is not allowed, or a layer multiplies with something else than its
+            weight.
     """
 
-    state = ("steps", "dense_gradients", "masks", "explored")
+    state = ("steps", "put_off", "dense_gradients", "masks", "explored")
     made: ClassVar[dict[str, str] | None] = {
         "sparsity": "sparsity_wanted",
         "distribution": "distribution",
@@ -102,10 +104,14 @@ class SparseMethod(Method, Stateful):
         self.dense_gradients = 0
         """Number of steps whose gradient was needed at pruned weights too (a cost)."""
         refuse_uninitialized(self.model, type(self).__name__)
+        self.put_off = 0
+        """Step whose update is still to be made, as the optimizer left that step out; else 0."""
         self.parameters = choose_prunable(self.model, keep_dense, also_prune)
         if self.sparse and not self.parameters:
             raise nothing_to_prune(self.model)
         refuse_sparse_layers(self.model, self.parameters.values(), type(self).__name__)
+        if self.sparse and sparsity:
+            refuse_unseen(self.model, self.parameters)
         shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
         counts = active_counts(shapes, sparsity, distribution)
         self.masks = self.initial_masks(counts)
@@ -114,7 +120,7 @@ class SparseMethod(Method, Stateful):
         self.held = HeldParameters(self.model, held.values(), type(self).__name__)
         self.unmasked: Unmasked | None = Unmasked(*self.touched(), self.optimizer)
         """What the first masks zeroed; None from the first step on."""
-        self.rest()
+        apply_masks(*self.touched(), self.optimizer, thorough=True)
         self.unmasked.masked()
 
     def named_tensors(self) -> dict[str, Tensor]:
@@ -162,6 +168,37 @@ class SparseMethod(Method, Stateful):
         """The prunable weights; a method may mask other parameters too."""
         return self.parameters, self.masks
 
+    def served(self, step: int) -> range:
+        """The steps whose updates are made at the end of ``step``: its own, and those put off."""
+        return range(self.put_off or step, step + 1)
+
+    @property
+    def scheduled(self) -> int:
+        """The step that the update made now was due at: the present one, unless it was put off."""
+        late = self.put_off and not self.update_due(self.steps)
+        return self.put_off if late else self.steps
+
+    def due_at(self, step: int) -> bool:
+        """Whether ``step`` ends with an update, one that was put off included."""
+        return bool(self.put_off) or self.update_due(step)
+
+    def takes_update(self) -> bool:
+        """Whether the topology is to be updated now, at the end of a step that has been counted.
+
+        An update that falls on a step which the optimizer left out is put off to the next one that
+        it makes. Who makes the update says so by :meth:`made_update`.
+        """
+        if not self.due_at(self.steps):
+            return False
+        if self.left_out():
+            self.put_off = self.put_off or self.steps
+            return False
+        return True
+
+    def made_update(self) -> None:
+        """The update is made, and with it what was put off."""
+        self.put_off = 0
+
     def set_masks(self, masks: dict[str, Tensor]) -> None:
         """Take over new masks, in place, on weights and optimizer state too.
 
@@ -172,7 +209,7 @@ class SparseMethod(Method, Stateful):
         for name, mask in masks.items():
             self.masks[name].copy_(mask)
             self.explored[name] |= self.masks[name]
-        apply_masks(self.parameters, self.masks, self.optimizer)
+        apply_masks(self.parameters, self.masks, self.optimizer, thorough=True)
         if self.unmasked is not None:
             self.unmasked.masked()
 
@@ -239,8 +276,9 @@ class SparseMethod(Method, Stateful):
         return self.active()
 
     def sparsity(self) -> float:
-        """Fraction of zeros among the prunable weights, counted; 0 if there are none, as may be
-        where nothing is pruned.
+        """Fraction of zeros among the prunable weights, counted: those of ``parameters``, which are
+        not all of the network's, and which operations multiply with as they are; 0 if there are
+        none, as may be where nothing is pruned.
         """
         total = sum(mask.numel() for mask in self.masks.values())
         return 1.0 - sum(self.active().values()) / total if total else 0.0

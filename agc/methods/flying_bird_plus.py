@@ -81,9 +81,11 @@ class FlyingBirdPlus(FlyingBird):
         """Mean training loss between updates."""
         self.losses = 0
         self.loss_sum: Tensor | None = None
+        self.loss: Tensor | None = None
+        """Of the present step."""
 
     def observe(self, loss: Tensor | None = None) -> None:
-        """Add the loss to the mean, without a wait for the device.
+        """Note the loss, without a wait for the device.
 
         Raises:
             ValueError: no loss.
@@ -91,9 +93,15 @@ class FlyingBirdPlus(FlyingBird):
         if loss is None:
             raise ValueError("flying-bird+ follows the loss: call method.observe(loss)")
         super().observe(loss)
-        loss = loss.detach().double()
-        self.loss_sum = loss if self.loss_sum is None else self.loss_sum + loss
-        self.losses += 1
+        self.loss = loss.detach().double()
+
+    def count_step(self) -> None:
+        """Take the loss of a step that was made into the mean."""
+        super().count_step()
+        loss, self.loss = self.loss, None
+        if loss is not None and not self.left_out():
+            self.loss_sum = loss if self.loss_sum is None else self.loss_sum + loss
+            self.losses += 1
 
     def update_topology(self) -> None:
         """Flying Bird's update, with more dropped or more grown."""
@@ -108,7 +116,7 @@ class FlyingBirdPlus(FlyingBird):
             more = int(self.grow_more * drop) if rose else 0
             less = math.ceil(self.drop_more * fraction * active) if fell else 0
             goal = min(mask.numel(), max(self.counts[name], active + more - less))
-            if self.steps == self.last_update:
+            if self.last_update in self.served(self.steps):
                 goal = self.counts[name]
             drop = min(drop + max(0, active - goal), active)
             self.replace(name, drop, goal - active + drop)

@@ -97,20 +97,18 @@ class Lottery(SparseMethod):
         super().advance()
         if self.steps == self.rewind_step:
             self._take(self._tensors(), self.copy)
-        if not self.update_due(self.steps):
+        if not self.takes_update():
             return False
-        density = (1 - self.sparsity_wanted) ** (
-            (self.starts.index(self.steps) + 1) / len(self.starts)
-        )
-        share = (
-            1.0 if self.steps == self.starts[-1] else (1 - density) / (self.sparsity_wanted or 1)
-        )
+        start = self.scheduled
+        density = (1 - self.sparsity_wanted) ** ((self.starts.index(start) + 1) / len(self.starts))
+        share = 1.0 if start == self.starts[-1] else (1 - density) / (self.sparsity_wanted or 1)
         wanted = self.sparsity_wanted, self.distribution, share
         masks = largest_weights(self.parameters, self.masks, *wanted)
         self._take(self.copy, self._tensors())
         if self.optimizer is not None:
             self.optimizer.state.clear()
         self.set_masks(masks)
+        self.made_update()
         return True
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -58,15 +58,39 @@ class SNFS(Annealed):
         super().__init__(model, optimizer, **options)
         self.momentum = momentum
         self.smoothed = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.next = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        """What the momentum is after the present step, if the optimizer makes it."""
+        self.observed = False
 
     def observe(self, loss: Tensor | None = None) -> None:
-        """Take the raw gradient into the momentum."""
+        """Get ready to take the raw gradient into the momentum.
+
+        Raises:
+            RuntimeError: no weight that trains has one.
+        """
+        self.need_gradients()
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                self.smoothed[name].mul_(self.momentum)
+                torch.mul(self.smoothed[name], self.momentum, out=self.next[name])
                 if parameter.grad is not None:
-                    self.smoothed[name].add_(parameter.grad, alpha=1 - self.momentum)
+                    self.next[name].add_(parameter.grad, alpha=1 - self.momentum)
+        self.observed = True
         self.dense_gradients += 1
+
+    def count_step(self) -> None:
+        """Take over the momentum of a step that was made."""
+        super().count_step()
+        if self.observed and not self.left_out():
+            self.smoothed, self.next = self.next, self.smoothed
+        self.observed = False
+
+    def check_gradients(self) -> None:
+        """Make sure that the momentum is finite.
+
+        Raises:
+            FloatingPointError: it is not.
+        """
+        self.must_be_finite(self.smoothed, "momentum")
 
     def grow_scores(self, name: str) -> Tensor:
         """Magnitude of the momentum."""

@@ -16,19 +16,36 @@ if TYPE_CHECKING:
 
 
 def prunable_parameters(model: Module) -> dict[str, Parameter]:
-    """Weights of convolutions and linear layers, by name.
+    """Weights of linear maps, by name: of convolutions, linear layers, attention's projections
+    (``MultiheadAttention``) and recurrent layers.
 
     Biases, normalisation and embeddings stay dense, as in SET, RigL and ITOP. A weight that two
-    layers share appears once, under the name that ``named_parameters`` gives it.
+    layers share appears once, under the name that ``named_parameters`` gives it. What a layer
+    computes anew from other parameters is here too, though masks are of no use to it:
+    :mod:`agc.sparsity.effective` refuses it.
     """
-    kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found: dict[str, Parameter] = {}
     for prefix, module in model.named_modules():
-        if isinstance(module, kinds):
-            name = names.get(id(module.weight), f"{prefix}.weight" if prefix else "weight")
-            found.setdefault(name, module.weight)
+        for key in weight_names(module):
+            weight = getattr(module, key)
+            found.setdefault(names.get(id(weight), f"{prefix}.{key}" if prefix else key), weight)
     return found
+
+
+def weight_names(module: Module) -> list[str]:
+    """Names of the weights that a module itself multiplies its input with, none for most."""
+    nn = torch.nn
+    if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+        return ["weight"]
+    if isinstance(module, nn.MultiheadAttention):
+        packed = ["in_proj_weight"]
+        return packed if module._qkv_same_embed_dim else [f"{k}_proj_weight" for k in "qkv"]
+    if isinstance(module, nn.RNNBase):
+        return [name for name in module._flat_weights_names if name.startswith("weight")]
+    if isinstance(module, nn.RNNCellBase):
+        return ["weight_ih", "weight_hh"]
+    return []
 
 
 def layer_fits(name: str, pattern: str) -> bool:
@@ -76,20 +93,31 @@ def apply_masks(
     parameters: Mapping[str, Parameter],
     masks: Mapping[str, Tensor],
     optimizer: Optimizer | None = None,
+    *,
+    thorough: bool = False,
 ) -> None:
     """Zero what is masked in the weights and in every optimizer tensor of their shape.
 
     In place: storages are never replaced, so views, compiled graphs and memory formats survive.
+
+    Args:
+        parameters: by name.
+        masks: boolean, or factors.
+        optimizer: of the parameters.
+        thorough: zero what is infinite or NaN too, which a product leaves NaN. Twice the work, so
+            it is for the start and for updates; float16, which overflows, always has it.
     """
     with torch.no_grad():
         for name, mask in masks.items():
             parameter = parameters[name]
-            parameter.mul_(mask)
-            if optimizer is None:
-                continue
-            for state in optimizer.state.get(parameter, {}).values():
-                if torch.is_tensor(state) and state.shape == parameter.shape:
-                    state.mul_(mask)
+            tensors = [parameter]
+            if optimizer is not None:
+                state = optimizer.state.get(parameter, {}).values()
+                tensors += [t for t in state if torch.is_tensor(t) and t.shape == parameter.shape]
+            for tensor in tensors:
+                tensor.mul_(mask)
+                if thorough or tensor.dtype == torch.float16:
+                    tensor.masked_fill_((mask == 0) & tensor.isnan(), 0.0)
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """Which weights may be pruned, where a study wants other than the rule by module type.
 
 The rule is that of SET, RigL and ITOP: weights of convolutions and linear layers, first layer and
-classifier included; biases, normalisation and embeddings stay dense. Some papers keep the first
-layer or the classifier dense; patterns on the names of the weights say so.
+classifier included; biases, normalisation and embeddings stay dense. The projections of torch's
+attention are linear layers that are packed into one, and weights of recurrent layers are pruned
+as in RigL's GRU and Selfish-RNN (arXiv 2101.09048). Some papers keep the first layer or the
+classifier dense; patterns on the names of the weights say so.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ def choose_prunable(
     chosen = (found.keys() - dense) | added
     if not chosen:
         raise UserError("keep_dense leaves no layer to prune")
-    return {name: p for name, p in model.named_parameters() if name in chosen}
+    everything = {**dict(model.named_parameters()), **found}
+    return {name: p for name, p in everything.items() if name in chosen}
 
 
 def _matching(pattern: str, parameters: Mapping[str, Parameter], kind: str) -> list[str]:

@@ -26,7 +26,8 @@ class Widths:
             classes.
 
     Raises:
-        ValueError: a normalisation mixes channels, so that masked ones would count.
+        ValueError: a normalisation mixes channels, so that masked ones would count; or a weight is
+            of another kind, as those of attention and of recurrent layers.
     """
 
     def __init__(self, model: Module, parameters: Mapping[str, Parameter]) -> None:
@@ -36,6 +37,11 @@ class Widths:
         names = {id(p): name for name, p in parameters.items()}
         weighted = ((m, id(getattr(m, "weight", None))) for m in model.modules())
         self.layers = {names[key]: m for m, key in weighted if key in names}
+        if missing := [name for name in parameters if name not in self.layers]:
+            raise ValueError(
+                f"{missing[0]!r} is no weight of a convolution or linear layer, so it has no "
+                "channels that could be left out"
+            )
         self.first, self.last = next(iter(self.shapes)), [*self.shapes][-1]
 
     def factors(self) -> list[Fraction]:

@@ -6,7 +6,7 @@ import inspect
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from agc.architectures.base import build_classifier
@@ -18,10 +18,12 @@ from agc.datasets.shared.checked import load
 from agc.datasets.shared.loader import make_loader
 from agc.errors import UserError
 from agc.grids.cell import Cell, make_cell
+from agc.methods.base import SparseMethod
 from agc.optimizers.base import make_optimizer
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
 from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
+from agc.sparsity.effective import refuse_vanishing
 from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
 from agc.training.schedule import make_schedule
@@ -94,6 +96,8 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     with meter.pause():
         flops = layer_flops(model, sample[:1], method.parameters)
         noisy = draws_noise(model, sample)
+        if method.sparse and cell.sparsity:
+            _check_zeros(cell, model, method, sample[:1])
     late = [name for name, _ in model.named_parameters() if name not in dense]
     if late:
         raise UserError(
@@ -150,6 +154,14 @@ def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
     if cell.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model
+
+
+def _check_zeros(cell: Cell, model: nn.Module, method: SparseMethod, image: Tensor) -> None:
+    """Make sure that the sparsity of masks is that of what the network multiplies with."""
+    try:
+        refuse_vanishing(model, method.parameters, image, lambda: model(image))
+    except ValueError as error:
+        raise UserError(f"{cell.slug}: {error}") from error
 
 
 def _distributed(model: nn.Module) -> nn.Module:

@@ -9,8 +9,8 @@ FLOORS: dict[str, set[str]] = {
     # The machine and the mathematics.
     "processes": set(),
     "machine": {"processes"},
-    "sparsity": set(),
     "gradients": set(),
+    "sparsity": {"gradients"},
     # The axes, each upon those that it needs.
     "datasets": {"processes"},
     "architectures": {"datasets", "machine"},
@@ -19,21 +19,21 @@ FLOORS: dict[str, set[str]] = {
     "objectives": {"attacks", "cost", "datasets", "gradients"},
     "optimizers": {"cost"},
     "methods": {"gradients", "processes", "sparsity"},
-    "corrections": {"cost", "gradients", "methods", "processes"},
+    "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
     "planning": {"grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
-        *("objectives", "optimizers", "processes"),
+        *("objectives", "optimizers", "processes", "sparsity"),
     },
     "records": {
         *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
     },
     "evaluation": {
         *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
-        "training",
+        *("sparsity", "training"),
     },
     "runs": {
         *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),

@@ -99,7 +99,7 @@ class ControlVariate(OlderPoint):
 
     def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> Gradient:
         """Gradient of a batch within :meth:`mean_gradient`, on this process alone."""
-        return loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)[1]
+        return loss_and_gradient(self.passes, self.parameters, batch, loss_fn, self.scale)[1]
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Add c (u - q) to the gradients.

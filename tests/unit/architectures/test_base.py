@@ -163,3 +163,41 @@ def test_a_lazy_stem_is_made_fit_for_small_images(monkeypatch: pytest.MonkeyPatc
     first = build_classifier(NAME, {}, DIGITS, seed=0).net[0]
     assert (first.in_channels, first.kernel_size, first.stride) == (1, (3, 3), (1, 1))
     assert first.weight.shape == (4, 1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "dataset", "size"),
+    [
+        # Its two branches halve the image, and the stem for small ones keeps one of them.
+        ("repvgg_a0", {}, DIGITS, 72),
+        ("visformer_tiny", {}, COLOUR, 72),
+        ("vit_tiny_patch16_224", {"img_size": 64}, COLOUR, 64),
+        ("test_vit", {"patch_size": 24}, DIGITS, None),
+        # It raises a ZeroDivisionError, and while it is made.
+        ("gcvit_xxtiny", {}, DIGITS, 96),
+        # Its assertion says nothing.
+        ("halonet_h1", {}, COLOUR, 256),
+    ],
+)
+def test_a_network_for_larger_images_says_which_it_takes(
+    name: str, options: dict, dataset: Dataset, size: int | None
+) -> None:
+    with pytest.raises(UserError) as caught:
+        build_classifier(name, options, dataset, seed=0)
+    message = str(caught.value)
+    assert message.startswith(f"architecture {name!r} ")
+    assert "\n" not in message
+    hint = f"; the next larger size that it takes, in steps of 8, is {size}x{size}"
+    assert message.endswith(hint) if size else "next larger" not in message
+
+
+def test_a_network_takes_the_size_that_is_named() -> None:
+    build_classifier("visformer_tiny", {}, data(1, 72), seed=0)
+    with pytest.raises(UserError):
+        build_classifier("visformer_tiny", {}, data(1, 64), seed=0)
+
+
+def test_a_network_for_colours_says_so_of_grey_images() -> None:
+    with pytest.raises(UserError) as caught:
+        build_classifier("csatv2", {}, data(1, 32), seed=0)
+    assert str(caught.value).endswith("; it takes images of 3 channels, not of 1")

@@ -86,6 +86,7 @@ def test_the_table_says_what_the_json_says() -> None:
         (["resnet8", "--set", "widht=4"], "widht"),
         (["resnet8", "--keep-dense", "head"], "unknown prunable weight 'head'"),
         (["lenet5", "--image-size", 8], "too small for 2 convolutions"),
+        (["repvgg_a0"], "the next larger size that it takes, in steps of 8, is 72x72"),
         (["vit_tiny_patch16_224", "--set", "img_size=64"], "does not take images (3, 32, 32)"),
     ],
 )

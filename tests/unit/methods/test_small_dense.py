@@ -187,3 +187,9 @@ def test_what_moves_the_other_channels_is_undone_with_the_optimizer_state() -> N
         assert not vector[gone].any()
         assert not optimizer.state[vector]["momentum_buffer"][gone].any()
         assert (optimizer.state[vector]["momentum_buffer"][~gone] == 1).all()
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(4, 4), nn.MultiheadAttention(4, 1)])
+def test_weights_without_channels_are_refused_by_name(layer: nn.Module) -> None:
+    with pytest.raises(ValueError, match=r"'0\.\w+' is no weight of a convolution or linear"):
+        SmallDense(nn.Sequential(layer, nn.Linear(4, 4)), sparsity=0.5)

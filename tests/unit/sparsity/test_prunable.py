@@ -27,6 +27,28 @@ def test_without_patterns_it_is_the_rule_by_module_type() -> None:
     assert list(choose_prunable(model)) == ALL
 
 
+def test_attention_and_recurrent_layers_are_linear_maps() -> None:
+    model = nn.ModuleDict(
+        {
+            "packed": nn.MultiheadAttention(4, 2),
+            "apart": nn.MultiheadAttention(4, 2, kdim=3, vdim=5),
+            "lstm": nn.LSTM(4, 6, proj_size=2, bidirectional=True),
+            "cell": nn.GRUCell(4, 4),
+        }
+    )
+    projections = [f"{kind}_proj_weight" for kind in "qkv"]
+    assert list(choose_prunable(model)) == [
+        *("packed.in_proj_weight", "packed.out_proj.weight"),
+        *(f"apart.{name}" for name in (*projections, "out_proj.weight")),
+        *(f"lstm.weight_{kind}_l0" for kind in ("ih", "hh", "hr")),
+        *(f"lstm.weight_{kind}_l0_reverse" for kind in ("ih", "hh", "hr")),
+        *("cell.weight_ih", "cell.weight_hh"),
+    ]
+    dense = choose_prunable(model, keep_dense=("*.in_proj_weight", "lstm.*"))
+    assert "packed.in_proj_weight" not in dense
+    assert not any(name.startswith("lstm") for name in dense)
+
+
 @pytest.mark.parametrize(
     ("keep_dense", "also_prune", "expected"),
     [
