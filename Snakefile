@@ -5,15 +5,25 @@
 #   snakemake --cores 2 --workflow-profile workflows/profiles/local   with sensible flags
 #   snakemake --cores 1 --report report.html      one self-contained page, afterwards
 import sys
+from pathlib import Path
 
+from agc.files import parse_yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version, validate
+from yaml import YAMLError
 
 min_version("9.20")
 
 
 configfile: "workflows/config.yaml"
 
+
+# Snakemake takes the last of a key given twice; nobody would see that the first does not count.
+for path in ["workflows/config.yaml", *workflow.overwrite_configfiles]:
+    try:
+        parse_yaml(Path(path).read_text(encoding="utf-8"))
+    except YAMLError as error:
+        sys.exit(f"agc: error: {path}: {' '.join(str(error).split())}")
 
 # Snakemake reads True from its command line; a user writes what a YAML file has.
 WORDS = {"true": True, "false": False}

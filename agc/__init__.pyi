@@ -19,6 +19,7 @@ from agc.corrections.scsg import SCSG as SCSG
 from agc.corrections.sparse_skew import SparseSkew as SparseSkew
 from agc.corrections.storm import STORM as STORM
 from agc.corrections.svrg import SVRG as SVRG
+from agc.gradients.beside import beside_the_step as beside_the_step
 from agc.gradients.micro_batches import GroupedBatches as GroupedBatches
 from agc.gradients.micro_batches import MicroBatches as MicroBatches
 from agc.methods.dense import Dense as Dense

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from agc.errors import UserError
 
@@ -89,3 +91,31 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} does not exist") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path} cannot be read as JSON: {error}") from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Reads YAML that says nothing twice: YAML's own rule, which PyYAML leaves to others."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping; what it merges in (``<<``) may be said anew."""
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key, mark = self.construct_object(key_node, deep=True), key_node.start_mark
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice, first in line {seen[key]}", mark
+                )
+            if isinstance(key, Hashable):
+                seen[key] = mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str) -> Any:
+    """What a YAML text says.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or gives a key twice, of which one would not count.
+    """
+    return yaml.load(text, Loader=_UniqueKeys)  # a SafeLoader: no object is made

@@ -186,6 +186,8 @@ class Registry:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "missing":
+                raise UserError(f"{self.kind} {name!r}: option {where} is missing") from error
             raise UserError(
                 f"{self.kind} {name!r}: option {where} = {first.get('input')!r}: {first['msg']}"
             ) from error

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar
+import math
+from collections.abc import Iterator, Mapping
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MADE = "made"
+"""Entry of a state that says what it is of."""
 
 
 class Stateful:
@@ -18,14 +27,29 @@ class Stateful:
     state: ClassVar[tuple[str, ...]] = ()
     """Attributes that a resumed run needs, beside those of the base classes."""
 
+    made: ClassVar[dict[str, str] | None] = None
+    """What a state has in common with whoever takes it, beside its class: words for it, and the
+    attributes that hold it. None, without any in a base either, asks for nothing, nor for the
+    class."""
+
+    by_parameter: ClassVar[tuple[str, ...]] = ()
+    """Those of :attr:`state` that hold, by name, a tensor of the shape of a parameter for some of
+    the model's."""
+
     @classmethod
     def state_names(cls) -> list[str]:
         """The attributes of the whole family, the base's first."""
-        return [name for kind in reversed(cls.__mro__) for name in vars(kind).get("state", ())]
+        return [name for found in _inherited(cls, "state") for name in found]
+
+    def named_tensors(self) -> Mapping[str, Tensor]:
+        """The model's tensors, for :attr:`by_parameter`."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs; tensors are the object's own, not copies."""
-        return {name: _saved(getattr(self, name)) for name in self.state_names()}
+        """All that a resumed run needs, as a copy."""
+        state = {name: _saved(getattr(self, name)) for name in self.state_names()}
+        made = self._made()
+        return state if made is None else {**state, MADE: made}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave, as a copy; entries of other names are left.
@@ -35,27 +59,184 @@ class Stateful:
 
         Raises:
             KeyError: an attribute is missing.
+            ValueError: the state is that of something else; nothing has been changed.
+        """
+        self.check_state(state)
+        by_name = {name for found in _inherited(type(self), "by_parameter") for name in found}
+        for name in self.state_names():
+            homes = self.named_tensors() if name in by_name else {}
+            setattr(self, name, _restored(getattr(self, name), state[name], homes))
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Make sure that :meth:`load_state_dict` can take this state.
+
+        Raises:
+            KeyError: an attribute is missing.
+            ValueError: the state is that of something else.
         """
         for name in self.state_names():
-            setattr(self, name, _restored(getattr(self, name), state[name]))
+            if name not in state:
+                raise KeyError(f"the state that {type(self).__name__} is to load has no {name!r}")
+        for problem in self.misfits(state):
+            raise ValueError(f"{type(self).__name__} cannot load this state: {problem}")
+
+    def misfits(self, state: dict[str, Any]) -> Iterator[str]:
+        """In words, what keeps this object from taking a state."""
+        yield from _differences(state.get(MADE), self._made())
+        by_name = {name for found in _inherited(type(self), "by_parameter") for name in found}
+        for name in self.state_names():
+            if name not in state:
+                yield f"it has no {name!r}"
+            elif name in by_name:
+                yield from unlike(name, state[name], self.named_tensors(), some=True)
+            else:
+                yield from self.unfit(name, state[name])
+
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """In words, what keeps the attribute ``name`` from taking a value: by default that it is of
+        another kind. What is in a dict, and how large a tensor is, may change in a training.
+        """
+        yield from _unfit(name, getattr(self, name), saved)
+
+    def _made(self) -> dict[str, Any] | None:
+        """The class, and what else a state must share."""
+        found = list(_inherited(type(self), "made"))
+        if all(one is None for one in found):
+            return None
+        words = {word: name for one in found if one for word, name in one.items()}
+        return {
+            "class": type(self).__name__,
+            **{word: _plain(getattr(self, name)) for word, name in words.items()},
+        }
+
+
+def unlike(
+    name: str, saved: Any, tensors: Mapping[str, Tensor], *, some: bool = False
+) -> Iterator[str]:
+    """In words, where a saved dict has other names or shapes than ``tensors``.
+
+    Args:
+        name: of the attribute that is to take it.
+        saved: of a state.
+        tensors: what it must be like.
+        some: whether some of them may be missing.
+    """
+    if not isinstance(saved, dict):
+        yield f"{name} is {_kind(saved)}, this one's is a dict"
+        return
+    if not some:
+        yield from (f"{name} has no {key!r}" for key in tensors if key not in saved)
+    for key, value in saved.items():
+        if key not in tensors:
+            yield f"{name}[{key!r}] is of nothing that is known here"
+        elif tuple(value.shape) != tuple(tensors[key].shape):
+            yield (
+                f"{name}[{key!r}] has shape {tuple(value.shape)}, this one's is "
+                f"{tuple(tensors[key].shape)}"
+            )
+
+
+def _inherited(kind: type, attribute: str) -> Iterator[Any]:
+    """What the classes of a family say themselves, the base's first."""
+    for base in reversed(kind.__mro__):
+        if attribute in vars(base):
+            yield vars(base)[attribute]
+
+
+def _plain(value: Any) -> Any:
+    """A number, text or containers of them, as a checkpoint can hold it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, Real):
+        return int(value) if isinstance(value, Integral) else float(value)
+    return str(value)
+
+
+def _differences(theirs: dict[str, Any] | None, mine: dict[str, Any] | None) -> Iterator[str]:
+    """Between what two states are of; one that does not say may be of anything."""
+    if theirs is None or mine is None:
+        return
+    if theirs.get("class") != mine["class"]:
+        yield f"it is a state of {theirs.get('class')}"
+        return
+    for word, value in mine.items():
+        if word in theirs and not _equal(theirs[word], value):
+            yield f"a state of {word} {theirs[word]}, this one has {value}"
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(one[key], other[key]) for key in one)
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-9)
+    return one == other
+
+
+def _unfit(path: str, present: Any, saved: Any) -> Iterator[str]:
+    if present is None or saved is None:
+        return
+    if isinstance(present, Stateful) and isinstance(saved, dict):
+        yield from (f"{path}: {problem}" for problem in present.misfits(saved))
+        return
+    one, other = _container(present), _container(saved)
+    if one != other:
+        yield f"{path} is {_kind(saved)}, this one's is {_kind(present)}"
+
+
+def _container(value: Any) -> type:
+    """What holds others: a dict, as an object's state is too, or a list; else an object."""
+    if _keeps_state(value) or isinstance(value, dict):
+        return dict
+    return list if isinstance(value, list | tuple) else object
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _keeps_state(value: Any) -> bool:
+    return hasattr(value, "load_state_dict")
 
 
 def _saved(value: Any) -> Any:
-    return value.state_dict() if hasattr(value, "state_dict") else value
+    if isinstance(value, Stateful):
+        return value.state_dict()
+    if hasattr(value, "state_dict"):
+        return copy.deepcopy(value.state_dict())
+    return _copied(value)
 
 
-def _restored(present: Any, saved: Any) -> Any:
+def _copied(value: Any, home: Any = None) -> Any:
+    """A copy without a graph; a tensor goes where the tensor ``home`` is."""
+    if torch.is_tensor(value):
+        copied = value.detach().clone()
+        return copied if home is None else copied.to(home.device)
+    if type(value) is dict:
+        return {key: _copied(one) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied(one) for one in value)
+    return copy.deepcopy(value)
+
+
+def _restored(present: Any, saved: Any, homes: Mapping[str, Tensor] | None = None) -> Any:
     """``present`` with the content of ``saved`` if it can hold it, else a copy of ``saved``."""
-    if hasattr(present, "load_state_dict"):
-        present.load_state_dict(saved)
+    if _keeps_state(present) and saved is not None:
+        # Optimizers keep the very tensors that they are given.
+        present.load_state_dict(copy.deepcopy(saved))
         return present
-    if isinstance(present, dict) and isinstance(saved, dict) and present.keys() == saved.keys():
-        present.update({key: _restored(present[key], value) for key, value in saved.items()})
-        return present
+    if isinstance(present, dict) and isinstance(saved, dict):
+        if present.keys() == saved.keys():
+            present.update({key: _restored(present[key], value) for key, value in saved.items()})
+            return present
+        return {key: _copied(value, (homes or {}).get(key)) for key, value in saved.items()}
     if torch.is_tensor(present) and torch.is_tensor(saved) and _alike(present, saved):
         with torch.no_grad():
             return present.copy_(saved)
-    return copy.deepcopy(saved)
+    return _copied(saved)
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from agc import rng
 from agc.architectures.base import build_classifier
 from agc.attacks.shared.pgd import pgd
+from agc.datasets.shared.checked import load
 from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
 from agc.gradients.autocast import autocast
 from agc.objectives.shared.adversarial import against
-from agc.registry import DATASETS
 
 EPSILON, STEP_SIZE = 8 / 255, 2 / 255
 
@@ -44,7 +44,7 @@ def measure(
     """
     if precision not in ("float32", "bfloat16"):
         raise UserError(f"precision {precision!r}: float32 or bfloat16")
-    data = DATASETS.create(dataset, options={})
+    data = load(dataset, {})
     model = build_classifier(architecture, {}, data, 0).to(device).train()
     if channels_last:
         model = model.to(memory_format=torch.channels_last)

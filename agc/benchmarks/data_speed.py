@@ -47,7 +47,10 @@ def measure(cell: Cell, device: str, workers: int, seconds: float) -> list[Speed
     run = build(cell, device)
     split, size = run.loader.split, cell.training.batch_size
     if not isinstance(split, Split):
-        raise UserError(f"dataset {cell.dataset.name!r} is not held in memory")
+        raise UserError(
+            f"dataset {cell.dataset.name!r} is read by torch's DataLoader itself, which leaves "
+            "nothing to compare: take one that is held in memory"
+        )
     found = [Speed("agc loader", _rate(_own(run), device, seconds))]
     for number in sorted({0, workers}):
         with rng.isolated(0):

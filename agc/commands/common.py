@@ -15,6 +15,7 @@ import yaml
 from rich.console import Console
 
 from agc.errors import UserError
+from agc.files import parse_yaml
 from agc.grids.axes import AXES, Axis
 from agc.grids.cell import Cell, read_cell
 from agc.grids.grid import load_grid
@@ -60,18 +61,21 @@ def parse_settings(
     """Keys and values of ``--set``, each value read as YAML.
 
     Raises:
-        UserError: one is not of this form, or its value is not YAML.
+        UserError: one is not of this form, its value is not YAML, or a key is set twice.
     """
-    found = []
+    found: dict[str, Any] = {}
     for setting in settings or ():
         key, equals, text = setting.partition("=")
         if not equals:
             raise UserError(f"--set {setting!r}: expected {form}")
+        if key in found:
+            raise UserError(f"--set {setting!r}: {key} is set twice")
         try:
-            found.append((key, yaml.safe_load(text)))
+            found[key] = parse_yaml(text)
         except yaml.YAMLError as error:
-            raise UserError(f"--set {setting!r}: the value is not YAML") from error
-    return found
+            reason = getattr(error, "problem", None) or str(error)
+            raise UserError(f"--set {setting!r}: the value is not YAML ({reason})") from error
+    return list(found.items())
 
 
 def axis_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -43,6 +43,27 @@ def prepare_dataset(
     prepare(name, options, root, download=not offline, report=typer.echo)
 
 
+@app.command("verify")
+def verify_dataset(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set; see `agc data list`.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="OPTION=VALUE", help="An option, e.g. root=DIR."),
+    ] = None,
+) -> None:
+    """Read a data set as training does, every image of it, and say what is wrong with which.
+
+    Exit code 1 if an image cannot be read. Folders of images are worth it: training comes to some
+    of their images late.
+    """
+    from agc.datasets.shared.verify import verify
+
+    bad = verify(name, dict(parse_settings(set_, "OPTION=VALUE")), typer.echo)
+    if bad:
+        typer.echo(f"{name}: {bad} images cannot be read")
+        raise typer.Exit(1)
+
+
 @app.command("list")
 def list_datasets() -> None:
     """Show which data sets this machine has ready, and where the others come from."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import random
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from agc import rng
-from agc.architectures.base import build_network
+from agc.architectures.base import build_network, first_pass
 from agc.conformance.checks import DoesNotApply, listed
 from agc.conformance.correction_problem import same
 from agc.conformance.seen import compare_flops, compare_zeros
@@ -55,9 +57,11 @@ def image_of(name: str) -> tuple[int, int, int]:
 
 
 def drawn(name: str, seed: int = 1) -> nn.Module:
-    """The network with its initial weights."""
-    with rng.isolated(seed):
-        return build_network(name, {}, image_of(name), CLASSES)
+    """The network with its initial weights, those of lazy layers too."""
+    with rng.isolated_everywhere(seed):
+        model = build_network(name, {}, image_of(name), CLASSES)
+        first_pass(model, pictures(name), name, {}, CLASSES)
+    return model.train()
 
 
 def pictures(name: str) -> Tensor:
@@ -78,9 +82,25 @@ def it_gives_as_many_logits_as_there_are_classes(name: str) -> None:
 
 def initial_weights_follow_from_the_global_stream(name: str) -> None:
     """Another seed gives other ones; the cell's seed is all that decides."""
-    weights = [[*drawn(name, seed).parameters()] for seed in (1, 1, 2)]
+    weights = []
+    for seed in (1, 1, 2):
+        weights.append([*drawn(name, seed).parameters()])
+        # The streams that a neighbour has moved, as where several cells share a process.
+        torch.rand(1), random.random(), np.random.rand()
     assert same(weights[0], weights[1]), "two networks of one seed differ"
     assert not same(weights[0], weights[2]), "the seed does not matter"
+
+
+def no_weight_comes_later_than_the_first_image(name: str) -> None:
+    """What a pass in training mode adds would get no optimizer, no mask and no seed."""
+    model = drawn(name)
+    before = dict(model.named_parameters())
+    with rng.isolated(2):
+        model(pictures(name))
+    after = dict(model.named_parameters())
+    assert after.keys() == before.keys(), f"new ones: {[n for n in after if n not in before]}"
+    replaced = [weight for weight in after if after[weight] is not before[weight]]
+    assert not replaced, f"others in their place: {replaced}"
 
 
 def the_loss_reaches_every_weight(name: str) -> None:
@@ -154,6 +174,7 @@ def made_sparse(model: nn.Module) -> Static:
 CHECKS = listed(
     it_gives_as_many_logits_as_there_are_classes,
     initial_weights_follow_from_the_global_stream,
+    no_weight_comes_later_than_the_first_image,
     the_loss_reaches_every_weight,
     a_copy_computes_the_same,
     an_image_is_classified_by_itself,

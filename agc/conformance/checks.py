@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from agc.registry import Registry
 
@@ -13,6 +14,20 @@ Check = Callable[[str], None]
 
 class DoesNotApply(Exception):
     """Raised by a check that has nothing to say about an entry; the message says why."""
+
+
+@contextmanager
+def refused(kind: type[Exception], words: str, otherwise: str) -> Iterator[None]:
+    """Within it an error of this kind must be raised whose message has these words; ``otherwise``
+    says what went on if none is.
+    """
+    try:
+        yield
+    except kind as error:
+        message = str(error)
+    else:
+        raise AssertionError(otherwise)
+    assert words in message, f"the error does not say {words!r}: {message}"
 
 
 def listed(*checks: Check) -> dict[str, Check]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import math
 import random
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agc.conformance.checks import DoesNotApply, listed
+from agc.conformance.checks import DoesNotApply, listed, refused
 from agc.conformance.correction_cells import (
     STEPS,
     counted,
@@ -23,7 +26,18 @@ from agc.conformance.correction_cells import (
     tiny,
     trained,
 )
-from agc.conformance.correction_problem import Problem, classify, same, through_a_file
+from agc.conformance.correction_problem import (
+    Problem,
+    attributes,
+    classify,
+    loader,
+    noisy_network,
+    same,
+    saved,
+    stream_states,
+    through_a_file,
+)
+from agc.conformance.states import leaves, same_state
 from agc.records import checkpoint
 from agc.registry import CORRECTIONS
 from agc.training.build import build
@@ -57,6 +71,18 @@ def switched_off_a_loop_of_ones_own_has_the_bits_of_a_plain_one(name: str) -> No
                 problem.epoch()
             results.append(problem.result())
     assert same(*results), "bits differ from those of a plain loop"
+
+
+def switched_off_a_loader_s_draws_stay_the_same(name: str) -> None:
+    """A torch loader with generators of its own, and augmentation by all global streams."""
+    results = []
+    with switched_off(name) as options:
+        for problem in (Problem("none"), Problem(name, **options)):
+            problem.batches = loader()
+            for _ in range(2):
+                problem.epoch()
+            results.append([*problem.result(), *stream_states(problem.batches)])
+    assert same(*results), "bits or random streams differ from those of a plain loop"
 
 
 def switched_on_it_changes_the_weights(name: str) -> None:
@@ -167,6 +193,122 @@ def a_state_taken_within_an_epoch_goes_on_with_the_same_bits(name: str) -> None:
         assert whole.correction.diagnostics() == other.correction.diagnostics()
 
 
+def a_network_that_cannot_be_copied_is_trained_all_the_same(name: str) -> None:
+    """One that holds a lock: its weights, and all else that a run leaves, are those without."""
+    plain, locked = Problem(name), Problem(name)
+    locked.model.lock = Lock()
+    for problem in (plain, locked):
+        torch.manual_seed(9)
+        try:
+            problem.epoch()
+            problem.epoch()
+        except TypeError as error:
+            raise AssertionError("the network is copied") from error
+    assert same(plain.result(), locked.result()), "with a lock in the network, bits differ"
+
+
+def what_forward_passes_assign_is_of_the_training_passes_alone(name: str) -> None:
+    """A counter, a buffer that grows, and one that is registered in the first pass."""
+    problem = Problem(name)
+    model = problem.model
+    model.calls, model.history = 0, torch.nn.Buffer(torch.zeros(0))
+
+    def count(module: torch.nn.Module, args: object) -> None:
+        module.calls += 1
+        module.history = torch.cat([module.history, torch.ones(1)])
+        if not hasattr(module, "cache"):
+            module.register_buffer("cache", torch.ones(1), persistent=False)
+
+    model.register_forward_pre_hook(count)
+    for epoch in range(2):
+        before = list(dict(model.named_buffers()))
+        problem.begin()
+        assert list(dict(model.named_buffers())) == before, "begin_epoch registers a buffer"
+        for number, batch in enumerate(problem.batches, 1 + epoch * len(problem.batches)):
+            problem.step(batch)
+            counted = (model.calls, len(model.history))
+            assert counted == (number, number), f"{counted} passes after {number} steps"
+
+
+def it_leaves_nothing_on_the_model(name: str) -> None:
+    """Neither while it is there, for who saves or copies the model, nor when it has gone."""
+    problem = Problem(name)
+    model = problem.model
+    model.zero_grad()
+    before = saved(model), attributes(model)
+    problem.epoch()
+    model.load_state_dict(fresh := noisy_network().state_dict())
+    other = noisy_network()
+    other.load_state_dict(fresh)
+    for copied in (model, copy.deepcopy(model)):
+        copied.zero_grad()
+        assert saved(copied) == before[0], "the model is saved with something of the correction"
+    assert attributes(copied) == attributes(other), "a copy has something of the correction"
+    problem.correction.close()
+    problem.meter = problem.step = problem.correction = None
+    gc.collect()
+    assert attributes(model) == attributes(other), "the correction has gone and left something"
+
+
+def the_order_of_making_and_loading_does_not_matter(name: str) -> None:
+    """Correction, sparse method, and the states of model and optimizer, at an epoch's end."""
+    whole = Problem(name)
+    whole.epoch()
+    parts = ("model", "optimizer", "sparse", "correction")
+    states = {part: through_a_file(getattr(whole, part).state_dict()) for part in parts}
+    others = [Problem(name)]
+    for part, state in states.items():
+        getattr(others[0], part).load_state_dict(copy.deepcopy(state))
+    for first in (False, True):
+        others.append(Problem(name, loaded=copy.deepcopy(states), sparse_first=first))
+    for problem in (whole, *others):
+        assert same(problem.result(), whole.result()), "loaded, bits differ"
+    for problem in (whole, *others):
+        torch.manual_seed(9)
+        problem.epoch()
+        assert same(problem.result(), whole.result()), "trained on, bits differ"
+        assert problem.correction.diagnostics() == whole.correction.diagnostics()
+
+
+def a_state_is_a_copy(name: str) -> None:
+    """What is kept in memory does not change when the training goes on, nor when it is loaded."""
+    problem = Problem(name)
+    problem.epoch()
+    state = problem.correction.state_dict()
+    kept = copy.deepcopy(state)
+    for _ in range(2):
+        problem.epoch()
+        assert same_state(state, kept), "the state has changed"
+        problem.correction.load_state_dict(state)
+
+
+def a_state_of_a_wider_network_is_refused(name: str) -> None:
+    """If there are tensors in it, and nothing is changed by it."""
+    problem, other = Problem(name), Problem(name, width=8)
+    for each in (problem, other):
+        each.epoch()
+    before = problem.correction.state_dict()
+    if not any(torch.is_tensor(one) and one.ndim for one in leaves(before)):
+        raise DoesNotApply("it keeps no tensor of the network's shapes")
+    with refused(ValueError, "0.weight", "it was loaded"):
+        problem.correction.load_state_dict(other.correction.state_dict())
+    assert same_state(problem.correction.state_dict(), before), "it was loaded in part"
+
+
+def other_parameters_in_the_model_are_noticed(name: str) -> None:
+    """A step says which of those that it corrects is not the model's any more."""
+    if name == "none":
+        raise DoesNotApply("it corrects nothing")
+    problem = Problem(name)
+    problem.epoch()
+    problem.model.load_state_dict(copy.deepcopy(problem.model.state_dict()), assign=True)
+    batch = problem.batches[0]
+    with refused(RuntimeError, "'0.weight'", "it goes on with tensors of before"):
+        with problem.correction.point(batch, classify):
+            classify(problem.model, batch).backward()
+        problem.correction.correct(batch, classify)
+
+
 def declared_costs_are_finite_and_not_negative(name: str) -> None:
     """``cost`` with the default options."""
     cost = CORRECTIONS[name].target.cost(**CORRECTIONS.resolve(name, {}))
@@ -200,11 +342,19 @@ def it_trains_with_every_method_and_precision(name: str) -> None:
 CHECKS = listed(
     switched_off_a_run_of_the_suite_has_the_bits_of_a_plain_one,
     switched_off_a_loop_of_ones_own_has_the_bits_of_a_plain_one,
+    switched_off_a_loader_s_draws_stay_the_same,
     switched_on_it_changes_the_weights,
     only_weights_and_gradients_are_ever_touched,
     global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step,
     a_run_resumed_from_its_checkpoint_goes_on_with_the_same_bits,
     a_state_taken_within_an_epoch_goes_on_with_the_same_bits,
+    a_network_that_cannot_be_copied_is_trained_all_the_same,
+    what_forward_passes_assign_is_of_the_training_passes_alone,
+    it_leaves_nothing_on_the_model,
+    the_order_of_making_and_loading_does_not_matter,
+    a_state_is_a_copy,
+    a_state_of_a_wider_network_is_refused,
+    other_parameters_in_the_model_are_noticed,
     declared_costs_are_finite_and_not_negative,
     counted_units_are_the_declared_ones,
     it_trains_with_every_method_and_precision,

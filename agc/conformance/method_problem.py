@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,15 +40,15 @@ def often(name: str, **changes: int) -> dict[str, int]:
 Batch = tuple[Tensor, Tensor]
 
 
-def network() -> nn.Module:
+def network(width: int = 10) -> nn.Module:
     """Two convolutions with normalisation and a classifier: 1,124 prunable weights."""
     with rng.preserved():
         torch.manual_seed(3)
         return nn.Sequential(
-            nn.Conv2d(2, 10, 3, padding=1),
-            nn.BatchNorm2d(10),
+            nn.Conv2d(2, width, 3, padding=1),
+            nn.BatchNorm2d(width),
             nn.ReLU(),
-            nn.Conv2d(10, 8, 3, stride=2, bias=False),
+            nn.Conv2d(width, 8, 3, stride=2, bias=False),
             nn.BatchNorm2d(8),
             nn.ReLU(),
             nn.Flatten(),
@@ -69,6 +70,7 @@ class Problem:
         seed: of the method.
         sparsity: 0.8, or 0 for a method that has none.
         model: another network for images of 2 x 6 x 6 and 7 classes.
+        loaded: states of model and optimizer, loaded before the method is made.
         options: of the method, beside those that make it update often.
     """
 
@@ -80,10 +82,14 @@ class Problem:
         seed: int = 0,
         sparsity: float = 0.8,
         model: nn.Module | None = None,
+        loaded: tuple[dict[str, Any], dict[str, Any]] | None = None,
         **options: Any,
     ) -> None:
         self.model = network() if model is None else model
         self.optimizer = OPTIMIZERS[optimizer](self.model.parameters())
+        if loaded is not None:
+            self.model.load_state_dict(loaded[0])
+            self.optimizer.load_state_dict(copy.deepcopy(loaded[1]))  # it takes the tensors
         self.sparsity = sparsity if METHODS[name].target.sparse else 0.0
         self.method: SparseMethod = METHODS.create(
             name,
@@ -114,6 +120,25 @@ class Problem:
             self.step(batch)
             yield self.step.changed
 
+    def overflow(self, number: int) -> bool:
+        """A step with this batch whose gradient overflows, so that a GradScaler leaves it out; says
+        whether the topology changed. Buffers are left as they were.
+        """
+        batch = self.batches[number]
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        with self.method.updating() as update:
+            self.optimizer.zero_grad()
+            with self.method.shown(batch, loss_fn):
+                loss = loss_fn(self.model, batch)
+                loss.backward()
+                for parameter in self.model.parameters():
+                    if parameter.grad is not None:
+                        parameter.grad[:1] = torch.inf
+                self.method.observe(loss.detach())
+        for buffer, kept in buffers:
+            buffer.copy_(kept)
+        return update.changed
+
     def end(self) -> None:
         """What comes after the last step."""
         self.step.end(self.batches)
@@ -134,6 +159,17 @@ class Problem:
         slots = [slot for slots in self.optimizer.state.values() for slot in slots.values()]
         tensors = [*self.model.state_dict().values(), *filter(torch.is_tensor, slots)]
         return [*self.masks(), *(tensor.clone() for tensor in tensors)]
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether what an object keeps in a checkpoint is the same, to the bit."""
+    if torch.is_tensor(one):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return one == other
 
 
 def same(one: list[Tensor], other: list[Tensor]) -> bool:

@@ -50,12 +50,18 @@ class Problem:
 
     Args:
         name: of the optimizer.
+        loaded: states of model and optimizer, loaded before the method is made.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, loaded: tuple[dict[str, Any], dict[str, Any]] | None = None
+    ) -> None:
         self.model = network()
         trained = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = make_optimizer(name, trained, {}, **RECIPE)
+        if loaded is not None:
+            self.model.load_state_dict(loaded[0])
+            self.optimizer.load_state_dict(loaded[1])
         self.sparse = RigL(
             self.model, self.optimizer, sparsity=0.5, total_steps=4 * STEPS, update_interval=3
         )
@@ -118,7 +124,9 @@ def no_global_stream_moves_or_matters(name: str) -> None:
 
 
 def a_resumed_run_has_the_same_bits(name: str) -> None:
-    """``state_dict`` and ``load_state_dict``, through a file, after one step and after seven."""
+    """``state_dict`` and ``load_state_dict``, through a file, after one step and after seven; the
+    sparse method is made before model and optimizer are loaded, or after that.
+    """
     found, whole = batches(), Problem(name)
     whole.run(found)
     for after in (1, 7):
@@ -127,8 +135,14 @@ def a_resumed_run_has_the_same_bits(name: str) -> None:
         for attribute in ("model", "optimizer", "sparse"):
             state = through_a_file(getattr(first, attribute).state_dict())
             getattr(second, attribute).load_state_dict(state)
-        second.run(found[after:])
-        assert same(second.result(), whole.result()), f"resumed after {after} steps, bits differ"
+        parts = first.model, first.optimizer, first.sparse
+        model, slots, sparse = (through_a_file(part.state_dict()) for part in parts)
+        third = Problem(name, (model, slots))
+        third.sparse.load_state_dict(sparse)
+        for problem in (second, third):
+            assert same(problem.result(), first.result()), f"loaded after {after} steps"
+            problem.run(found[after:])
+            assert same(problem.result(), whole.result()), f"resumed after {after} steps"
 
 
 def storages_survive(name: str) -> None:

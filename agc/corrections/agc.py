@@ -1,9 +1,11 @@
-"""Adaptive gradient correction (AGC; its authors call the method AGENT), arXiv 2301.03573."""
+"""Adaptive gradient correction (AGC; its authors call the method AGENT).
+
+Lei et al., CPAL 2024, PMLR 234:341-378, arXiv 2301.03573.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -13,7 +15,7 @@ from agc.corrections.shared.control_variate import ControlVariate
 from agc.corrections.shared.official import BEHAVIOURS
 from agc.cost.units import Cost
 from agc.gradients.gradient import loss_and_gradient
-from agc.gradients.micro_batches import parts
+from agc.gradients.micro_batches import FirstBatches, parts
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
 
     from agc.gradients.gradient import LossFunction
 
-Variant = Literal["corrected", "a-itop", "a-rigl", "a-bsr"]
+Variant = Literal["corrected", "algorithm-1", "a-itop", "a-rigl", "a-bsr"]
 Estimator = Literal["loss", "gradient", "layer", "online"]
 
 
-@CORRECTIONS.register("agc", source="arXiv 2301.03573")
+@CORRECTIONS.register("agc", source="PMLR 234:341-378, arXiv 2301.03573")
 class AGC(ControlVariate):
     """Gradient correction (AGC): g + γτ (u - q).
 
@@ -38,14 +40,16 @@ class AGC(ControlVariate):
 
     ``variant="corrected"`` departs from the official code where that is biased or leaks: the first
     snapshot is the masked initial weights, no stale gradient enters u, the pass leaves the model's
-    buffers alone and sees the same kind of images as the steps. ``a-itop``, ``a-rigl`` and
-    ``a-bsr`` are the three published codes as they are (:mod:`agc.corrections.shared.official`).
+    buffers alone and sees the same kind of images as the steps. ``algorithm-1`` is what the paper
+    prints: no correction in the first epoch, and the new snapshot before the estimate, which is 1
+    then, so that τ = 1 - (1 - α)^e in epoch e, counted from 0. ``a-itop``, ``a-rigl`` and ``a-bsr``
+    are the three published codes as they are (:mod:`agc.corrections.shared.official`).
     With the official estimator an epoch costs 10 units a batch instead of 3.
 
     Args:
         gamma: scale γ of the coefficient; the official default is 0.1.
         alpha: forgetting factor α, weight of the newest estimate of τ.
-        tau0: τ before the first estimate.
+        tau0: τ before the first estimate; 0 by definition in ``algorithm-1`` and ``a-bsr``.
         variant: which published behaviour to follow.
         estimator: ``loss`` is the official one, of the losses at two points an epoch apart.
             ``gradient`` and ``layer`` regress g on q within the training pass, for all tensors
@@ -62,6 +66,8 @@ class AGC(ControlVariate):
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
     state = ("correlation", "last_gradient")
+    by_parameter = ("last_gradient",)
+    made: ClassVar[dict[str, str] | None] = {"variant": "variant", "estimator": "estimator"}
     repeatable = False
 
     def __init__(
@@ -83,7 +89,10 @@ class AGC(ControlVariate):
         super().__init__(model)
         if variant not in BEHAVIOURS:
             raise ValueError(f"unknown variant {variant!r} of agc (known: {', '.join(BEHAVIOURS)})")
+        self.variant, self.estimator = variant, estimator
         self.behaviour = BEHAVIOURS[variant]()
+        if reason := _undefined(variant, estimator):
+            raise ValueError(reason)
         self.keeps_buffers = self.behaviour.keeps_buffers
         self.pass_images = self.behaviour.pass_images if match_objective else "clean"
         self.gamma = gamma
@@ -91,25 +100,33 @@ class AGC(ControlVariate):
         self.correlation = self.behaviour.correlation(
             estimator, alpha, tau0, clip, self.replicas.mean
         )
-        self.reference = self.behaviour.first_snapshot(self.model, seed, dense)
+        self.reference = self.behaviour.first_snapshot(self.point_here, seed, dense)
         self.last_gradient: dict[str, Tensor] = {}
+
+    @classmethod
+    def refuse(cls, cell: Any, **options: Any) -> str | None:
+        """A variant that is not defined with this estimator."""
+        # Relatives inherit this and have no variants.
+        return _undefined(options.get("variant", "corrected"), options["estimator"])
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Full gradient u at the present weights, τ, new snapshot.
 
-        The paper's Algorithm 1 prints the new snapshot before τ, so that losses of one point would
-        be compared. Here, as in two of the published codes, it is the older snapshot's losses.
+        The paper's Algorithm 1 prints the new snapshot before τ, so that losses of one point are
+        compared (``algorithm-1``). Here, as in two of the published codes, it is the older
+        snapshot's losses.
 
         Raises:
             ValueError: ``batches`` is empty.
         """
-        if self.reference is None:
+        if self.reference is None or self.behaviour.snapshot_first:
             self.move_reference()
         if self.share is not None:
-            batches = islice(batches, ceil(self.share * len(batches)))
+            batches = FirstBatches(batches, ceil(self.share * len(batches)))
         self.mean = self.mean_gradient(batches, loss_fn)  # u
         self.correlation.end_epoch()  # τ ← (1 - α) τ + α Cov(l, l') / Var(l')
-        self.move_reference()  # q comes from here on
+        if not self.behaviour.snapshot_first:
+            self.move_reference()  # q comes from here on
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """g + γτ (u - q).
@@ -135,7 +152,7 @@ class AGC(ControlVariate):
 
     def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Gradient at the present weights, whose losses are compared with the snapshot's."""
-        now, gradient = loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)
+        now, gradient = loss_and_gradient(self.passes, self.parameters, batch, loss_fn, self.scale)
         if self.correlation.compares == "losses":
             with self.noise.replayed(len(parts(batch))):
                 then = self.reference.loss(batch, loss_fn)
@@ -176,3 +193,14 @@ class AGC(ControlVariate):
         images = BEHAVIOURS[options["variant"]].pass_images
         attacked = images == "prepared" and options["match_objective"]
         return Cost(step=3, snapshot=share * units, prepared_pass=share * attacked, tensors=2)
+
+
+def _undefined(variant: str, estimator: str) -> str | None:
+    """Why a variant makes no sense with an estimator, or None."""
+    known = BEHAVIOURS[variant].estimators
+    if known is None or estimator in known:
+        return None
+    return (
+        f"variant {variant!r} of agc has no estimator {estimator!r}: it compares losses"
+        f" (use estimator {' or '.join(map(repr, known))}, or another variant)"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -54,7 +54,7 @@ class RecordedAGC(Correction):
         limit: Annotated[float, Field(gt=0)] = 4.0,
     ) -> None:
         super().__init__(model)
-        self.scale = LossScale(self.model)
+        self.scale = LossScale(*self.replicas.ways)
         self.gamma = gamma
         self.memory = memory
         self.limit = limit
@@ -65,11 +65,21 @@ class RecordedAGC(Correction):
         self.products: dict[str, Tensor] = {}
         self.squares: dict[str, Tensor] = {}
 
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """Records are of this network's weights."""
+        yield from super().unfit(name, saved)
+        for key, places in saved.items() if name == "places" else ():
+            if key not in self._named:
+                yield f"{name}[{key!r}] is of nothing that is known here"
+            elif len(places) and int(places.max()) >= self._named[key].numel():
+                count = self._named[key].numel()
+                yield f"{name}[{key!r}] is of a larger weight, this one's has {count} elements"
+
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Make room for the records, once; those of a tensor unfrozen later start at zero.
 
         Raises:
-            UserError: they would not fit.
+            UserError: they would not fit, or a weight is complex.
         """
         parameters = self.parameters
         added = [name for name in parameters if name not in self.records]
@@ -77,6 +87,9 @@ class RecordedAGC(Correction):
             return
         self.places |= {name: self._active_places(name) for name in added}
         count = len(batches)
+        for name in added:
+            if parameters[name].is_complex():
+                raise UserError(f"agc-recorded keeps float16 records, and {name!r} is complex")
         values = sum(len(place) for place in self.places.values())
         gigabytes = 2e-9 * count * values
         if gigabytes > self.limit:

@@ -34,6 +34,7 @@ class RunningAGC(AGC):
     """
 
     state = ("running", "running_steps")
+    by_parameter = ("running",)
 
     def __init__(
         self,

@@ -1,7 +1,11 @@
 """What a gradient correction is: it edits ``.grad`` between ``backward`` and ``optimizer.step``.
 
 It is neither an optimizer nor a loss. It never touches the model's buffers, modes or weights, nor
-any random stream: with a coefficient of 0 a run has the same bits as one without correction.
+any random stream: with a coefficient of 0 a run has the same bits as one without correction. The
+streams are the global ones of torch, Python and NumPy, and the generators that a data loader, its
+samplers, its data set and the transforms in it hold. A pass over the data cannot put back what an
+iterator remembers by other means: where a stream of data has got to, and the random streams within
+persistent workers (``persistent_workers=True``), which go on from pass to pass.
 
 In a loop of one's own (:class:`~agc.training.step.Step` does all of this but the GradScaler):
 
@@ -12,8 +16,11 @@ In a loop of one's own (:class:`~agc.training.step.Step` does all of this but th
   asked for; ``GroupedBatches(loader, k)`` makes them.
 - float16 with a GradScaler: ``scaler.unscale_(optimizer)`` comes between ``backward`` and
   ``correct``. Steps that the scaler leaves out for an overflow leave no trace here either.
+- ``torch.compile``: give what it returned, or compile in place before the first step.
 - DistributedDataParallel: give the wrapped model. ``correct`` and ``begin_epoch`` are called on all
   processes, with as many batches on each.
+- Hooks of your own run in all passes, as they may be part of the network. One that logs or counts
+  asks :func:`~agc.gradients.beside.beside_the_step`.
 - An optimizer that asks for the gradient again within a step (LBFGS) needs a correction that is
   ``repeatable``.
 """
@@ -22,9 +29,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from agc.cost.units import Cost
+from agc.gradients.held import HeldParameters
+from agc.gradients.uninitialized import refuse_uninitialized
 from agc.processes.replicas import Replicas
 from agc.state import Stateful
 
@@ -46,8 +55,12 @@ class Correction(Stateful):
     A parameter that a batch does not reach has no gradient and keeps none in that step.
 
     Args:
-        model: any module, or one wrapped in DistributedDataParallel; its parameters that require a
-            gradient at the moment are corrected.
+        model: any module, as it is called in training: wrapped in DistributedDataParallel or
+            DataParallel, or compiled, in any order. Names and states are those of the network
+            itself. Its parameters that require a gradient at the moment are corrected.
+
+    Raises:
+        UserError: a lazy layer has no weights yet.
     """
 
     pass_images: ClassVar[Literal["prepared", "clean", "raw"]] = "prepared"
@@ -61,14 +74,27 @@ class Correction(Stateful):
     fixed_batches: ClassVar[bool] = False
     """Whether the same images must share a batch in every epoch (``Batch.index`` names it)."""
 
+    changes_nothing: ClassVar[bool] = False
+    """Whether it leaves gradients as they are, so that it needs to know nothing of the weights."""
+
     repeatable: ClassVar[bool] = False
     """Whether the gradient of one step may be asked for again, at other weights. What the
     correction remembers of a step then comes from the first time alone (``repeated``)."""
 
+    made: ClassVar[dict[str, str] | None] = {}
+
+    watchers: tuple[str, ...] = ("noise", "scale")
+    """Attributes, of those that have them, that notice when the model is called."""
+
     def __init__(self, model: Module) -> None:
         self.replicas = Replicas(model)
         self.model = self.replicas.module
+        self.passes = self.replicas.passes
+        """What passes beside the step go through: the model, compiled if it is."""
+        if not self.changes_nothing:
+            refuse_uninitialized(self.model, type(self).__name__)
         self._named = dict(self.model.named_parameters())
+        self._held = HeldParameters(self.model, self._named.values(), type(self).__name__)
         self.sparse: Method | None = None
         self.masks: dict[str, Tensor] = {}
         """Of the sparse method, which changes them in place."""
@@ -77,12 +103,37 @@ class Correction(Stateful):
 
     @property
     def parameters(self) -> dict[str, Parameter]:
-        """What is trained now, by name; a tied parameter appears once."""
+        """What is trained now, by name; a tied parameter appears once.
+
+        Raises:
+            RuntimeError: the model has other parameters now.
+        """
+        self._held.check()
         return {n: p for n, p in self._named.items() if p.requires_grad}
+
+    def named_tensors(self) -> dict[str, Parameter]:
+        """All parameters, frozen ones too."""
+        return self._named
 
     def gradients(self) -> dict[str, Tensor]:
         """The present ``.grad`` of each parameter that has one."""
         return {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+
+    def close(self) -> None:
+        """Leave the model as if there had never been a correction; it corrects no further step.
+
+        So does the end of a ``with`` block, and that of the correction itself.
+        """
+        for name in self.watchers:
+            watcher = getattr(self, name, None)
+            if watcher is not None:
+                watcher.watch.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agc.corrections.base import Correction
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
+from agc.sparsity.neurons import neurons
 
 if TYPE_CHECKING:
+    from torch.nn import Module
+
     from agc.gradients.gradient import LossFunction
 
 
@@ -24,15 +27,21 @@ class Centralize(Correction):
 
     repeatable = True
 
+    def __init__(self, model: Module) -> None:
+        super().__init__(model)
+        self.layouts = neurons(self.model, self._named)
+
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Centralise the gradients of all weights with more than one dimension in place."""
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 if parameter.dim() < 2 or parameter.grad is None:
                     continue
-                gradient = parameter.grad
-                mask = self.masks.get(name, torch.ones_like(gradient, dtype=torch.bool))
+                layout = self.layouts[name]
+                gradient = layout.rows(parameter.grad)
+                mask = self.masks.get(name, torch.ones_like(parameter, dtype=torch.bool))
+                mask = layout.rows(mask)
                 dims = tuple(range(1, gradient.dim()))
                 count = mask.sum(dims, keepdim=True).clamp(min=1)
                 mean = (gradient * mask).sum(dims, keepdim=True) / count
-                gradient.sub_(mean * mask)
+                parameter.grad.sub_(layout.back(mean * mask))

@@ -35,6 +35,8 @@ class MARS(OlderPoint):
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0, "clip": None}
     state = ("before",)
+    by_parameter = ("before",)
+    made: ClassVar[dict[str, str] | None] = {"exact": "exact"}
 
     def __init__(
         self,

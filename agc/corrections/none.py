@@ -10,4 +10,5 @@ from agc.registry import CORRECTIONS
 class NoCorrection(Correction):
     """The minibatch gradient as it is: the baseline."""
 
+    changes_nothing = True
     repeatable = True

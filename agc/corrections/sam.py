@@ -32,13 +32,15 @@ class SAM(EvaluationPoint):
     def __init__(self, model: Any, *, rho: Annotated[float, Field(ge=0)] = 0.05) -> None:
         super().__init__(model)
         self.rho = rho
-        self.noise = NoiseReplay(self.model)
-        self.scale = LossScale(self.model)
+        self.noise = NoiseReplay(*self.replicas.ways)
+        self.scale = LossScale(*self.replicas.ways)
 
     def direction(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Along the batch's own gradient; running statistics do not see this pass."""
         with self.noise.preserved(), preserved_buffers(self.model):
-            _, gradient = loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)
+            _, gradient = loss_and_gradient(
+                self.passes, self.parameters, batch, loss_fn, self.scale
+            )
         gradient = self.replicas.mean(gradient)
         return (
             {} if self.scale.overflowed(gradient.values()) else self.to_length(gradient, self.rho)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from pydantic import Field
 from agc import rng
 from agc.corrections.shared.control_variate import ControlVariate
 from agc.cost.units import Cost
+from agc.gradients.micro_batches import FirstBatches
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ class SCSG(ControlVariate):
         """Renew the snapshot when it is time."""
         if not self.repeated:
             if self.steps % self.interval == 0:
-                with rng.isolated(rng.derive(self.seed, "scsg", step=self.steps)):
-                    self.refresh(islice(self.batches, self.count), loss_fn)
+                seed = rng.derive(self.seed, "scsg", step=self.steps)
+                with rng.isolated(seed, self.batches):
+                    self.refresh(FirstBatches(self.batches, self.count), loss_fn)
             self.steps += 1
         yield
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.corrections.base import Correction
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
+from agc.sparsity.neurons import neurons
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,13 +33,26 @@ class SparseSkew(Correction):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self.factors: dict[str, Tensor] = {}
+        self.layouts = neurons(self.model, self._named)
+
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """Factors are those of this network's neurons."""
+        yield from super().unfit(name, saved)
+        for key, factor in saved.items():
+            if key not in self._named:
+                yield f"{name}[{key!r}] is of nothing that is known here"
+            elif factor.numel() not in self._named[key].shape[:2]:
+                yield f"{name}[{key!r}] is of {factor.numel()} neurons, this one has another number"
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """Factors by output neuron, from the masks."""
         for name, mask in masks.items():
-            fan_in = mask.flatten(1).float().mean(dim=1)
-            factor = torch.sqrt(fan_in / fan_in.mean())
-            self.factors[name] = factor.reshape(-1, *[1] * (mask.dim() - 1))
+            layout = self.layouts[name]
+            rows = layout.rows(mask)
+            fan_in = rows.flatten(1).float().mean(dim=1)
+            factor = torch.sqrt(fan_in / fan_in.mean()).reshape(-1, *[1] * (mask.dim() - 1))
+            # One for each neuron, or for each weight where neurons lie across the tensor.
+            self.factors[name] = layout.back(factor.expand_as(rows)) if layout.groups else factor
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Scale the gradients of masked weights in place."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from agc.corrections.shared.recursive import Recursive
 from agc.cost.units import Cost
+from agc.gradients.euclidean import as_real
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -35,6 +36,7 @@ class STORM(Recursive):
 
     off: ClassVar[dict[str, Any] | None] = {"a": 1.0}
     state = ("squares", "present_a")
+    made: ClassVar[dict[str, str] | None] = {"a": "a"}
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class STORM(Recursive):
         if self.scale.overflowed(present):
             return
         if self.a is None:
-            squares = squares + sum(gradient.square().sum() for gradient in present)
+            squares = squares + sum(as_real(gradient).square().sum() for gradient in present)
         super().correct(batch, loss_fn)
         if self.a is None:
             self.squares = squares

@@ -84,14 +84,19 @@ def measure(
     import torch
 
     from agc import rng
-    from agc.architectures.base import build_network
+    from agc.architectures.base import build_network, first_pass
     from agc.cost.flops import layer_flops
     from agc.sparsity.effective import refuse_unseen
     from agc.sparsity.prunable import choose_prunable
+    from agc.sparsity.unprunable import nothing_to_prune
 
-    with rng.isolated(0):
+    picture = torch.zeros(1, *image)
+    with rng.isolated_everywhere(0):
         model = build_network(architecture, options, image, classes)
+        first_pass(model, picture, architecture, options, classes)
     parameters = choose_prunable(model, keep_dense, also_prune)
+    if sparsity and not parameters:
+        raise nothing_to_prune(model)
     shapes = {name: tuple(p.shape) for name, p in parameters.items()}
     try:
         active = active_counts(shapes, sparsity, distribution)
@@ -100,10 +105,10 @@ def measure(
     except ValueError as error:
         raise UserError(f"{architecture}: {error}") from error
     try:
-        flops = layer_flops(model, torch.zeros(1, *image), parameters)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{architecture} does not take images {image}: {reason}") from error
+        flops = layer_flops(model, picture, parameters)
+    except (RuntimeError, AssertionError) as error:  # it takes them: the counter is at fault
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise UserError(f"{architecture}: its FLOPs cannot be counted ({reason})") from error
     layers = [
         Layer(
             name,
@@ -119,5 +124,10 @@ def measure(
     prunable, kept = sum(layer.weights for layer in layers), sum(active.values())
     everything = sum(p.numel() for p in model.parameters())
     return layers, Totals(
-        everything, prunable, kept, 1 - kept / prunable, flops.forward(), flops.forward(active)
+        everything,
+        prunable,
+        kept,
+        1 - kept / prunable if prunable else 0.0,
+        flops.forward(),
+        flops.forward(active),
     )

@@ -1,4 +1,4 @@
-"""Passes, counted by hooks on the model."""
+"""Passes, counted where the model is called."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from agc.gradients.calls import Watch
+
 
 @dataclass
 class Meter:
-    """Images that went forward and backward through a model and through its copies.
+    """Images that went forward and backward through a model.
 
     Attributes:
         forward: images through the network.
@@ -29,19 +31,18 @@ class Meter:
     processes: int = 1
 
     def watch(self, model: nn.Module) -> None:
-        """Count from now on. A deep copy of the model shares the hook, hence this meter."""
+        """Count from now on, as long as there is the meter. Copies of the model do not count."""
+        Watch([model], after=self._count)
 
-        def count(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-            if self.paused:
-                return
-            images = len(args[0]) * self.processes
-            self.forward += images
-            if output.requires_grad:
-                trained = any(p.requires_grad for p in module.parameters())
-                kind = "backward" if trained else "input_backward"
-                output.register_hook(partial(self._add, kind, images))
-
-        model.register_forward_hook(count)
+    def _count(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+        if self.paused:
+            return
+        images = len(args[0]) * self.processes
+        self.forward += images
+        if output.requires_grad:
+            trained = any(p.requires_grad for p in module.parameters())
+            kind = "backward" if trained else "input_backward"
+            output.register_hook(partial(self._add, kind, images))
 
     def _add(self, kind: str, images: int, _: Tensor) -> None:
         setattr(self, kind, getattr(self, kind) + images)

@@ -36,8 +36,14 @@ class Images(Protocol):
     def to(self, device: str) -> Images:
         """The same images for another device."""
 
+    def relabelled(self, labels: Tensor) -> Images:
+        """The same images with other labels, int64 [N]."""
+
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images and labels in batches of this size; the last one may be smaller."""
+        """Images, uint8 [B, C, H, W], and labels in batches of this size; the last may be smaller.
+
+        It is how whole splits are read: ``images`` may decode as much as it is asked for at once.
+        """
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,10 @@ class Split:
     def to(self, device: str) -> Split:
         """The same split on another device."""
         return Split(self.images.to(device), self.labels.to(device))
+
+    def relabelled(self, labels: Tensor) -> Split:
+        """The same images with other labels, int64 [N]."""
+        return Split(self.images, labels)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Images and labels in batches of this size; the last one may be smaller."""

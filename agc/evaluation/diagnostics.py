@@ -14,6 +14,7 @@ from agc import rng
 from agc.corrections.shared.control_variate import ControlVariate
 from agc.datasets.shared.loader import Batch
 from agc.evaluation.gradient_moments import Moments
+from agc.gradients.euclidean import as_real
 from agc.gradients.gradient import preserved_buffers
 from agc.gradients.loss_scale import gradient_of
 from agc.gradients.reference import ReferencePoint
@@ -93,7 +94,7 @@ class Watched(Observer):
         self.epoch, self.step = self.epoch + 1, 0
         if self.control is None and self.epoch in self.epochs:
             self.own = self.own or ReferencePoint(self.run.model)
-            self.own.move_to(self.run.model)
+            self.own.move_here()
         self._note_masks()
 
     def corrected(self) -> None:
@@ -144,7 +145,7 @@ class Watched(Observer):
             # With the notes of a correction that replays dropout, if there are any.
             getattr(self.correction, "noise", rng).preserved(),
             preserved_buffers(run.model),
-            preserved_buffers(reference.module),
+            reference.kept(),
         ):
             for batch in islice(self._fresh(), self.batches):
                 # The same noise at both points, however the network draws it.
@@ -157,7 +158,7 @@ class Watched(Observer):
         row: Row = {"coefficient": None if used is None else sum(used.values()) / len(used)}
         row |= moments.ratios("active", used)
         row |= {f"{key}_all": value for key, value in moments.ratios("all", used).items()}
-        row["distance"] = relative_distance(run.model, reference.module)
+        row["distance"] = relative_distance(run.model, reference)
         row |= moments.shares(
             self.correction.mean if isinstance(self.correction, ControlVariate) else None
         )
@@ -189,10 +190,13 @@ class Watched(Observer):
             self.masks_then = {name: mask.clone() for name, mask in self.run.method.masks.items()}
 
 
-def relative_distance(model: nn.Module, other: nn.Module) -> float:
-    """Euclidean distance of two networks' parameters, relative to the norm of the first's."""
-    pairs = zip(model.parameters(), other.parameters(), strict=True)
+def relative_distance(model: nn.Module, point: ReferencePoint) -> float:
+    """Euclidean distance of a network's parameters to a point, relative to their own norm."""
+    pairs = [(p, point.values[name]) for name, p in model.named_parameters()]
     with torch.no_grad():
-        squares = [torch.stack([(p - q).square().sum(), p.square().sum()]) for p, q in pairs]
+        squares = [
+            torch.stack([as_real(p - q).square().sum(), as_real(p).square().sum()])
+            for p, q in pairs
+        ]
         distance, norm = torch.stack(squares).double().sum(dim=0)
         return (distance / norm).sqrt().item()

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from agc.gradients.euclidean import as_real
+
 REGIONS = ("all", "active", "grown")
 
 
@@ -33,10 +35,15 @@ class Moments:
             everywhere = torch.ones(parameter.numel(), dtype=torch.bool, device=parameter.device)
             active = masks[name].flatten() if name in masks else everywhere
             grown = active & ~masks_then[name].flatten() if name in masks else ~everywhere
-            self.regions[name] = torch.stack([everywhere, active, grown])
+            regions = torch.stack([everywhere, active, grown])
+            # A complex weight is two real ones.
+            self.regions[name] = (
+                regions.repeat_interleave(2, dim=1) if parameter.is_complex() else regions
+            )
         options = {"dtype": torch.float64}
-        self.g = {n: p.new_zeros(p.numel(), **options) for n, p in parameters.items()}
-        self.q = {n: p.new_zeros(p.numel(), **options) for n, p in parameters.items()}
+        sizes = {name: regions.shape[1] for name, regions in self.regions.items()}
+        self.g = {n: p.new_zeros(sizes[n], **options) for n, p in parameters.items()}
+        self.q = {n: p.new_zeros(sizes[n], **options) for n, p in parameters.items()}
         self.sums = {n: p.new_zeros(len(REGIONS), 3, **options) for n, p in parameters.items()}
         """By tensor [region, product]: Σ g g, Σ g q, Σ q q of deviations from the means."""
 
@@ -47,10 +54,11 @@ class Moments:
         for name, regions in self.regions.items():
             before, after = [], []
             for mean, value in ((self.g[name], now[name]), (self.q[name], then[name])):
-                deviation = value.flatten().double() - mean
+                flat = as_real(value).flatten().double()
+                deviation = flat - mean
                 mean += deviation / self.count
                 before.append(deviation)
-                after.append(value.flatten().double() - mean)
+                after.append(flat - mean)
             products = [before[0] * after[0], before[0] * after[1], before[1] * after[1]]
             self.sums[name] += regions.double() @ torch.stack(products, dim=1)
 
@@ -98,7 +106,7 @@ class Moments:
                 continue
             squares += sums[:, 2].cpu()
             if mean:
-                offset = (mean[name].flatten().double() - self.q[name]).square()
+                offset = (as_real(mean[name]).flatten().double() - self.q[name]).square()
                 squares += self.count * (self.regions[name].double() @ offset).cpu()
         total, active, grown = squares
         return {

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from agc.methods.base import SparseMethod
+from agc.sparsity.neurons import neurons
 
 Row = dict[str, Any]
 
@@ -21,6 +22,7 @@ class TopologyWatch:
 
     def __init__(self, method: SparseMethod) -> None:
         self.before = {name: mask.clone() for name, mask in method.masks.items()}
+        self.layouts = neurons(method.model, method.parameters)
 
     def measure(self, method: SparseMethod, epoch: int) -> tuple[Row, list[Row]]:
         """Numbers of the whole network, and of each layer.
@@ -30,7 +32,8 @@ class TopologyWatch:
         """
         layers = []
         for name, mask in method.masks.items():
-            moved, alive = mask ^ self.before[name], mask.flatten(1).any(dim=1)
+            moved = mask ^ self.before[name]
+            alive = self.layouts[name].rows(mask).flatten(1).any(dim=1)
             layers.append(
                 {
                     "epoch": epoch,
@@ -39,21 +42,22 @@ class TopologyWatch:
                     "active": int(mask.sum()),
                     "explored": int(method.explored[name].sum()),
                     "changed": int(moved.sum()),
-                    "neurons": len(mask),
+                    "neurons": len(alive),
                     "dead_neurons": int((~alive).sum()),
                 }
             )
             self.before[name] = mask.clone()
         weights = sum(row["weights"] for row in layers)
+        changed = sum(row["changed"] for row in layers)
         whole = {
-            "mask_distance": sum(row["changed"] for row in layers) / weights,
+            "mask_distance": changed / weights if weights else 0.0,
             "dead_neurons": sum(row["dead_neurons"] for row in layers),
         }
         return whole, layers
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The masks of the last epoch."""
-        return self.before
+        """The masks of the last epoch, as copies."""
+        return {name: mask.clone() for name, mask in self.before.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Restore what :meth:`state_dict` gave."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from agc.gradients.beside import beside
+from agc.gradients.bindings import Bindings
 from agc.gradients.loss_scale import LossScale, gradient_of
 from agc.gradients.micro_batches import parts
 from agc.lazy import torch
@@ -34,9 +36,10 @@ def loss_and_gradient(
     losses: list[Tensor] = []
     total: dict[str, Tensor] = {}
     for part in batches:
-        loss = loss_fn(module, part)
+        with beside():
+            loss = loss_fn(module, part)
+            found = gradient(loss, parameters)
         losses.append(loss.detach())
-        found = gradient(loss, parameters)
         total = {n: total[n] + g for n, g in found.items()} if total else found
     if len(batches) == 1:
         return losses[0], total
@@ -45,7 +48,8 @@ def loss_and_gradient(
 
 def mean_loss(module: Module, batch: Any, loss_fn: LossFunction) -> Tensor:
     """Loss of a batch; of micro-batches the mean."""
-    losses = [loss_fn(module, part) for part in parts(batch)]
+    with beside():
+        losses = [loss_fn(module, part) for part in parts(batch)]
     return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
 
@@ -81,11 +85,26 @@ def preserved_gradients(model: Module) -> Iterator[None]:
 
 @contextmanager
 def preserved_buffers(model: Module) -> Iterator[None]:
-    """Pass batches through ``model``, and leave its buffers (running statistics) as they were."""
-    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    """Pass batches through ``model`` beside the step, and leave its buffers (running statistics)
+    and plain attributes as they were.
+
+    Each module holds what it held before, the very same objects: a buffer that the pass has
+    registered is gone, one that it has replaced is back, and each has its values. So a cache that
+    is registered when it is first needed is registered by a training pass.
+
+    Args:
+        model: not wrapped, as wrappers keep account of their passes in attributes.
+    """
+    bindings = Bindings(model)
+    kept = {id(buffer): (buffer, buffer.detach().clone()) for buffer in model.buffers()}
     try:
-        yield
+        with beside():
+            yield
     finally:
         with torch.no_grad():
-            for name, buffer in model.named_buffers():
-                buffer.copy_(kept[name])
+            for buffer, value in kept.values():
+                if buffer.shape == value.shape:
+                    buffer.copy_(value)
+                else:
+                    buffer.data = value
+        bindings.restore()

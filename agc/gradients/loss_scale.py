@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from agc.gradients.calls import Watch
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -22,18 +23,17 @@ class LossScale:
     The scale is a power of two of its own, so it needs nothing of the user's GradScaler; it is
     not used, and changes no bit, in float32 and bfloat16. On overflow the backward pass is
     repeated with half the scale.
+
+    Args:
+        models: what is called in training, and in passes beside the step if that is another.
     """
 
-    def __init__(self, model: Module) -> None:
+    def __init__(self, *models: Module) -> None:
         self.half = False
         """Whether the last forward pass ran in float16: by autocast, or by its parameters."""
         self.scale = LARGEST
         self.successes = 0
-        model.register_forward_pre_hook(self._look)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> LossScale:
-        """Copies of the model share it."""
-        return self
+        self.watch = Watch(models, before=self._look)
 
     def _look(self, module: Module, args: tuple[Any, ...]) -> None:
         first = next(module.parameters(), None)
@@ -45,6 +45,7 @@ class LossScale:
 
     def gradient(self, loss: Tensor, parameters: dict[str, Any]) -> dict[str, Tensor]:
         """Gradient of ``loss`` by parameter name, in float32 where the parameter is float16."""
+        self.watch.renew()
         if not self.half:
             return gradient_of(loss, parameters)
         while True:

@@ -54,6 +54,22 @@ class GroupedBatches:
             yield MicroBatches(group)
 
 
+class FirstBatches:
+    """The first batches of each pass; the pass begins when it is asked for.
+
+    Args:
+        batches: any iterable; each iteration is a pass.
+        count: how many.
+    """
+
+    def __init__(self, batches: Iterable[Any], count: int) -> None:
+        self.batches = batches
+        self.count = count
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(self.batches, self.count)
+
+
 def parts(batch: Any) -> tuple[Any, ...]:
     """What the loss function takes of ``batch``, one after the other."""
     return batch.batches if isinstance(batch, MicroBatches) else (batch,)

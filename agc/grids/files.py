@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, ValidationError, create_model
 
 from agc.errors import UserError, describe, unknown
+from agc.files import parse_yaml
 from agc.grids.axes import AXES
 from agc.registry import Strict
 
@@ -94,10 +95,10 @@ def read_file(path: Path, model: type[Any]) -> Any:
     """Read a YAML file as one of the types above.
 
     Raises:
-        UserError: not there, not YAML, or an unknown key or impossible value.
+        UserError: not there, not YAML, a key given twice, an unknown one, or an impossible value.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

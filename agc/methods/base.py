@@ -14,17 +14,24 @@ An option is a keyword-only argument of ``__init__``; ``**options`` passes those
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from agc import rng
-from agc.methods.shared.hooks import Method
+from agc.gradients.held import HeldParameters
+from agc.gradients.uninitialized import refuse_uninitialized
+from agc.lazy import torch
+from agc.methods.shared.hooks import Method, Update
 from agc.processes.replicas import Replicas
 from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
 from agc.sparsity.effective import refuse_unseen
 from agc.sparsity.masks import apply_masks, random_mask
 from agc.sparsity.prunable import choose_prunable
-from agc.state import Stateful
+from agc.sparsity.unmasked import Unmasked
+from agc.sparsity.unprunable import nothing_to_prune
+from agc.state import Stateful, unlike
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -53,11 +60,16 @@ class SparseMethod(Method, Stateful):
 
     Raises:
         InfeasibleSparsityError: a layer would keep no weight.
+        UserError: the network has nothing to prune, or a lazy layer has no weights yet.
         ValueError: an option is not allowed, or a layer multiplies with something else than its
             weight.
     """
 
-    state = ("steps", "dense_gradients", "masks", "explored")
+    state = ("steps", "put_off", "dense_gradients", "masks", "explored")
+    made: ClassVar[dict[str, str] | None] = {
+        "sparsity": "sparsity_wanted",
+        "distribution": "distribution",
+    }
 
     sparse: ClassVar[bool] = True
     """Whether cells of this method have a sparsity; ``dense`` has none."""
@@ -88,14 +100,37 @@ class SparseMethod(Method, Stateful):
         self.seed = seed
         self.dense_gradients = 0
         """Number of steps whose gradient was needed at pruned weights too (a cost)."""
+        refuse_uninitialized(self.model, type(self).__name__)
+        self.put_off = 0
+        """Step whose update is still to be made, as the optimizer left that step out; else 0."""
         self.parameters = choose_prunable(self.model, keep_dense, also_prune)
+        if self.sparse and not self.parameters:
+            raise nothing_to_prune(self.model)
         if self.sparse and sparsity:
             refuse_unseen(self.model, self.parameters)
         shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
         counts = active_counts(shapes, sparsity, distribution)
         self.masks = self.initial_masks(counts)
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
-        self.rest()
+        held = {**self.parameters, **self.touched()[0]}
+        self.held = HeldParameters(self.model, held.values(), type(self).__name__)
+        self.unmasked: Unmasked | None = Unmasked(*self.touched(), self.optimizer)
+        """What the first masks zeroed; None from the first step on."""
+        apply_masks(*self.touched(), self.optimizer, thorough=True)
+        self.unmasked.masked()
+
+    def named_tensors(self) -> dict[str, Tensor]:
+        """The model's parameters and buffers."""
+        return {**dict(self.model.named_parameters()), **dict(self.model.named_buffers())}
+
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """What is kept for each layer is of these layers and of their shapes."""
+        present, (parameters, masks) = getattr(self, name), self.touched()
+        for tensors in (self.parameters, {key: parameters[key] for key in masks}):
+            if isinstance(present, dict) and present and present.keys() == tensors.keys():
+                yield from unlike(name, saved, tensors)
+                return
+        yield from super().unfit(name, saved)
 
     @property
     def target(self) -> float:
@@ -129,12 +164,88 @@ class SparseMethod(Method, Stateful):
         """The prunable weights; a method may mask other parameters too."""
         return self.parameters, self.masks
 
+    def served(self, step: int) -> range:
+        """The steps whose updates are made at the end of ``step``: its own, and those put off."""
+        return range(self.put_off or step, step + 1)
+
+    @property
+    def scheduled(self) -> int:
+        """The step that the update made now was due at: the present one, unless it was put off."""
+        late = self.put_off and not self.update_due(self.steps)
+        return self.put_off if late else self.steps
+
+    def due_at(self, step: int) -> bool:
+        """Whether ``step`` ends with an update, one that was put off included."""
+        return bool(self.put_off) or self.update_due(step)
+
+    def takes_update(self) -> bool:
+        """Whether the topology is to be updated now, at the end of a step that has been counted.
+
+        An update that falls on a step which the optimizer left out is put off to the next one that
+        it makes. Who makes the update says so by :meth:`made_update`.
+        """
+        if not self.due_at(self.steps):
+            return False
+        if self.left_out():
+            self.put_off = self.put_off or self.steps
+            return False
+        return True
+
+    def made_update(self) -> None:
+        """The update is made, and with it what was put off."""
+        self.put_off = 0
+
     def set_masks(self, masks: dict[str, Tensor]) -> None:
-        """Take over new masks, in place, on weights and optimizer state too."""
+        """Take over new masks, in place, on weights and optimizer state too.
+
+        Before the first step, weights come back that the first masks have zeroed and these keep.
+        """
+        if self.unmasked is not None:
+            self.unmasked.put_back()
         for name, mask in masks.items():
             self.masks[name].copy_(mask)
             self.explored[name] |= self.masks[name]
-        apply_masks(self.parameters, self.masks, self.optimizer)
+        apply_masks(self.parameters, self.masks, self.optimizer, thorough=True)
+        if self.unmasked is not None:
+            self.unmasked.masked()
+
+    @contextmanager
+    def updating(self) -> Iterator[Update]:
+        """Let the optimizer change the weights, then mask them and update the topology when due.
+
+        From the first step on, what the first masks zeroed is gone.
+
+        Raises:
+            RuntimeError: the model has other parameters now than those that are masked.
+        """
+        self.held.check()
+        self.unmasked = None
+        with super().updating() as update:
+            yield update
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what :meth:`state_dict` gave, as a copy, and mask the weights by it.
+
+        Before the first step it does not matter whether model and optimizer have been loaded
+        before the method was made, and so masked at random, or since.
+
+        Raises:
+            KeyError: an attribute is missing.
+            RuntimeError: the model has other parameters now than those that are masked.
+            ValueError: the state is that of another method, sparsity or network.
+        """
+        self.held.check()
+        self.check_state(state)
+        back = [] if self.unmasked is None else self.unmasked.put_back()
+        super().load_state_dict(state)
+        parameters, masks = self.touched()
+        apply_masks(parameters, masks)
+        with torch.no_grad():
+            for one in back:
+                if one.slot is not None:
+                    one.tensor.mul_(masks[one.name])
+        if self.unmasked is not None:
+            self.unmasked.masked()
 
     def generator(self, purpose: str) -> Generator:
         """Generator on the CPU for one purpose at the present step."""
@@ -150,14 +261,16 @@ class SparseMethod(Method, Stateful):
 
     def sparsity(self) -> float:
         """Fraction of zeros among the prunable weights, counted: those of ``parameters``, which are
-        not all of the network's, and which operations multiply with as they are.
+        not all of the network's, and which operations multiply with as they are; 0 if there are
+        none, as may be where nothing is pruned.
         """
         total = sum(mask.numel() for mask in self.masks.values())
-        return 1.0 - sum(self.active().values()) / total
+        return 1.0 - sum(self.active().values()) / total if total else 0.0
 
     def exploration_rate(self) -> float:
         """Fraction of the prunable weights that have ever been active (R_s of ITOP,
-        arXiv 2102.02887).
+        arXiv 2102.02887); 1 if there are none.
         """
         total = sum(mask.numel() for mask in self.explored.values())
-        return sum(int(mask.sum()) for mask in self.explored.values()) / total
+        explored = sum(int(mask.sum()) for mask in self.explored.values())
+        return explored / total if total else 1.0

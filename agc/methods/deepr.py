@@ -87,10 +87,12 @@ class DeepR(SparseMethod):
         return True
 
     def advance(self) -> bool:
-        """Mask, move the connected thetas, and replace those that have died."""
+        """Mask, move the connected thetas, and replace those that have died; a step that the
+        optimizer left out moves none.
+        """
         super().advance()
         trained = [name for name, p in self.parameters.items() if p.requires_grad]
-        if not trained:
+        if not trained or self.left_out():
             return False
         with torch.no_grad():
             for name in trained:

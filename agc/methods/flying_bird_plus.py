@@ -40,7 +40,8 @@ class FlyingBirdPlus(FlyingBird):
     the validation loss rose in at least half of them. There the sparsity ends where this leads.
 
     Departures, so that cells of one sparsity compare: a layer never has fewer weights than the
-    target gives it, and the last update returns to them exactly; the FLOPs count what was above.
+    target gives it, and the last update returns to them exactly (there a layer that has become
+    full stays so); the FLOPs count what was above.
     And a method here does not see the validation data: the training loss, its mean between two
     updates, stands in. Where it rose, more grows; where it fell, which is when the gap opens,
     more is dropped. Everything else is :class:`~agc.methods.flying_bird.FlyingBird`'s.
@@ -80,9 +81,11 @@ class FlyingBirdPlus(FlyingBird):
         """Mean training loss between updates."""
         self.losses = 0
         self.loss_sum: Tensor | None = None
+        self.loss: Tensor | None = None
+        """Of the present step."""
 
     def observe(self, loss: Tensor | None = None) -> None:
-        """Add the loss to the mean, without a wait for the device.
+        """Note the loss, without a wait for the device.
 
         Raises:
             ValueError: no loss.
@@ -90,9 +93,15 @@ class FlyingBirdPlus(FlyingBird):
         if loss is None:
             raise ValueError("flying-bird+ follows the loss: call method.observe(loss)")
         super().observe(loss)
-        loss = loss.detach().double()
-        self.loss_sum = loss if self.loss_sum is None else self.loss_sum + loss
-        self.losses += 1
+        self.loss = loss.detach().double()
+
+    def count_step(self) -> None:
+        """Take the loss of a step that was made into the mean."""
+        super().count_step()
+        loss, self.loss = self.loss, None
+        if loss is not None and not self.left_out():
+            self.loss_sum = loss if self.loss_sum is None else self.loss_sum + loss
+            self.losses += 1
 
     def update_topology(self) -> None:
         """Flying Bird's update, with more dropped or more grown."""
@@ -105,11 +114,11 @@ class FlyingBirdPlus(FlyingBird):
             active = int(mask.sum())
             drop = math.ceil(fraction * active)
             more = int(self.grow_more * drop) if rose else 0
-            less = math.ceil(self.drop_more * drop) if fell else 0
+            less = math.ceil(self.drop_more * fraction * active) if fell else 0
             goal = min(mask.numel(), max(self.counts[name], active + more - less))
-            if self.steps == self.last_update:
+            if self.last_update in self.served(self.steps):
                 goal = self.counts[name]
-            drop = min(min(drop, mask.numel() - active) + max(0, active - goal), active)
+            drop = min(drop + max(0, active - goal), active)
             self.replace(name, drop, goal - active + drop)
 
     def close_window(self) -> None:

@@ -83,9 +83,10 @@ class GMP(SparseMethod):
     def advance(self) -> bool:
         """Mask, and prune when due."""
         super().advance()
-        if not self.update_due(self.steps):
+        if not self.takes_update():
             return False
         share = self.schedule.sparsity(self.steps, 0.0, 1.0)
         wanted = self.sparsity_wanted, self.distribution
         self.set_masks(largest_weights(self.parameters, self.masks, *wanted, share))
+        self.made_update()
         return True

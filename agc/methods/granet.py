@@ -37,8 +37,8 @@ class GraNet(DropAndGrow):
     ranking; regeneration goes on, with a cosine, until the end of the training; the step of an
     update takes its optimizer step first. A weight dropped and regrown by the same update keeps
     value and momentum; one that the pruning took comes back at zero with zero momentum, as any
-    other. The number dropped is rounded down as in RigL here, not up; the exact number is pruned;
-    and the cosine ends at 0, not at 0.005.
+    other. The number dropped is rounded down as in RigL here, not up; the exact number is pruned,
+    and each layer keeps its largest weight; and the cosine ends at 0, not at 0.005.
 
     Args:
         total_steps: optimizer steps of the whole training.
@@ -112,15 +112,24 @@ class GraNet(DropAndGrow):
 
     def observe(self, loss: Tensor | None = None) -> None:
         """Keep the raw gradient if this step ends with a regeneration."""
-        if super().update_due(self.steps + 1):
+        if self.regenerates(self.steps + 1):
             super().observe(loss)
+
+    def regenerates(self, step: int) -> bool:
+        """Whether ``step`` ends with a regeneration, one that was put off included."""
+        return any(DropAndGrow.update_due(self, due) for due in self.served(step))
+
+    def check_gradients(self) -> None:
+        """Make sure that a regeneration has a gradient, which is finite."""
+        if self.regenerates(self.steps):
+            super().check_gradients()
 
     def update_topology(self) -> None:
         """Prune, then regenerate."""
-        if self.pruning.due(self.steps):
+        if any(self.pruning.due(step) for step in self.served(self.steps)):
             wanted = self.sparsity_wanted, self.distribution, self._pruned(self.steps)
             self.set_masks(largest_weights(self.parameters, self.masks, *wanted))
-        if super().update_due(self.steps):
+        if self.regenerates(self.steps):
             super().update_topology()
 
     def grow_scores(self, name: str) -> Tensor:

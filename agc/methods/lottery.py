@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -46,7 +46,8 @@ class Lottery(SparseMethod):
             be a multiple.
         rewind_fraction: the copy is taken at this fraction of the first round; 0 is before
             the first step.
-        distribution: the sources rank all weights together, ``global``.
+        distribution: the sources rank all weights together, ``global``; here each layer keeps at
+            least its largest weight.
 
     Raises:
         InfeasibleSparsityError: so much is frozen that the sparsity cannot be reached.
@@ -54,6 +55,8 @@ class Lottery(SparseMethod):
     """
 
     state = ("copy",)
+    made: ClassVar[dict[str, str] | None] = {"rounds": "number"}
+    by_parameter = ("copy",)
 
     def __init__(
         self,
@@ -107,20 +110,18 @@ class Lottery(SparseMethod):
         super().advance()
         if self.steps == self.rewind_step:
             self._take(self._tensors(), self.copy)
-        if not self.update_due(self.steps):
+        if not self.takes_update():
             return False
-        density = (1 - self.sparsity_wanted) ** (
-            (self.starts.index(self.steps) + 1) / len(self.starts)
-        )
-        share = (
-            1.0 if self.steps == self.starts[-1] else (1 - density) / (self.sparsity_wanted or 1)
-        )
+        start = self.scheduled
+        density = (1 - self.sparsity_wanted) ** ((self.starts.index(start) + 1) / len(self.starts))
+        share = 1.0 if start == self.starts[-1] else (1 - density) / (self.sparsity_wanted or 1)
         wanted = self.sparsity_wanted, self.distribution, share
         masks = largest_weights(self.parameters, self.masks, *wanted)
         self._take(self.copy, self._tensors())
         if self.optimizer is not None:
             self.optimizer.state.clear()
         self.set_masks(masks)
+        self.made_update()
         return True
 
     def _tensors(self) -> dict[str, Tensor]:

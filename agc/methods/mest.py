@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from agc.lazy import torch
 from agc.methods.shared.drop_and_grow import DropAndGrow, Fraction
 from agc.registry import METHODS
 from agc.sparsity.masks import apply_masks
-from agc.sparsity.update import drop_and_grow
+from agc.sparsity.update import drop_and_grow, of_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,6 +50,8 @@ class MEST(DropAndGrow):
         drop_schedule: ``steps`` is the source's; or one that falls until ``end_fraction``.
         end_fraction: no mutation from this fraction of the training on.
     """
+
+    made: ClassVar[dict[str, str] | None] = {"a soft memory bound": "soft"}
 
     def __init__(
         self,
@@ -95,9 +97,9 @@ class MEST(DropAndGrow):
 
     def current_fraction(self) -> float:
         """Size of the mutation now; 0 when it has ended."""
-        if self.steps >= self.end_step:
+        if self.scheduled >= self.end_step:
             return 0.0
-        late = self.halves and self.steps >= 0.75 * self.end_step
+        late = self.halves and self.scheduled >= 0.75 * self.end_step
         return super().current_fraction() / (2 if late else 1)
 
     def update_due(self, step: int) -> bool:
@@ -106,7 +108,7 @@ class MEST(DropAndGrow):
 
     def observe(self, loss: Tensor | None = None) -> None:
         """Keep the raw gradient if this step ends with an update."""
-        if self.update_due(self.steps + 1):
+        if self.due_at(self.steps + 1):
             self.gradients = self.raw_gradients()
 
     def drop_scores(self, name: str) -> Tensor:
@@ -129,7 +131,8 @@ class MEST(DropAndGrow):
         """Drop so many weights of a layer, then grow random ones until ``goal`` are active."""
         weight, mask = self.parameters[name], self.masks[name]
         scores = self.drop_scores(name)
-        mask.copy_(drop_and_grow(mask, scores, scores, drop, grow=0))
+        with of_layer(name):
+            mask.copy_(drop_and_grow(mask, scores, scores, drop, grow=0))
         # At once, so that a weight that comes straight back starts at zero.
         apply_masks({name: weight}, {name: mask}, self.optimizer)
         scores = self.random_scores(name)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from agc.methods.shared.hidden import HiddenWeights
 from agc.registry import LATER, METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import top_of_rows
+from agc.sparsity.neurons import neurons, row_shapes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +59,8 @@ class NM(HiddenWeights):
         ValueError: the sparsity is not 1 - n / m.
     """
 
+    made: ClassVar[dict[str, str] | None] = {"m": "m"}
+
     def __init__(
         self,
         model: Module,
@@ -89,18 +92,20 @@ class NM(HiddenWeights):
         self.group_counts: dict[str, Tensor] = {}
         """How many weights each group keeps, [neurons, groups, 1]."""
         spread = Fraction(0)
+        self.layouts = neurons(self.model, self.parameters)
+        shapes = row_shapes(self.layouts, self.parameters.items())
         for name, parameter in self.parameters.items():
-            neurons, fan_in = len(parameter), parameter[0].numel()
-            kept = torch.full((neurons, math.ceil(fan_in / self.m), 1), self.n)
+            rows, fan_in = shapes[name][0], math.prod(shapes[name][1:])
+            kept = torch.full((rows, math.ceil(fan_in / self.m), 1), self.n)
             if fan_in % self.m:
                 # Rounding the running sum gives each short group its share, rounded up or down.
-                sums = [spread + i * density * (fan_in % self.m) for i in range(neurons + 1)]
+                sums = [spread + i * density * (fan_in % self.m) for i in range(rows + 1)]
                 rounded = torch.tensor([round(total) for total in sums])
                 kept[:, -1, 0] = rounded.diff()
                 spread = sums[-1]
             if not kept.any():
                 raise InfeasibleSparsityError(
-                    f"sparsity {self.sparsity_wanted:g} keeps none of the {neurons * fan_in} "
+                    f"sparsity {self.sparsity_wanted:g} keeps none of the {rows * fan_in} "
                     f"weights of layer {name!r}"
                 )
             self.group_counts[name] = kept.to(parameter.device)
@@ -114,14 +119,15 @@ class NM(HiddenWeights):
     def largest(self, name: str) -> Tensor:
         """Mask of the largest weights of each group of a layer, with the layer's shape."""
         weight = self.parameters[name]
-        by_place = weight.abs().movedim(1, -1)
+        layout = self.layouts[name]
+        by_place = layout.rows(weight.abs()).movedim(1, -1)
         rows = by_place.flatten(1)
         kept = self.group_counts[name]
         padding = kept.shape[1] * self.m - rows.shape[1]
         rows = torch.nn.functional.pad(rows, (0, padding), value=-1.0)
         best = top_of_rows(rows.reshape(len(rows), -1, self.m), kept).flatten(1)
         best = best[:, : best.shape[1] - padding].reshape(by_place.shape).movedim(-1, 1)
-        return torch.empty_like(weight, dtype=torch.bool).copy_(best)
+        return torch.empty_like(weight, dtype=torch.bool).copy_(layout.back(best))
 
     @contextmanager
     def shown(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:

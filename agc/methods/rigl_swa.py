@@ -51,6 +51,7 @@ class RigLSWA(RigL):
     """
 
     state = ("average", "averaged", "average_interval")
+    by_parameter = ("average",)
 
     def __init__(
         self,
@@ -136,7 +137,7 @@ class RigLSWA(RigL):
             # there; until then attacks on the model see the old statistics, not none.
             norm.momentum = None
             norm.num_batches_tracked.zero_()
-        with kept_modes(self.model), rng.preserved():
+        with kept_modes(self.model), rng.preserved(batches):
             self.model.train()
             for batch in batches:  # an attack may be made here, and needs gradients
                 with torch.no_grad():
@@ -148,9 +149,3 @@ class RigLSWA(RigL):
             averaged = self.replicas.mean(found)
             norm.running_mean.copy_(averaged["mean"])
             norm.running_var.copy_(averaged["variance"])
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave, on the model's device."""
-        super().load_state_dict(state)
-        device = next(self.model.parameters()).device
-        self.average = {name: mean.to(device) for name, mean in self.average.items()}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agc import rng
 from agc.errors import UserError
 from agc.gradients.gradient import preserved_buffers
+from agc.gradients.micro_batches import parts
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.registry import METHODS
@@ -85,12 +86,15 @@ class SmallDense(SparseMethod):
                 ignoring.append(name)
 
         handles = [
-            layer.register_forward_pre_hook(lambda m, args, name=name: look(name, m, args[0]))
+            layer.register_forward_pre_hook(
+                lambda m, args, kwargs, name=name: look(name, m, *args, *kwargs.values()),
+                with_kwargs=True,
+            )
             for name, layer in self.widths.layers.items()
         ]
         try:
-            with rng.preserved(), preserved_buffers(self.model), torch.no_grad():
-                loss_fn(self.model, next(iter(batches)))
+            with rng.preserved(batches), preserved_buffers(self.model), torch.no_grad():
+                loss_fn(self.model, parts(next(iter(batches)))[0])
         finally:
             for handle in handles:
                 handle.remove()

@@ -36,9 +36,10 @@ class SNFS(Annealed):
     Departures: the official code reads the optimizer's own buffers, which it never masks (for
     Adam their ratio); here it is a separate M <- momentum M + (1 - momentum) g, the paper's, and
     grown weights start with zero momentum in the optimizer. Official totals drift and are steered
-    back; here what a full layer cannot take goes to the others in proportion, the total is exact,
-    and a layer keeps at least one weight. Updates come every ``update_interval`` steps; there,
-    after each epoch.
+    back, a layer takes no more than 0.99 of its room, and what that leaves goes to all layers
+    alike; here only a full layer takes no more, the others share the rest in proportion, the total
+    is exact, and a layer keeps at least one weight. Updates come every ``update_interval`` steps;
+    there, after each epoch.
 
     Args:
         momentum: smoothing of the gradient.
@@ -57,15 +58,39 @@ class SNFS(Annealed):
         super().__init__(model, optimizer, **options)
         self.momentum = momentum
         self.smoothed = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.next = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        """What the momentum is after the present step, if the optimizer makes it."""
+        self.observed = False
 
     def observe(self, loss: Tensor | None = None) -> None:
-        """Take the raw gradient into the momentum."""
+        """Get ready to take the raw gradient into the momentum.
+
+        Raises:
+            RuntimeError: no weight that trains has one.
+        """
+        self.need_gradients()
         with torch.no_grad():
             for name, parameter in self.parameters.items():
-                self.smoothed[name].mul_(self.momentum)
+                torch.mul(self.smoothed[name], self.momentum, out=self.next[name])
                 if parameter.grad is not None:
-                    self.smoothed[name].add_(parameter.grad, alpha=1 - self.momentum)
+                    self.next[name].add_(parameter.grad, alpha=1 - self.momentum)
+        self.observed = True
         self.dense_gradients += 1
+
+    def count_step(self) -> None:
+        """Take over the momentum of a step that was made."""
+        super().count_step()
+        if self.observed and not self.left_out():
+            self.smoothed, self.next = self.next, self.smoothed
+        self.observed = False
+
+    def check_gradients(self) -> None:
+        """Make sure that the momentum is finite.
+
+        Raises:
+            FloatingPointError: it is not.
+        """
+        self.must_be_finite(self.smoothed, "momentum")
 
     def grow_scores(self, name: str) -> Tensor:
         """Magnitude of the momentum."""

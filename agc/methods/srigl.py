@@ -12,6 +12,8 @@ from agc.methods.rigl import RigL
 from agc.registry import METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import prunable_parameters, top_mask, top_of_rows
+from agc.sparsity.neurons import neurons, row_shapes
+from agc.sparsity.update import of_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,12 +31,13 @@ class SRigL(RigL):
     """RigL with a constant fan-in: all neurons (filters) of a layer have the same number of active
     weights. Neurons with few salient weights are ablated, and the others share their weights.
 
-    After the paper's section 3.1 and calgaryml/condensed-sparsity. An update drops the smallest
-    weights of a layer by raw magnitude, and each neuron then grows where its raw gradient is
-    largest, up to the fan-in; it may take back what it has just dropped, which keeps value and
-    momentum, as all of RigL's does. Grown weights start at zero with zero momentum, and the step
-    of an update takes its optimizer step first. A weight is salient if the drop keeps it, or if
-    its gradient is among as many of the layer's largest as are dropped.
+    After the paper's section 3.1 and calgaryml/condensed-sparsity. An update ablates neurons, drops
+    the smallest weights of a layer by raw magnitude, those of ablated neurons first, and each
+    neuron that is left grows where its raw gradient is largest, up to the fan-in; it may take back
+    what it has just dropped, which keeps value and momentum, as all of RigL's does. Grown weights
+    start at zero with zero momentum, and the step of an update takes its optimizer step first. A
+    weight is salient if a drop without ablation would keep it, or if its gradient is among as many
+    of the layer's largest as are dropped.
 
     Departures. The source rounds the fan-in down, so a layer loses weights as neurons go, up to
     one for each neuron that is left; here the number stays: the neurons with the most salient
@@ -62,50 +65,56 @@ class SRigL(RigL):
     ) -> None:
         super().__init__(model, optimizer, **options)
         self.min_salient = min_salient
-        self.last = [*prunable_parameters(self.model)][-1]
+        self.last = next(reversed(prunable_parameters(self.model)), None)
 
     @property
     def target(self) -> float:
         """Sparsity with a whole number of weights in each neuron."""
         total = sum(p.numel() for p in self.parameters.values())
-        return 1 - sum(k * len(self.parameters[n]) for n, k in self.fan_ins.items()) / total
+        return 1 - sum(k * self.shapes[n][0] for n, k in self.fan_ins.items()) / total
 
     def initial_masks(self, counts: dict[str, int]) -> dict[str, Tensor]:
         """Random masks of constant fan-in, as near to ``counts`` as that allows."""
-        shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
-        self.fan_ins = constant_fan_ins(shapes, counts)
+        self.layouts = neurons(self.model, self.parameters)
+        self.shapes = row_shapes(self.layouts, self.parameters.items())
+        self.fan_ins = constant_fan_ins(self.shapes, counts)
         generator = self.generator("mask")
         masks = {}
         for name, parameter in self.parameters.items():
-            scores = torch.rand(len(parameter), parameter[0].numel(), generator=generator)
-            mask = top_of_rows(scores, self.fan_ins[name]).reshape(parameter.shape)
+            shape = self.shapes[name]
+            scores = torch.rand(shape[0], math.prod(shape[1:]), generator=generator)
+            mask = self.layouts[name].back(top_of_rows(scores, self.fan_ins[name]).reshape(shape))
             masks[name] = torch.empty_like(parameter, dtype=torch.bool).copy_(mask)
         return masks
 
     def replace(self, name: str, drop: int, grow: int | None = None) -> None:
-        """Drop the layer's smallest weights, ablate neurons, and fill up those that are left."""
-        mask = self.masks[name].flatten(1)
-        magnitude = self.drop_scores(name).flatten(1)
-        gradient = self.grow_scores(name).flatten(1)
+        """Ablate neurons, drop the layer's smallest weights, and fill up the neurons left."""
+        layout = self.layouts[name]
+        mask = layout.rows(self.masks[name]).flatten(1)
+        magnitude = layout.rows(self.drop_scores(name)).flatten(1)
+        gradient = layout.rows(self.grow_scores(name)).flatten(1)
         gradient = gradient.clamp(max=torch.finfo(gradient.dtype).max)  # what is kept comes first
         active = int(mask.sum())
         kept = mask & top_mask(torch.where(mask, magnitude, -1.0), active - drop)
         salient = (kept | top_mask(gradient, drop)).sum(dim=1)
         alive = self.alive(name, salient, active)
         fan_in, more = divmod(active, int(alive.sum()))
+        # Ablation comes first: what an ablated neuron had is among what is dropped.
+        left = mask & alive.unsqueeze(1)
+        kept = left & top_mask(torch.where(left, magnitude, -1.0), active - drop)
         counts = (fan_in * alive + top_mask(torch.where(alive, salient, -1), more)).unsqueeze(1)
-        kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
-        best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)
-        self.masks[name].copy_(best.reshape(self.masks[name].shape))
+        with of_layer(name):
+            kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
+            best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)
+        self.masks[name].copy_(layout.back(best.reshape(self.shapes[name])))
         self.explored[name] |= self.masks[name]
 
     def alive(self, name: str, salient: Tensor, active: int) -> Tensor:
         """Which neurons of a layer are left, [neurons], by their numbers of salient weights."""
-        neurons = len(salient)
         least = max(1, int(self.min_salient * self.fan_ins[name])) if self.min_salient else 0
         few = 0 if name == self.last else int((salient < least).sum())
-        room = self.parameters[name][0].numel()
-        return top_mask(salient, max(neurons - few, math.ceil(active / room)))
+        room = math.prod(self.shapes[name][1:])
+        return top_mask(salient, max(len(salient) - few, math.ceil(active / room)))
 
 
 def constant_fan_ins(shapes: dict[str, tuple[int, ...]], counts: dict[str, int]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -50,6 +50,7 @@ class TopKAST(HiddenWeights):
     """
 
     state = ("backward",)
+    made: ClassVar[dict[str, str] | None] = {"backward_ratio": "backward_ratio"}
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ from agc.sparsity.channels import removable_channels
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import multiplied
 from agc.sparsity.schedules import cosine
+from agc.state import unlike
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,8 +96,19 @@ class VRPGE(HiddenWeights):
         self.preconditioner = preconditioner
         self.clip = clip
         self.adam = torch.optim.Adam([self.probabilities])
+        self.drawn: list[dict[str, Tensor]] = []
+        """Masks of both samples of this step."""
         self.losses: Tensor | None = None
         """Of both samples of this step, [2]."""
+
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """The channels are as many."""
+        if name == "vectors":
+            yield from unlike(name, saved, {key: self.channels[key] for key in self.vectors})
+        elif name == "probabilities":
+            yield from unlike("state", {name: saved}, {name: self.probabilities})
+        else:
+            yield from super().unfit(name, saved)
 
     @classmethod
     def step_units(cls, *, finetune: float = FINETUNE, **options: Any) -> float:
@@ -172,9 +184,6 @@ class VRPGE(HiddenWeights):
 
     @contextmanager
     def _sample(self, number: int) -> Iterator[None]:
-        for name, mask in self.drawn[number].items():
-            if name in self.explored:
-                self.explored[name] |= mask
         with multiplied(self.channels, self.drawn[number]):
             yield
 
@@ -199,11 +208,25 @@ class VRPGE(HiddenWeights):
             else:
                 parameter.grad.mul_(first.get(name, 1)).add_(other).div_(2)
 
-    def advance(self) -> bool:
-        """Learn the probabilities, and hide what is not of the best subnet."""
-        if self.whole and self.losses is not None:
+    def choose(self) -> bool:
+        """Learn the probabilities, unless the optimizer left the step out, and take the best
+        subnet.
+        """
+        if self.left_out():
+            return False
+        for drawn in self.drawn:
+            for name in drawn.keys() & self.explored.keys():
+                self.explored[name] |= drawn[name]
+        if self.losses is not None:
             with torch.no_grad():
                 self._learn(self.losses)
+            for name, mask in [pair for masks in self.drawn for pair in masks.items()]:
+                if name in self.explored:
+                    self.explored[name] |= mask
+        return super().choose()
+
+    def advance(self) -> bool:
+        """Learn the probabilities, and hide what is not of the best subnet."""
         changed = super().advance()
         if self.steps == self.learn_steps:
             self.rest()  # from here on the optimizer's state is masked too
@@ -220,7 +243,7 @@ class VRPGE(HiddenWeights):
         norm = gradient.norm().item()
         self.probabilities.grad = gradient * (self.clip / norm if norm > self.clip else 1.0)
         budget = self.share * len(self.probabilities)
-        progress = self.steps / self.learn_steps
+        progress = (self.steps - 1) / self.learn_steps
         self.adam.param_groups[0]["lr"] = cosine(self.score_lr, progress)
         self.adam.step()
         self.probabilities.copy_(project(self.probabilities, budget))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Module
 
-    from agc.datasets.base import Split
+    from agc.datasets.base import Images
     from agc.datasets.shared.loader import Batch, Loader
 
 
@@ -51,7 +51,7 @@ class Objective(Stateful):
             logits, labels, label_smoothing=self.label_smoothing
         )
 
-    def training_split(self, train: Split, teach: Callable[[Split], Module]) -> Split:
+    def training_split(self, train: Images, teach: Callable[[Images], Module]) -> Images:
         """The training images and labels as this objective takes them.
 
         Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from agc import rng
-from agc.datasets.base import SPLIT_SEED, Split
+from agc.datasets.base import SPLIT_SEED, Images
 from agc.lazy import torch
 from agc.objectives.trades import Trades
 from agc.registry import OBJECTIVES
@@ -43,21 +43,21 @@ class RobustSelfTraining(Trades):
         super().__init__(**options)
         self.unlabelled = unlabelled
 
-    def training_split(self, train: Split, teach: Callable[[Split], Module]) -> Split:
+    def training_split(self, train: Images, teach: Callable[[Images], Module]) -> Images:
         """Replace the labels of a part of ``train``, the same images for every cell."""
         generator = rng.generator(SPLIT_SEED, "unlabelled split")
         order = torch.randperm(len(train), generator=generator)
         count = round(self.unlabelled * len(train))
         hidden, shown = order[:count].sort().values, order[count:].sort().values
         labels = train.labels.clone()
-        labels[hidden] = predictions(teach(train[shown]), train.images[hidden])
-        return Split(train.images, labels)
+        labels[hidden] = predictions(teach(train[shown]), train[hidden])
+        return train.relabelled(labels)
 
 
-def predictions(model: Module, images: Tensor) -> Tensor:
-    """Classes that ``model`` sees in uint8 ``images`` in evaluation mode, int64 [N], on the CPU."""
+def predictions(model: Module, split: Images) -> Tensor:
+    """Classes that ``model`` sees in images in evaluation mode, int64 [N], on the CPU."""
     model.eval()
     device = next(model.parameters()).device
     with torch.no_grad():
-        parts = (part.to(device).float().div_(255) for part in images.split(BATCH))
+        parts = (part.to(device).float().div_(255) for part, _ in split.in_order(BATCH))
         return torch.cat([model(part).argmax(dim=1) for part in parts]).cpu()

@@ -6,30 +6,35 @@ import warnings
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
+from agc.processes.sharded import refuse_sharded
+from agc.processes.wrappers import distributed, unwrapped, ways_into
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
 
 
-def unwrapped(model: Module) -> Module:
-    """The module inside DistributedDataParallel, or the model itself."""
-    wrapper = torch.nn.parallel.DistributedDataParallel
-    return model.module if isinstance(model, wrapper) else model
-
-
 class Replicas:
     """Means over the processes of a DistributedDataParallel model; one process alone is its mean.
 
     ``backward`` through the wrapper averages ``.grad``. All other gradients and losses that a
-    correction takes go through ``module``, and are averaged here, so that every process sees the
+    correction takes go through ``passes``, and are averaged here, so that every process sees the
     same numbers: those of one process with the global batch.
+
+    Attributes:
+        module: the network itself, whatever wraps it.
+        ways: where calls of the network can be noticed; see :func:`ways_into`.
+        passes: what passes beside the step go through: the network, or its compiled form.
     """
 
     def __init__(self, model: Module) -> None:
         self.module = unwrapped(model)
-        wrapped = self.module is not model
-        self.group = model.process_group if wrapped else None
+        refuse_sharded(self.module)
+        self.ways = ways_into(model)
+        self.passes = self.ways[-1]
+        wrapper = distributed(model)
+        wrapped = wrapper is not None
+        self.group = wrapper.process_group if wrapped else None
         self.count = torch.distributed.get_world_size(self.group) if wrapped else 1
         if not wrapped and _others():
             warnings.warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from agc.files import atomic_path
 from agc.grids.axes import AXES
 from agc.processes.share import Share
 from agc.processes.team import Team
+from agc.state import Stateful, unlike
 from agc.training.run import Run
 
 FORMAT = 2
@@ -70,6 +72,11 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
         raise UserError(f"checkpoint {path} has format {found!r}, this version reads {FORMAT}")
     if tree.get("slug") != run.cell.slug:
         raise UserError(f"checkpoint {path} is of cell {tree.get('slug')!r}, not {run.cell.slug!r}")
+    for problem in _misfits(run, tree):
+        raise UserError(
+            f"checkpoint {path} does not fit what this version makes of its cell ({problem}); "
+            "remove it to train this cell anew"
+        )
     _replay_schedule(run, tree)
     run.model.load_state_dict(tree["model"])
     for name, part in _parts(run).items():
@@ -87,6 +94,16 @@ def _parts(run: Run) -> dict[str, Any]:
     """What has a state of the axes' entries, but for the objective, whose state is by process."""
     parts = {name: getattr(run, name, None) for name in AXES if name != "objective"}
     return {name: part for name, part in parts.items() if hasattr(part, "state_dict")}
+
+
+def _misfits(run: Run, tree: dict[str, Any]) -> Iterator[str]:
+    """In words, what of a checkpoint the run cannot take; nothing has been changed yet."""
+    yield from unlike("model", tree.get("model"), run.model.state_dict())
+    for name, part in _parts(run).items():
+        if name not in tree:
+            yield f"it has no {name}"
+        elif isinstance(part, Stateful):
+            yield from (f"{name}: {problem}" for problem in part.misfits(tree[name]))
 
 
 def _replay_schedule(run: Run, tree: dict[str, Any]) -> None:

@@ -34,7 +34,8 @@ def export_dense(cell: Cell, weights: Path, out: Path) -> Extras:
 
 
 def export_csr(cell: Cell, weights: Path, out: Path) -> Extras:
-    """Each masked weight as a sparse matrix, outputs × inputs, as safetensors.
+    """Each masked weight as a sparse matrix, outputs × inputs, as safetensors; of a transposed
+    convolution inputs × outputs, as its tensor has them.
 
     ``x.crow_indices``, ``x.col_indices`` and ``x.values`` are what ``torch.sparse_csr_tensor``
     takes; the shapes before they were flattened to matrices are in the header under ``shapes``.
@@ -169,7 +170,7 @@ def export(
         "path": path,
         "bytes": path.stat().st_size,
         "dense_bytes": sum(tensor.nbytes for tensor in state.values()),
-        "sparsity": 1 - active / sizes,
+        "sparsity": 1 - active / sizes if sizes else 0.0,
         **extras,
     }
 

@@ -49,20 +49,20 @@ def _crossing(
     if plain:
         target = mean_running_best(stack_counted(plain, field), largest)[-1]
     row: dict[str, Any] = {f"{name}_target": float(target)}
-    reached: dict[str, dict[str, float]] = {}
+    needed: dict[str, dict[str, float]] = {}
     for arm, curves in (("plain", plain), ("corrected", corrected)):
-        reached[arm] = _reached(curves, field, float(target), largest)
-        row |= {f"{arm}_{key}_to_{name}": value for key, value in reached[arm].items()}
+        needed[arm] = reached(curves, field, float(target), largest)
+        row |= {f"{arm}_{key}_to_{name}": value for key, value in needed[arm].items()}
     for key in MEASURES:
-        base = reached["plain"][key]
-        change = 100 * (reached["corrected"][key] - base) / base if base > 0 else np.nan
+        change = change_percent(needed["plain"][key], needed["corrected"][key])
         row[f"{key}_to_{name}_change_percent"] = change
-    outcome = "not reached" if np.isnan(reached["corrected"]["epochs"]) else "reached"
+    outcome = "not reached" if np.isnan(needed["corrected"]["epochs"]) else "reached"
     row[f"{name}_crossing"] = outcome if corrected and not np.isnan(target) else ""
     return row
 
 
-def _reached(curves: list[Curve], field: str, target: float, largest: bool) -> dict[str, float]:
+def reached(curves: list[Curve], field: str, target: float, largest: bool) -> dict[str, float]:
+    """Epochs, and mean units and seconds, until runs first reach a target; NaN if they do not."""
     epoch = epochs_to_target(stack_counted(curves, field), target, largest) if curves else None
     if epoch is None:
         return dict.fromkeys(MEASURES, np.nan)
@@ -73,8 +73,13 @@ def _reached(curves: list[Curve], field: str, target: float, largest: bool) -> d
     }
 
 
+def change_percent(base: float, other: float) -> float:
+    """Change from ``base`` in percent of it; NaN where there is nothing to compare with."""
+    return 100 * (other - base) / base if base > 0 else np.nan
+
+
 def stack_counted(curves: list[Curve], field: str) -> NDArray[np.float64]:
-    """``validation_accuracy`` or ``train_loss`` of several runs: [seeds, epochs].
+    """A measure of several runs: [seeds, epochs], NaN where it does not count.
 
     Raises:
         UserError: the runs have not the same number of epochs.

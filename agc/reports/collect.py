@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from agc.errors import UserError
+from agc.grids.axes import AXES
 from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
 from agc.records.record import RESULT_KEYS, record_without_result
 from agc.registry import DATASETS
-from agc.reports.labels import label_cells
+from agc.reports.labels import label_cells, label_in_full
 from agc.reports.study import write_study
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
@@ -74,6 +75,7 @@ def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     """One record as one row: labels, status, results, costs, sparsity, seconds, provenance."""
     cell = record["cell"]
     row: dict[str, Any] = {"slug": record["slug"], **labels}
+    row["correction_in_full"] = label_in_full(AXES["correction"], cell)
     row |= {"sparsity": cell["sparsity"], "seed": cell["seed"], "revision": cell["revision"]}
     row |= {"status": record["status"], "diverged_epoch": record["diverged_epoch"]}
     for which in ("final", "best"):

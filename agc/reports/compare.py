@@ -11,7 +11,9 @@ from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import crossings
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
+from agc.reports.headline import budget_gap, level_changes
 from agc.reports.labels import row_columns
+from agc.reports.published import Beside, beside_published
 from agc.reports.statistics import paired_difference, summarize
 
 if TYPE_CHECKING:
@@ -37,10 +39,12 @@ class Comparison:
     arms ``plain_*`` and ``corrected_*`` beside each other. Accuracies and their
     differences are fractions; columns in ``_percent`` are percent of the plain run's value.
     ``claims``: one row for each headline claim × objective × correction (see ``claims``).
+    ``published``: what others published of the same; None if it was read from a report's files.
     """
 
     main: pd.DataFrame
     claims: pd.DataFrame
+    published: Beside | None = None
 
 
 def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
@@ -73,7 +77,8 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
         counts = [f"{arm}_{loss_key(status)}" for arm in ("plain", "corrected")]
         if not main[counts].any(axis=None):
             main = main.drop(columns=counts)
-    return Comparison(main=main, claims=claims(main))
+    published = beside_published(records, epochs)
+    return Comparison(main=main, claims=claims(main), published=published)
 
 
 def compare_arms(
@@ -90,12 +95,15 @@ def compare_arms(
     pairs = [
         (curves[one], curves[other]) for one, other in zip(first.slug, second.slug, strict=True)
     ]
+    gaps = [budget_gap(one, other) for one, other in pairs]
+    row |= _prefixed("budget_accuracy_difference", paired_difference(gaps))
     row |= _at_equal_units(first, pairs)
     if len(plain) and not len(corrected):
         # Nothing to pair with: the plain run's own targets are still worth a row.
         own = [curves[slug] for slug in _finished(plain).slug]
-        return row | crossings(own, [])
-    return row | crossings([one for one, _ in pairs], [other for _, other in pairs])
+        return row | crossings(own, []) | level_changes(own, [])
+    arms = [one for one, _ in pairs], [other for _, other in pairs]
+    return row | crossings(*arms) | level_changes(*arms)
 
 
 def _finished(arm: pd.DataFrame) -> pd.DataFrame:

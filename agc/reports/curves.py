@@ -34,7 +34,7 @@ class Curve:
     counts: NDArray[np.bool_]
 
     def counted(self, measure: str) -> NDArray[np.float64]:
-        """``validation_accuracy`` or ``train_loss``, NaN in epochs that do not count."""
+        """An accuracy or ``train_loss`` by its name, NaN in epochs that do not count."""
         return np.where(self.counts, getattr(self, measure), np.nan)
 
     def best_within(self, units: float) -> tuple[int, float]:

@@ -79,6 +79,21 @@ def label_cells(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
     return labels
 
 
+def label_in_full(axis: Axis, cell: dict[str, Any]) -> str:
+    """Label of one cell on an axis by itself: the name with every option that is not the entry's
+    default, whatever other cells have.
+    """
+    entry = axis.dumped(cell)
+    options = flatten(entry["options"])
+    usual = _defaults(axis, entry["name"])
+    own = [
+        f"{key}={_text(options[key])}"
+        for key in sorted(options)
+        if key not in usual or options[key] != usual[key]
+    ]
+    return f"{entry['name']}({', '.join(own)})" if own else entry["name"]
+
+
 def _defaults(axis: Axis, name: str) -> dict[str, Any]:
     """Default options of an entry; none if it is not installed here."""
     try:

@@ -24,6 +24,7 @@ def summarize_provenance(records: pd.DataFrame) -> dict[str, Any]:
         "cells": len(records),
         "diverged": int((records["status"] == "diverged").sum()),
         "seeds": sorted({int(seed) for seed in records["seed"]}),
+        "revision": sorted({int(revision) for revision in records["revision"]}),
         "git_dirty": bool((records["provenance_git_dirty"] == "True").any()),
         "started": records["provenance_started"].min(),
         "finished": records["provenance_finished"].max(),

@@ -20,7 +20,7 @@ UNPUBLISHED = ("provenance_hostname",)
 NEEDED = {
     RECORDS: (
         *("slug", "dataset", "architecture", "objective", "method", "sparsity", "correction"),
-        *("recipe", "family", "seed", "status", "warnings"),
+        *("recipe", "family", "seed", "revision", "status", "warnings"),
         *ACCURACIES.values(),
         *("epochs", "units", "units_per_epoch", "extra_tensors", "exploration_rate"),
         *("training_flops", "dense_training_flops", "inference_flops", "dense_inference_flops"),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.attacks.base import Attack, Threat, outcomes
-from agc.datasets.base import SPLIT_SEED, Split
+from agc.datasets.base import SPLIT_SEED, Images
 from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
 from agc.evaluation.clean import BATCH
@@ -71,7 +71,7 @@ def threat_of(cell: Cell) -> Threat:
 
 def climb(
     model: nn.Module,
-    test: Split,
+    test: Images,
     cell: Cell,
     plan: Plan,
     folder: Path,
@@ -131,7 +131,7 @@ def climb(
 
 def _attack(
     model: nn.Module,
-    test: Split,
+    test: Images,
     attack: Attack,
     name: str,
     cell: Cell,
@@ -143,13 +143,14 @@ def _attack(
     threat = threat_of(cell)
     for restart in range(attack.restarts):
         rows = held.nonzero().flatten()
-        for number, part in enumerate(rows.split(IMAGES)):
-            done = 100 * number * IMAGES // max(1, len(rows))
+        if not len(rows):
+            break
+        parts, batches = rows.split(IMAGES), in_order(test[rows], IMAGES)
+        for number, (part, batch) in enumerate(zip(parts, batches, strict=True)):
+            done = 100 * number * IMAGES // len(rows)
             report(f"{name}, start {restart + 1}/{attack.restarts}: {done} %")
             seed = rng.derive(cell.seed, f"attack {name}", restart, number)
-            batch = test[part.to(test.labels.device)]
-            images = batch.images.float().div_(255)
-            held[part] = outcomes(attack, model, images, batch.labels, threat, seed).cpu()
+            held[part] = outcomes(attack, model, batch.images, batch.labels, threat, seed).cpu()
     return held
 
 
@@ -222,7 +223,7 @@ def _text(asked: Tensor, held: Tensor) -> str:
 
 
 @torch.no_grad()
-def _right(model: nn.Module, test: Split) -> Tensor:
+def _right(model: nn.Module, test: Images) -> Tensor:
     """Which images the network gets right in evaluation mode; modes are put back."""
     with evaluating(model):
         found = [model(b.images).argmax(dim=1) == b.labels for b in in_order(test, BATCH)]
@@ -230,6 +231,6 @@ def _right(model: nn.Module, test: Split) -> Tensor:
 
 
 @torch.no_grad()
-def _classes(model: nn.Module, test: Split) -> int:
+def _classes(model: nn.Module, test: Images) -> int:
     with evaluating(model):
-        return model(test.images[:1].float().div(255)).shape[1]
+        return model(next(in_order(test[:1], BATCH)).images).shape[1]

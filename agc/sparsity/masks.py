@@ -93,20 +93,31 @@ def apply_masks(
     parameters: Mapping[str, Parameter],
     masks: Mapping[str, Tensor],
     optimizer: Optimizer | None = None,
+    *,
+    thorough: bool = False,
 ) -> None:
     """Zero what is masked in the weights and in every optimizer tensor of their shape.
 
     In place: storages are never replaced, so views, compiled graphs and memory formats survive.
+
+    Args:
+        parameters: by name.
+        masks: boolean, or factors.
+        optimizer: of the parameters.
+        thorough: zero what is infinite or NaN too, which a product leaves NaN. Twice the work, so
+            it is for the start and for updates; float16, which overflows, always has it.
     """
     with torch.no_grad():
         for name, mask in masks.items():
             parameter = parameters[name]
-            parameter.mul_(mask)
-            if optimizer is None:
-                continue
-            for state in optimizer.state.get(parameter, {}).values():
-                if torch.is_tensor(state) and state.shape == parameter.shape:
-                    state.mul_(mask)
+            tensors = [parameter]
+            if optimizer is not None:
+                state = optimizer.state.get(parameter, {}).values()
+                tensors += [t for t in state if torch.is_tensor(t) and t.shape == parameter.shape]
+            for tensor in tensors:
+                tensor.mul_(mask)
+                if thorough or tensor.dtype == torch.float16:
+                    tensor.masked_fill_((mask == 0) & tensor.isnan(), 0.0)
 
 
 @contextmanager

@@ -6,6 +6,8 @@ the lowest drop scores go, the ``count`` best candidates by grow score come.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
@@ -51,6 +53,15 @@ def drop_and_grow(
     candidates = ~kept if regrow else ~mask
     grow = min(grow, int(candidates.sum()))
     return kept | top_mask(_only(grow_scores, candidates), grow)
+
+
+@contextmanager
+def of_layer(name: str) -> Iterator[None]:
+    """Name the layer of which a score is NaN."""
+    try:
+        yield
+    except FloatingPointError as error:
+        raise FloatingPointError(f"layer {name!r}: {error}") from error
 
 
 def _only(scores: Tensor, where: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from agc.cost.flops import layer_flops
 from agc.cost.ledger import Ledger
 from agc.cost.meter import Meter
 from agc.datasets.base import Dataset, Split, hold_out
+from agc.datasets.shared.checked import load
 from agc.datasets.shared.loader import make_loader
 from agc.errors import UserError
 from agc.grids.cell import Cell, make_cell
@@ -21,7 +22,7 @@ from agc.methods.base import SparseMethod
 from agc.optimizers.base import make_optimizer
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
-from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES
+from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
 from agc.sparsity.effective import refuse_vanishing
 from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
@@ -97,6 +98,12 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         noisy = draws_noise(model, sample)
         if method.sparse and cell.sparsity:
             _check_zeros(cell, model, method, sample[:1])
+    late = [name for name, _ in model.named_parameters() if name not in dense]
+    if late:
+        raise UserError(
+            f"architecture {cell.architecture.name!r} adds {late[0]!r} in a pass in training mode, "
+            "which is too late to be trained: it must be there after one in evaluation mode"
+        )
     loss_fn = loss_function(objective, training.precision, noisy)
     step = Step(wrapped, optimizer, loss_fn, method, correction, clip_norm=training.clip_norm)
     return Run(
@@ -131,8 +138,12 @@ def teach(cell: Cell, device: str, images: Split) -> nn.Module:
 
 
 def load_dataset(cell: Cell) -> Dataset:
-    """The cell's data set, on the CPU."""
-    return DATASETS.create(cell.dataset.name, options=cell.dataset.options)
+    """The cell's data set, on the CPU.
+
+    Raises:
+        UserError: it is not on this machine, or not sound.
+    """
+    return load(cell.dataset.name, cell.dataset.options)
 
 
 def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:

@@ -129,7 +129,7 @@ class Step:
         self.optimizer.zero_grad()
         # An autocast around the whole loop would go on with casts of the weights before.
         torch.clear_autocast_cache()
-        buffers = preserved_buffers(self.model) if again else nullcontext()
+        buffers = preserved_buffers(self.correction.model) if again else nullcontext()
         with buffers, self.sparse.shown(batch, self.loss_fn):
             with self.correction.point(batch, self.loss_fn):
                 loss = backward(self.model, batch, self.loss_fn)
@@ -150,7 +150,8 @@ class Step:
         Gradients, buffers and random streams are left as they were.
         """
         torch.clear_autocast_cache()
-        aside = (preserved_gradients(self.model), preserved_buffers(self.model), rng.preserved())
+        model = self.correction.model
+        aside = (preserved_gradients(model), preserved_buffers(model), rng.preserved())
         with torch.no_grad(), aside[0], aside[1], aside[2], self.sparse.shown(batch, self.loss_fn):
             return self.mean(mean_loss(self.model, batch, self.loss_fn))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 import pytest
+import torch
 from timm.layers import StdConv2d
 from torch import Tensor, nn
 
@@ -54,12 +56,40 @@ class Constant(Plain):
             nn.init.constant_(parameter, 0.1)
 
 
+class Hurried(Plain):
+    """Begins at weights that depend on the moment."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__(channels, classes)
+        with torch.no_grad():
+            self.head.weight.mul_(1 + time.perf_counter_ns() % 1000)
+
+
 class Idle(Plain):
     """Has a layer that it does not use."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__(channels, classes)
         self.unused = nn.Linear(8, 8)
+
+
+class Late(Plain):
+    """Adds a layer in training mode, when its weights have been counted."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training and not hasattr(self, "late"):
+            self.late = nn.Linear(8, 8)
+        return super().forward(images)
+
+
+class Drifts(Plain):
+    """Takes another head with each pass."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = super().forward(images)
+        if self.training:
+            self.reset_classifier(self.head.out_features)
+        return logits
 
 
 class Forgets(Plain):
@@ -97,6 +127,9 @@ BROKEN = [
     (Ten, "it_gives_as_many_logits_as_there_are_classes"),
     (Stubborn, "it_gives_as_many_logits_as_there_are_classes"),
     (Constant, "initial_weights_follow_from_the_global_stream"),
+    (Hurried, "initial_weights_follow_from_the_global_stream"),
+    (Late, "no_weight_comes_later_than_the_first_image"),
+    (Drifts, "no_weight_comes_later_than_the_first_image"),
     (Idle, "the_loss_reaches_every_weight"),
     (Forgets, "a_copy_computes_the_same"),
     (Mixes, "an_image_is_classified_by_itself"),
@@ -112,6 +145,21 @@ def put(kind: type[Plain], patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(conformance, "build_network", build)
     conformance.image_of.cache_clear()
+
+
+class Unborn(Plain):
+    """Plain, with layers that are made of the first image."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__(channels, classes)
+        self.stem = nn.LazyConv2d(8, 3, stride=2)
+        self.head: nn.Module = nn.LazyLinear(classes)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_lazy_network_passes(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(Unborn, monkeypatch)
+    CHECKS[check]("unborn")
 
 
 @pytest.mark.parametrize("check", CHECKS)

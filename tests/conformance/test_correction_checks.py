@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -52,6 +53,31 @@ class Forgetful(STORM):
         return {**super().state_dict(), "mean": {}, "reference": None}
 
 
+class Copies(Constant):
+    """Copies the network for its older point."""
+
+    def move_reference(self) -> None:
+        copy.deepcopy(self.model)
+        super().move_reference()
+
+
+class Hooks(Constant):
+    """Registers a hook of its own."""
+
+    def __init__(self, model: torch.nn.Module, *, c: float = 0.1) -> None:
+        super().__init__(model, c=c)
+        self.model.register_forward_pre_hook(lambda *_: None)
+
+
+class Stays(Constant):
+    """Goes on to notice the model's calls."""
+
+    kept: ClassVar[list[Any]] = []
+
+    def close(self) -> None:
+        self.kept.append(self)
+
+
 class Cheap(Constant):
     """Says that it costs nothing."""
 
@@ -85,6 +111,10 @@ BROKEN = [
     (Moves, "only_weights_and_gradients_are_ever_touched"),
     (Forgetful, "a_run_resumed_from_its_checkpoint_goes_on_with_the_same_bits"),
     (Forgetful, "a_state_taken_within_an_epoch_goes_on_with_the_same_bits"),
+    (Copies, "a_network_that_cannot_be_copied_is_trained_all_the_same"),
+    (Traces, "what_forward_passes_assign_is_of_the_training_passes_alone"),
+    (Hooks, "it_leaves_nothing_on_the_model"),
+    (Stays, "it_leaves_nothing_on_the_model"),
     (Cheap, "counted_units_are_the_declared_ones"),
     (Negative, "declared_costs_are_finite_and_not_negative"),
     (Infinite, "it_trains_with_every_method_and_precision"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ import torch
 from agc.conformance.checks import DoesNotApply
 from agc.conformance.datasets import CHECKS
 from agc.datasets.base import Dataset, Split, channel_statistics
+from agc.datasets.shared.encoded import load_folders
 from agc.errors import UserError
 from agc.registry import DATASETS
 from tests.support.conformance import registered
+from tests.support.image_files import folders
 
 FACTS = {"shape": (1, 4, 4), "classes": 3, "train": 40, "test": 12}
 
@@ -52,11 +55,21 @@ def floats() -> Dataset:
     return replace(dataset, train=Split(dataset.train.images / 255, dataset.train.labels))
 
 
+def beyond() -> Dataset:
+    """A label that no class has."""
+    dataset = sound()
+    labels = dataset.train.labels.clone()
+    labels[3] = 3
+    return replace(dataset, train=Split(dataset.train.images, labels))
+
+
 BROKEN: list[tuple[Callable[[], Dataset], dict[str, Any], str]] = [
     (sound, {**FACTS, "train": 41}, "the_facts_are_those_of_the_loaded_data"),
     (wrong_statistics, FACTS, "images_are_bytes_and_labels_cover_the_classes"),
     (missing_class, FACTS, "images_are_bytes_and_labels_cover_the_classes"),
     (floats, FACTS, "images_are_bytes_and_labels_cover_the_classes"),
+    (beyond, FACTS, "batches_hold_images_of_the_split_with_their_labels"),
+    (beyond, FACTS, "no_image_is_in_two_of_training_validation_and_test"),
     (draws, FACTS, "loading_draws_nothing_from_the_global_stream_and_is_always_the_same"),
 ]
 
@@ -84,3 +97,26 @@ def test_what_is_not_there_is_left_out() -> None:
         pytest.raises(DoesNotApply, match="not on this machine: run agc data prepare"),
     ):
         CHECKS["the_facts_are_those_of_the_loaded_data"](name)
+
+
+def test_images_that_are_streamed_are_checked_as_far_as_they_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGC_LOADER_WORKERS", "0")
+    root = folders(tmp_path / "images", 6)
+
+    def streamed() -> Dataset:
+        return load_folders(root, 16)
+
+    left_out = []
+    with registered(DATASETS, streamed, shape=(3, 16, 16), classes=2, train=12, test=12) as name:
+        for title, run in CHECKS.items():
+            try:
+                run(name)
+            except DoesNotApply:
+                left_out.append(title)
+    assert left_out == [
+        "images_are_bytes_and_labels_cover_the_classes",
+        "no_image_is_in_two_of_training_validation_and_test",
+        "batches_hold_images_of_the_split_with_their_labels",
+    ]

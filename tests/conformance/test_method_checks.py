@@ -14,6 +14,7 @@ from agc.conformance.methods import CHECKS, trains_in_cells
 from agc.methods.base import SparseMethod
 from agc.methods.gmp import GMP
 from agc.methods.rigl import RigL
+from agc.methods.set import SET
 from agc.registry import METHODS
 from tests.support.conformance import registered
 
@@ -78,6 +79,13 @@ class Thaws(RigL):
             self.replace(name, int(0.3 * int(mask.sum())))
 
 
+class Hasty(SET):
+    """Updates at the end of a step that the optimizer did not make."""
+
+    def takes_update(self) -> bool:
+        return self.due_at(self.steps)
+
+
 class Densifies(SparseMethod):
     """Ends denser than it should."""
 
@@ -113,6 +121,7 @@ BROKEN = {
     Replaces: "storages_survive",
     Global: "choices_follow_from_the_seed",
     Forgetful: "a_resumed_run_has_the_same_bits",
+    Hasty: "a_step_left_out_for_an_overflow_changes_nothing",
     Thaws: "frozen_layers_stay",
 }
 

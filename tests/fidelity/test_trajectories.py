@@ -8,19 +8,28 @@ first snapshot is dense, and the running statistics advance in both passes.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agc import AGC
+from agc import AGC, RigLITOP, Static, Step
 from agc.corrections.shared.official import AITOP
-from agc.sparsity.masks import apply_masks, prunable_parameters
-from tests.fidelity.trajectories import RUNS, Trajectory, flat, mean_loss, update
+from agc.methods.base import SparseMethod
+from tests.fidelity import published
+from tests.fidelity.trajectories import RUNS, Trajectory, flat, mean_loss
 
 WEIGHTS, TAU = 1e-10, 1e-9
 VARIANTS = {"plain": None, "allfix": "corrected", "asis": "a-itop", "zerofix": "a-itop"}
+
+RECOMPUTED = [
+    *(("cnn", variant, 0.1) for variant in VARIANTS),
+    *product(("cnn", "mlp"), [v for v in VARIANTS if v != "plain"], [1.0]),
+]
+"""Runs under gradient growth that were not recorded: problem, variant and gamma."""
 
 
 def close(found: NDArray[np.float64], official: NDArray[np.float64]) -> None:
@@ -36,64 +45,71 @@ class Cleared(AITOP):
 
 def correction_of(model: nn.Module, file: Trajectory) -> AGC | None:
     """Our name for what the run was corrected by."""
-    meta, variant = file.meta, VARIANTS[file.meta["variant"]]
+    variant = VARIANTS[file.variant]
     if variant is None:
         return None
-    made = AGC(model, variant=variant, gamma=meta["gamma"], alpha=meta["alpha"], tau0=meta["tau0"])
-    if meta["variant"] == "zerofix":
+    made = AGC(model, variant=variant, gamma=file.gamma, alpha=published.ALPHA, tau0=published.TAU0)
+    if file.variant == "zerofix":
         made.behaviour = Cleared()
     return made
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_every_step_of_the_official_code_is_reproduced(name: str) -> None:
-    file = Trajectory(name)
-    meta, masks = file.meta, file.masks
+def method_of(model: nn.Module, optimizer: torch.optim.Optimizer, file: Trajectory) -> SparseMethod:
+    """Our name for how the masks change, with the run's masks on the run's dense weights."""
+    dense = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    if file.grows:
+        method = RigLITOP(
+            model,
+            optimizer,
+            sparsity=0.7,
+            total_steps=len(file.run["step_mask"]),
+            update_interval=published.EVERY,
+            drop_fraction=published.RATE,
+            drop_floor=published.FLOOR,
+        )
+    else:
+        method = Static(model, optimizer, sparsity=0.7)
+    model.load_state_dict(dense)
+    method.set_masks(file.masks)
+    return method
+
+
+def reproduce(file: Trajectory) -> None:
+    """Train by the public classes, and compare with every step of the run."""
     model = file.model()
-    prunable = prunable_parameters(model)
     optimizer = torch.optim.SGD(
         model.parameters(),
-        lr=meta["lr"],
-        momentum=meta["momentum"],
-        weight_decay=meta["weight_decay"],
+        lr=published.LR,
+        momentum=published.MOMENTUM,
+        weight_decay=published.DECAY,
         nesterov=True,
     )
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, meta["milestones"], meta["lr_gamma"])
-    if meta["variant"] == "allfix":
-        apply_masks(prunable, masks)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [published.MILESTONE], 0.1)
     # The published code makes it before the masks.
     correction = correction_of(model, file)
-    apply_masks(prunable, masks)
-    step = 0
-    for epoch in range(meta["epochs"]):
+    method = method_of(model, optimizer, file)
+    step = Step(model, optimizer, mean_loss, method, correction)
+    for epoch in range(published.EPOCHS):
         snapshot = flat(model.parameters())
+        step.begin_epoch(file.batches(2 * epoch))
         if correction is not None:
-            correction.begin_epoch(file.batches(2 * epoch), mean_loss)
             assert correction.tau == pytest.approx(file.run["tau"][epoch], abs=TAU)
             if (official := file.mean_gradient(epoch)) is not None:
                 close(flat(correction.mean[name] for name in file.start["param_names"]), official)
         for number, batch in enumerate(file.batches(2 * epoch + 1)):
-            optimizer.zero_grad()
-            loss = mean_loss(model, batch)
-            loss.backward()
-            raw = {name: (p, p.grad.clone()) for name, p in prunable.items()}
-            if correction is not None:
+            done = method.steps
+            assert optimizer.param_groups[0]["lr"] == pytest.approx(file.run["step_lr"][done])
+            loss = step(batch)
+            if file.run["train_losses"].size:
                 official = file.run["train_losses"][epoch, number]
                 assert loss.item() == pytest.approx(official, rel=0, abs=WEIGHTS)
-                correction.correct(batch, mean_loss)
-            assert optimizer.param_groups[0]["lr"] == pytest.approx(file.run["step_lr"][step])
-            optimizer.step()
-            apply_masks(prunable, masks, optimizer)
-            frequency = meta["rigl_update_frequency"]
-            if meta["maskmode"] == "rigl" and (step + 1) % frequency == 0:
-                update(masks, raw, float(file.run["step_death_rate"][step]))
-                apply_masks(prunable, masks, optimizer)
-                if correction is not None:
-                    correction.on_topology_update(masks)
-            assert np.array_equal(flat(masks.values()), file.mask(step))
-            if (official := file.weights(step)) is not None:
+            if step.changed:
+                rate = method.current_fraction()
+                assert rate == pytest.approx(file.run["step_death_rate"][done], rel=1e-12)
+            assert step.changed == (file.grows and (done + 1) % published.EVERY == 0)
+            assert np.array_equal(flat(method.masks.values()), file.mask(done))
+            if (official := file.weights(done)) is not None:
                 close(flat(model.parameters()), official)
-            step += 1
         schedule.step()
         if correction is not None:
             close(flat(correction.reference.parameters.values()), snapshot)
@@ -101,7 +117,36 @@ def test_every_step_of_the_official_code_is_reproduced(name: str) -> None:
             close(model.get_buffer(name).numpy(), official)
     momenta = (optimizer.state[p]["momentum_buffer"] for p in model.parameters())
     close(flat(momenta), file.run["momentum"])
-    assert step == len(file.run["step_mask"])
+    assert method.steps == len(file.run["step_mask"])
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_step_of_the_official_code_is_reproduced(name: str) -> None:
+    reproduce(Trajectory.recorded(name))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_recipe_as_we_state_it_is_the_recorded_one(name: str) -> None:
+    """So that it may stand for the authors' code where no run was recorded."""
+    file = Trajectory.recorded(name)
+    stated = published.recomputed(file.start, file.grows, file.variant, file.gamma)
+    seen = {key: value for key, value in file.run.items() if key not in ("meta", "steps")}
+    for key, official in seen.items():
+        found = stated[key][file.run["steps"]] if key == "step_w" else stated[key]
+        if key == "step_mask":
+            assert np.array_equal(found, official)
+        elif official.size:  # what ``plain`` does not have is empty
+            assert found.shape == official.shape
+            np.testing.assert_allclose(found, official, rtol=0, atol=WEIGHTS, err_msg=key)
+    assert {"step_w", "step_mask", "step_lr", "step_death_rate", "tau", "momentum"} <= seen.keys()
+
+
+@pytest.mark.parametrize(("problem", "variant", "gamma"), RECOMPUTED)
+def test_every_step_of_the_recipe_is_reproduced(problem: str, variant: str, gamma: float) -> None:
+    file = Trajectory(problem, "rigl", variant, gamma=gamma)
+    changed = [not np.array_equal(file.mask(step - 1), file.mask(step)) for step in (3, 7, 11)]
+    assert all(changed)
+    reproduce(file)
 
 
 def test_what_is_recorded_is_all_there() -> None:
@@ -113,7 +158,7 @@ def test_what_is_recorded_is_all_there() -> None:
     ]
     assert sorted(RUNS) == sorted(kinds)
     for name in RUNS:
-        file = Trajectory(name)
+        file = Trajectory.recorded(name)
         steps = len(file.run["step_mask"])
         ends = {steps // 3 * (epoch + 1) - 1 for epoch in range(3)}
         first = {0, *(end + 1 for end in ends)} - {steps}
@@ -128,7 +173,7 @@ def test_what_is_recorded_is_all_there() -> None:
 
 
 def test_the_leak_is_what_tells_the_two_apart() -> None:
-    asis, zerofix = (Trajectory(f"cnn_fixed_{variant}") for variant in ("asis", "zerofix"))
+    asis, zerofix = (Trajectory.recorded(f"cnn_fixed_{variant}") for variant in ("asis", "zerofix"))
     first = np.abs(asis.run["step_w"] - zerofix.run["step_w"]).max(axis=1)
     steps = asis.run["train_losses"].shape[1]
     assert first[:steps].max() == 0.0  # there is no gradient before the first epoch

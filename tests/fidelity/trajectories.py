@@ -1,9 +1,8 @@
-"""Runs of the authors' released code, as they were recorded: see ``data/README.md``."""
+"""Runs of the published correction, recorded or recomputed: see ``data/README.md``."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agc.sparsity.update import drop_and_grow
+from tests.fidelity.published import recomputed
 
 DATA = Path(__file__).with_name("data")
 RUNS = sorted(path.stem for path in DATA.glob("*_*_*.npz"))
+"""What was recorded from the authors' code."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -57,16 +57,32 @@ def flat(tensors: Iterable[Tensor]) -> NDArray[Any]:
 
 
 class Trajectory:
-    """One recorded run; epochs count from 0, and so do steps, through all epochs.
+    """One run; epochs count from 0, and so do steps, through all epochs.
 
     Args:
-        name: problem, masks and variant, such as ``"mlp_rigl_asis"``.
+        problem: ``mlp`` or ``cnn``.
+        masks: ``fixed``, or ``rigl`` for gradient growth.
+        variant: of the correction.
+        run: the arrays; recomputed from the recorded start if they are not given.
+        gamma: scale of the coefficient.
     """
 
-    def __init__(self, name: str) -> None:
-        self.run = dict(np.load(DATA / f"{name}.npz"))
-        self.meta = json.loads(str(self.run["meta"]))
-        self.start = dict(np.load(DATA / f"{self.meta['problem']}.npz"))
+    def __init__(
+        self,
+        problem: str,
+        masks: str,
+        variant: str,
+        run: dict[str, Any] | None = None,
+        gamma: float = 0.1,
+    ) -> None:
+        self.start = dict(np.load(DATA / f"{problem}.npz"))
+        self.problem, self.grows, self.variant, self.gamma = (
+            problem,
+            masks == "rigl",
+            variant,
+            gamma,
+        )
+        self.run = recomputed(self.start, self.grows, variant, gamma) if run is None else run
         self.X = torch.from_numpy(self.start["X"] / 16.0)
         self.y = torch.from_numpy(self.start["y"].astype(np.int64))
         self.stored = {int(step): i for i, step in enumerate(self.run["steps"])}
@@ -77,9 +93,16 @@ class Trajectory:
         }
         """The masks at the beginning."""
 
+    @classmethod
+    def recorded(cls, name: str) -> Trajectory:
+        """A run of the authors' code, by the name of its file, such as ``"mlp_rigl_asis"``."""
+        run = dict(np.load(DATA / f"{name}.npz"))
+        meta = json.loads(str(run["meta"]))
+        return cls(meta["problem"], meta["maskmode"], meta["variant"], run, meta["gamma"])
+
     def model(self) -> nn.Module:
         """The network with its dense initial weights, in float64."""
-        model = {"mlp": MLP, "cnn": CNN}[self.meta["problem"]]().double().train()
+        model = {"mlp": MLP, "cnn": CNN}[self.problem]().double().train()
         state = {
             name.partition("/")[2]: torch.from_numpy(value)
             for name, value in self.start.items()
@@ -113,11 +136,3 @@ class Trajectory:
         """The running statistics after an epoch."""
         group = f"buf{epoch + 1}/"
         return {k.removeprefix(group): v for k, v in self.run.items() if k.startswith(group)}
-
-
-def update(masks: dict[str, Tensor], parameters: dict[str, Any], rate: float) -> None:
-    """The official RigL update: the count is rounded up, growth is by the raw gradient."""
-    for name, mask in masks.items():
-        weight, gradient = parameters[name]
-        count = math.ceil(rate * int(mask.sum()))
-        mask.copy_(drop_and_grow(mask, weight.detach().abs(), gradient.abs(), count))

@@ -19,7 +19,7 @@ FLOORS: dict[str, set[str]] = {
     "objectives": {"attacks", "cost", "datasets", "gradients"},
     "optimizers": {"cost"},
     "methods": {"gradients", "processes", "sparsity"},
-    "corrections": {"cost", "gradients", "methods", "processes"},
+    "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
     "planning": {"grids", "optimizers"},
@@ -33,7 +33,7 @@ FLOORS: dict[str, set[str]] = {
     },
     "evaluation": {
         *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
-        "training",
+        *("sparsity", "training"),
     },
     "runs": {
         *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),

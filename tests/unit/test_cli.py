@@ -63,7 +63,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     }
     groups = {
         "track": {"sync", "check", "ui"},
-        "data": {"prepare", "list"},
+        "data": {"prepare", "verify", "list"},
         "bench": {"attack", "data"},
     }
     for group, below in groups.items():

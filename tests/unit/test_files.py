@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agc.errors import UserError
-from agc.files import atomic_path, atomic_write_text, read_json, write_json
+from agc.files import atomic_path, atomic_write_text, parse_yaml, read_json, write_json
 
 
 def test_what_is_written_can_be_read_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -87,3 +88,25 @@ def test_a_file_that_is_not_whole_is_named(tmp_path: Path, text: str) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"value\.json does not exist"):
         read_json(tmp_path / "value.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr: 0.1\nepochs: 3\nlr: 0.2\n", "key 'lr' is given twice, first in line 1"),
+        ("a: {b: 1, c: 2, b: 1}", "key 'b' is given twice"),
+        ("- {name: rigl, name: set}", "key 'name' is given twice"),
+        ("1: a\n0x1: b\n", "key 1 is given twice"),
+    ],
+)
+def test_yaml_that_says_a_key_twice_is_refused(text: str, message: str) -> None:
+    with pytest.raises(yaml.YAMLError, match=message):
+        parse_yaml(text)
+
+
+def test_yaml_may_say_anew_what_it_merges_in() -> None:
+    text = "base: &b {x: 1, y: 2}\nother: {<<: *b, y: 3}\nlist: [{x: 1}, {x: 1}]\n"
+    assert parse_yaml(text) == yaml.safe_load(text)
+    assert parse_yaml(text)["other"] == {"x": 1, "y": 3}
+    with pytest.raises(yaml.YAMLError, match="mapping"):
+        parse_yaml("? [1, 2]\n: 3\n? {a: 1}\n: 4")

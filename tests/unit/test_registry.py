@@ -140,3 +140,8 @@ def test_each_file_of_an_axis_gives_an_entry_that_says_what_it_is(registry: Regi
 def test_an_entry_that_is_there_is_named_when_a_method_is_misspelt() -> None:
     with pytest.raises(UserError, match="unknown method 'rigll'; did you mean 'rigl'"):
         METHODS["rigll"]
+
+
+def test_an_option_that_has_to_be_given_is_missed_by_name() -> None:
+    with pytest.raises(UserError, match=r"^dataset 'image-folder': option root is missing$"):
+        DATASETS.resolve("image-folder", {"size": 16})

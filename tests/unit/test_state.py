@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import pytest
 import torch
 
@@ -51,15 +53,16 @@ def test_a_state_is_restored_as_a_copy() -> None:
     one.inner.total += 1
     inner = other.inner
     state = one.state_dict()
-    assert state["total"] is one.total
     other.load_state_dict(state)
-    one.total += 1
-    one.steps.append(8)
-    one.inner.total += 1
-    assert other.total.tolist() == [3, 3]
-    assert other.steps == [7]
-    assert other.inner is inner
-    assert other.inner.total.tolist() == [1, 1]
+    for present in (one, other):
+        assert other.total.tolist() == [3, 3]
+        assert other.steps == [7]
+        assert other.inner is inner
+        assert other.inner.total.tolist() == [1, 1]
+        present.total += 1
+        present.steps.append(8)
+        present.inner.total += 1
+        other.load_state_dict(state)
 
 
 def test_what_an_older_version_kept_besides_is_left() -> None:
@@ -93,6 +96,95 @@ def test_tensors_of_other_names_are_replaced(other: dict[str, float]) -> None:
     assert list(target.masks) == ["a"]
     assert target.masks["a"] is not one.masks["a"]
     assert torch.equal(target.masks["a"], one.masks["a"])
+
+
+class Optimized(Base):
+    """Keeps an optimizer, whose own ``load_state_dict`` keeps what it is given."""
+
+    state = ("adam",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.ones(2, requires_grad=True)
+        self.adam = torch.optim.Adam([self.weight])
+
+    def step(self) -> list[float]:
+        self.weight.grad = torch.ones(2)
+        self.adam.step()
+        return self.adam.state[self.weight]["exp_avg"].tolist()
+
+
+def test_optimizers_within_share_no_tensor_with_a_state() -> None:
+    one, other, third = Optimized(), Optimized(), Optimized()
+    one.step()
+    state = one.state_dict()
+    expected = one.step()
+    for present in (other, third):
+        present.load_state_dict(state)
+        assert present.step() == expected
+
+
+class Named(Stateful):
+    """Of a class and a size, with means by parameter, a part and a list."""
+
+    state = ("means", "inner", "steps")
+    by_parameter = ("means",)
+    made: ClassVar[dict[str, str] | None] = {"size": "size"}
+
+    def __init__(self, size: float = 2) -> None:
+        self.size = size
+        self.means = {"a": torch.zeros(2)}
+        self.inner = Base()
+        self.steps: list[int] = []
+
+    def named_tensors(self) -> dict[str, torch.Tensor]:
+        return {"a": torch.zeros(2), "b": torch.zeros(3, 1)}
+
+
+class Other(Named):
+    """Another class with the same attributes."""
+
+
+MISFITS: dict[str, tuple[dict[str, Any], str]] = {
+    "shape": ({"means": {"a": torch.ones(1)}}, r"means\['a'\] has shape \(1,\), .* is \(2,\)"),
+    "broadcast": ({"means": {"b": torch.ones(1, 3)}}, r"shape \(1, 3\), this one's is \(3, 1\)"),
+    "name": ({"means": {"c": torch.ones(2)}}, r"means\['c'\] is of nothing"),
+    "kind": ({"means": torch.ones(2)}, "means is a Tensor"),
+    "list": ({"steps": {"a": 1}}, "steps is a dict, this one's is a list"),
+    "part": ({"inner": torch.ones(2)}, "inner is a Tensor"),
+    "lack": ({"inner": {}}, "inner: it has no 'total'"),
+    "class": (Other().state_dict(), "it is a state of Other"),
+    "size": (Named(3).state_dict(), "a state of size 3, this one has 2"),
+}
+
+
+@pytest.mark.parametrize("case", MISFITS)
+def test_a_state_of_something_else_is_refused_before_anything_is_changed(case: str) -> None:
+    changes, message = MISFITS[case]
+    target = Named()
+    state = {**target.state_dict(), "steps": [1], **changes}
+    target.means["a"] += 5
+    with pytest.raises(ValueError, match=message):
+        target.load_state_dict(state)
+    assert target.means["a"].tolist() == [5, 5]
+    assert target.steps == []
+    with pytest.raises(KeyError, match="inner"):
+        target.load_state_dict({name: state[name] for name in ("means", "steps")})
+    assert target.means["a"].tolist() == [5, 5]
+
+
+@pytest.mark.parametrize(
+    "state", [{"a": torch.ones(2), "b": torch.ones(3, 1)}, {}, {"a": torch.ones(2).half()}]
+)
+def test_what_grows_with_the_training_is_restored(state: dict[str, torch.Tensor]) -> None:
+    target = Named()
+    target.load_state_dict({**Named().state_dict(), "means": state})
+    assert target.means.keys() == state.keys()
+    assert all(torch.equal(target.means[key], state[key]) for key in state)
+    older = Named().state_dict()
+    del older["made"]  # as versions before wrote it
+    target.load_state_dict(older)
+    assert target.means["a"].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("shape", [torch.zeros(3), torch.zeros(2, dtype=torch.bool)])

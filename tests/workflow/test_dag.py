@@ -230,6 +230,19 @@ def test_a_truth_value_is_written_as_in_a_file_of_settings(large: Project) -> No
     assert "track" not in job_counts(output)
 
 
+def test_a_setting_given_twice_ends_snakemake_with_one_line(large: Project) -> None:
+    path = large.folder / "workflows" / "config.yaml"
+    content = path.read_text()
+    try:
+        path.write_text(f"{content}\ngrid: other\n")
+        code, output = large.snakemake("--dry-run", grid="large")
+    finally:
+        path.write_text(content)
+    assert code == 1
+    line = output.splitlines()[-1]
+    assert line.startswith("agc: error: workflows/config.yaml: key 'grid' is given twice")
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

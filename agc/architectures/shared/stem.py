@@ -57,18 +57,16 @@ def adapt_stem(model: nn.Module) -> nn.Module:
     # A mixer of patches has no convolution behind its first one that could see a neighbour.
     if first.kernel_size == first.stride and not _sees_neighbours(model, first):
         return model
-    replacement = type(first)(
-        first.in_channels,
-        first.out_channels,
-        kernel_size=3,
-        stride=1,
-        padding=1,
-        groups=first.groups,
-        bias=first.bias is not None,
-    )
-    nn.init.kaiming_normal_(replacement.weight, mode="fan_out", nonlinearity="relu")
-    if replacement.bias is not None:
-        nn.init.zeros_(replacement.bias)
+    kernel: dict[str, Any] = {"kernel_size": 3, "stride": 1, "padding": 1, "groups": first.groups}
+    if isinstance(first, nn.LazyConv2d):  # it draws its weights when it sees an image
+        replacement = nn.LazyConv2d(first.out_channels, bias=first.bias is not None, **kernel)
+    else:
+        replacement = type(first)(
+            first.in_channels, first.out_channels, bias=first.bias is not None, **kernel
+        )
+        nn.init.kaiming_normal_(replacement.weight, mode="fan_out", nonlinearity="relu")
+        if replacement.bias is not None:
+            nn.init.zeros_(replacement.bias)
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, replacement)
     for scope in {"", parent}:

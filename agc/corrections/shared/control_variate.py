@@ -36,6 +36,7 @@ class ControlVariate(OlderPoint):
     """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
 
     state = ("mean",)
+    by_parameter = ("mean",)
     repeatable = True
 
     keeps_buffers: bool = True
@@ -75,7 +76,7 @@ class ControlVariate(OlderPoint):
         total = self.start_of_sum()
         count = 0
         kept = preserved_buffers(self.model) if self.keeps_buffers else nullcontext()
-        with self.noise.preserved(), kept:
+        with self.noise.preserved(batches), kept:
             for batch in batches:
                 for name, gradient in self.pass_gradient(batch, loss_fn).items():
                     total[name] += gradient
@@ -97,7 +98,7 @@ class ControlVariate(OlderPoint):
 
     def pass_gradient(self, batch: Any, loss_fn: LossFunction) -> Gradient:
         """Gradient of a batch within :meth:`mean_gradient`, on this process alone."""
-        return loss_and_gradient(self.model, self.parameters, batch, loss_fn, self.scale)[1]
+        return loss_and_gradient(self.passes, self.parameters, batch, loss_fn, self.scale)[1]
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Add c (u - q) to the gradients.

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from agc.gradients.euclidean import as_real
 from agc.lazy import torch
 from agc.state import Stateful
 
@@ -139,7 +140,8 @@ class GradientCorrelation(Correlation):
     def _add(self, now: Seen, then: Seen, memory: float = 1.0) -> None:
         for name, older in then.items():
             key = name if self.by_layer else ""
-            product = (now[name] * older).sum(dtype=torch.float64)
+            older = as_real(older)
+            product = (as_real(now[name]) * older).sum(dtype=torch.float64)
             square = older.square().sum(dtype=torch.float64)
             self.products[key] = memory * self.products.get(key, 0.0) + product
             self.squares[key] = memory * self.squares.get(key, 0.0) + square

@@ -68,10 +68,11 @@ class PastGradient(EvaluationPoint):
     """Shifts along the gradient of the step before, which costs nothing."""
 
     state = ("before",)
+    by_parameter = ("before",)
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
-        self.scale = LossScale(self.model)
+        self.scale = LossScale(*self.replicas.ways)
         self.before: dict[str, Tensor] = {}
         """The last gradient, which is that of the step before when the next one begins."""
         self.along: dict[str, Tensor] = {}

@@ -1,26 +1,28 @@
-"""What the three published codes of AGENT (github.com/StevenBoys/AGENT) do differently.
+"""What the paper's Algorithm 1 and the three published codes of AGENT do differently.
 
-They are forks of three other projects, each with properties of its own, none of which the paper
-speaks of. Each code is a class here and each of its properties a method with a name, so that a grid
-can tell what they are worth; nothing of it is in the default.
+The codes (github.com/StevenBoys/AGENT) are forks of three other projects, each with properties of
+its own. Of these the paper (PMLR 234:341-378) has two: the estimate of A-BSR-Net is that of
+Algorithm 1, and its pass sees images without the attack (section 4.2, which scales the correction
+by γ for it). Algorithm 1 and each code are a class here and each property a method with a name, so
+that a grid can tell what they are worth; nothing of it is in the default.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from agc import rng
 from agc.corrections.shared.correlation import LossCorrelation, make_correlation
-from agc.gradients.reference import ReferencePoint
+from agc.lazy import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
     from torch.nn import Module
 
     from agc.corrections.shared.correlation import Average, Bounds, Correlation
+    from agc.gradients.reference import ReferencePoint
     from agc.methods.shared.hooks import Method
 
 
@@ -33,13 +35,19 @@ class Behaviour:
     pass_images: ClassVar[Literal["prepared", "raw"]] = "prepared"
     """What the snapshot pass sees: images as in a step, or neither attacked nor augmented."""
 
+    snapshot_first: ClassVar[bool] = False
+    """Whether the new snapshot is taken before τ is estimated."""
+
+    estimators: ClassVar[tuple[str, ...] | None] = None
+    """The estimators that it is defined with; None for all."""
+
     def first_snapshot(
-        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+        self, here: Callable[[], ReferencePoint], seed: int, dense: Mapping[str, Tensor] | None
     ) -> ReferencePoint | None:
         """The point that the first pass is compared with; None for the masked initial weights.
 
         Args:
-            model: at the start.
+            here: makes a point at the model's present weights.
             seed: of whatever is drawn.
             dense: all initial weights by name, before any was masked; the model's own if None.
         """
@@ -60,16 +68,49 @@ class Behaviour:
         return False
 
 
+class Algorithm1(Behaviour):
+    """Algorithm 1 as it is printed: no code of its authors.
+
+    τ is 0 at first and is not estimated before the first epoch, which is therefore plain. From the
+    second on the new snapshot is taken before the losses are compared, so they are those of one
+    and the same point, and every estimate is 1: γτ = γ (1 - (1 - α)^e) in epoch e, counted from 0.
+    Running statistics and images are those of the default.
+    """
+
+    snapshot_first = True
+    estimators = ("loss",)
+
+    def correlation(
+        self, estimator: str, alpha: float, tau0: float, clip: Bounds, average: Average
+    ) -> Correlation:
+        """c₀ = 0 and "if t > 0": the losses of the first pass are not used."""
+        return FromSecondPass(alpha, 0.0, clip, average)
+
+
+class FromSecondPass(LossCorrelation):
+    """The estimate from losses, without the one of the first pass."""
+
+    state = ("passes",)
+    passes = 0
+
+    def end_epoch(self) -> None:
+        """Smooth by the estimate of the pass, but for the first."""
+        self.passes += 1
+        if self.passes == 1:
+            self.losses = []
+        super().end_epoch()
+
+
 class AITOP(Behaviour):
     """A-ITOP, a fork of ITOP: its running statistics advance twice an epoch."""
 
     keeps_buffers = False
 
     def first_snapshot(
-        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+        self, here: Callable[[], ReferencePoint], seed: int, dense: Mapping[str, Tensor] | None
     ) -> ReferencePoint:
         """The network is copied before the masks are applied: a dense one."""
-        return ReferencePoint(_copy(model, dense))
+        return _at(here(), dense)
 
     def left_over(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """All of it: ``zero_grad`` before the pass is commented out."""
@@ -82,14 +123,19 @@ class ARigL(Behaviour):
     keeps_buffers = False
 
     def first_snapshot(
-        self, model: Module, seed: int, dense: Mapping[str, Tensor] | None
+        self, here: Callable[[], ReferencePoint], seed: int, dense: Mapping[str, Tensor] | None
     ) -> ReferencePoint:
         """A second network, with initial weights of its own."""
-        return ReferencePoint(fresh_weights(_copy(model, dense), seed))
+        point = _at(here(), dense)
+        # What is drawn into the lent values is no change of the model's own.
+        uncounted = torch.autograd.grad_mode._unsafe_preserve_version_counter
+        with point.lent() as weights, uncounted(tuple(weights.values())):
+            fresh_weights(point.model, seed)
+        return point
 
     def skips_step(self, sparse: Method | None) -> bool:
         """Where the topology is updated, the optimizer makes no step."""
-        return sparse is not None and sparse.update_due(sparse.steps + 1)
+        return sparse is not None and sparse.due_at(sparse.steps + 1)
 
 
 class ABSR(Behaviour):
@@ -125,16 +171,16 @@ class SamePoint(LossCorrelation):
             self.tau = (1 - self.alpha) * self.tau + self.alpha
 
 
-def _copy(model: Module, dense: Mapping[str, Tensor] | None) -> Module:
-    """A copy of a network, with these weights if they are given."""
-    other = copy.deepcopy(model)
-    if dense is not None:
-        other.load_state_dict(dense, strict=False)  # its buffers are there already
-    return other
+def _at(point: ReferencePoint, dense: Mapping[str, Tensor] | None) -> ReferencePoint:
+    """The point with these weights, if they are given."""
+    for name in point.values.keys() & (dense or {}).keys():
+        point.values[name].copy_(dense[name])
+    return point
 
 
 BEHAVIOURS: dict[str, type[Behaviour]] = {
     "corrected": Behaviour,
+    "algorithm-1": Algorithm1,
     "a-itop": AITOP,
     "a-rigl": ARigL,
     "a-bsr": ABSR,
@@ -143,7 +189,7 @@ BEHAVIOURS: dict[str, type[Behaviour]] = {
 
 def fresh_weights(model: Module, seed: int) -> Module:
     """Initialise every layer of ``model`` anew, from ``seed``; returns the same model."""
-    with rng.isolated(rng.derive(seed, "second initial weights")):
+    with rng.isolated_everywhere(rng.derive(seed, "second initial weights")):
         for module in model.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):

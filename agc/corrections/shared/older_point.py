@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from agc.corrections.base import Correction
-from agc.gradients.gradient import preserved_buffers
 from agc.gradients.loss_scale import LossScale
 from agc.gradients.micro_batches import parts
 from agc.gradients.noise import NoiseReplay
 from agc.gradients.reference import ReferencePoint
+from agc.state import unlike
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,24 +28,38 @@ class OlderPoint(Correction):
     def __init__(self, model: Module) -> None:
         super().__init__(model)
         self.reference: ReferencePoint | None = None
-        self.noise = NoiseReplay(self.model)
-        self.scale = LossScale(self.model)
+        self.noise = NoiseReplay(*self.replicas.ways)
+        self.scale = LossScale(*self.replicas.ways)
+
+    def point_here(self) -> ReferencePoint:
+        """A reference point at the present weights."""
+        return ReferencePoint(self.model, self.passes)
 
     def move_reference(self) -> None:
         """Move the reference point to the present weights."""
+        self.noise.watch.renew()
         if self.reference is None:
-            self.reference = ReferencePoint(self.model)
-        self.reference.move_to(self.model)
+            self.reference = self.point_here()
+        else:
+            self.reference.move_here()
 
     def reference_gradient(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """q, with the same random noise as the batch's forward pass had, over all processes."""
-        self.reference.follow_modes(self.model)
-        kept = preserved_buffers(self.reference.module) if self.repeated else nullcontext()
+        kept = self.reference.kept() if self.repeated else nullcontext()
         with kept, self.noise.replayed(len(parts(batch))):
             older = self.reference.gradient(batch, loss_fn, self.scale)
         return self.replicas.mean(older)
 
+    def unfit(self, name: str, saved: Any) -> Iterator[str]:
+        """The point is one of this network; buffers may have come since."""
+        if name != "reference" or not isinstance(saved, dict):
+            yield from super().unfit(name, saved)
+            return
+        known = {key: saved[key] for key in self._named if key in saved}
+        yield from unlike(name, known, self._named)
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what :meth:`state_dict` gave: with a reference point, or without."""
-        self.reference = None if state["reference"] is None else ReferencePoint(self.model)
+        self.check_state(state)
+        self.reference = None if state["reference"] is None else self.point_here()
         super().load_state_dict(state)

@@ -6,12 +6,20 @@ published), ``WHICH-ends.npy`` (where each ends, int64 [N]) and ``WHICH-labels.n
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc.datasets.base import Dataset
+from agc.datasets.shared.folders import (
+    Folder,
+    differing,
+    passed_over,
+    printable,
+    read_folder,
+)
 from agc.datasets.shared.prepare import open_store
 from agc.datasets.shared.stream import StreamedSplit
 from agc.errors import UserError
@@ -55,7 +63,7 @@ class ImageFiles:
 
     def name(self, number: int) -> str:
         """What a message calls the image."""
-        return self.paths[number]
+        return printable(self.paths[number])
 
 
 def save_encoded(folder: Path, which: str, images: Iterable[tuple[bytes, int]]) -> None:
@@ -91,29 +99,41 @@ def load_encoded(name: str, size: int) -> Dataset:
     return Dataset(split("train"), split("test"), manifest["classes"], MEAN, STD)
 
 
-def load_folders(root: Path, size: int) -> Dataset:
+def load_folders(root: Path, size: int, upright: bool = False) -> Dataset:
     """A data set of ``root/train/CLASS/*`` and ``root/val/CLASS/*`` (or ``test``).
+
+    What is passed over in the folders, such as hidden files, is said in a warning.
+
+    Args:
+        root: the folder.
+        size: height and width of a decoded image.
+        upright: follow the EXIF orientation of an image.
 
     Raises:
         UserError: a folder is missing or empty, or the classes of the two differ.
     """
-    from torchvision.datasets import ImageFolder
-
     held = root / "val" if (root / "val").is_dir() else root / "test"
-    try:
-        train, test = ImageFolder(str(root / "train")), ImageFolder(str(held))
-    except FileNotFoundError as error:
-        reason = " ".join(str(error).split())
+    for part in (root / "train", held):
+        if not part.is_dir():
+            raise UserError(
+                f"{printable(str(root))} is no folder of images: there is no folder {part.name} "
+                "in it (expected train/CLASS/* and val/CLASS/*)"
+            )
+    train, test = read_folder(root / "train"), read_folder(held)
+    differ = differing(train, test, ("train", held.name))
+    if differ:
         raise UserError(
-            f"{root} is no folder of images: {reason} (expected train/CLASS/* and val/CLASS/*)"
-        ) from error
-    if train.classes != test.classes:
-        names = sorted(set(train.classes) ^ set(test.classes))
-        raise UserError(f"{root}: classes of train and {held.name} differ: {', '.join(names)}")
+            f"{printable(str(root))}: classes of train and {held.name} differ: {differ}"
+        )
+    ignored = passed_over([train, test])
+    if ignored:
+        warnings.warn(f"{printable(str(root))}: passed over {ignored}", stacklevel=2)
 
-    def split(folder: ImageFolder) -> StreamedSplit:
-        files = ImageFiles([path for path, _ in folder.samples])
-        labels = torch.tensor(folder.targets)
-        return StreamedSplit(files, torch.arange(len(labels)), labels, size)
+    def split(folder: Folder) -> StreamedSplit:
+        labels = torch.tensor(folder.labels)
+        numbers = torch.arange(len(labels))
+        return StreamedSplit(
+            ImageFiles(folder.paths), numbers, labels, size, upright=upright, outspoken=True
+        )
 
     return Dataset(split(train), split(test), len(train.classes), MEAN, STD)

@@ -58,12 +58,15 @@ def prepare(
         report: called with lines on what is done.
 
     Raises:
-        UserError: the data set needs no preparation, a file is wrong or missing, or the disk full.
+        UserError: the data set needs no preparation, an option is bad, ``root`` is no folder, a
+            file is wrong or missing, or the disk full.
     """
     source = source_of(name)
     if source is None:
         raise UserError(f"dataset {name!r} needs no preparation")
     options = DATASETS.resolve(name, options or {})
+    if root is not None and not root.is_dir():
+        raise UserError(f"{name}: --root {root} is no folder")
     folder = prepared_folder(store_key(name, options))
     from filelock import FileLock, Timeout
 
@@ -145,10 +148,11 @@ def save_split(folder: Path, which: str, images: np.ndarray, labels: np.ndarray)
     """
     import numpy as np
 
-    if images.dtype != np.uint8 or images.ndim != 4 or labels.shape != (len(images),):
+    sound = images.dtype == np.uint8 and images.ndim == 4 and labels.shape == (len(images),)
+    if not sound or labels.dtype.kind not in "iu" or (len(labels) and labels.min() < 0):
         raise ValueError(
-            f"{which}: images {images.dtype} {images.shape}, labels {labels.shape}; "
-            "expected uint8 [N, C, H, W] and [N]"
+            f"{which}: images {images.dtype} {images.shape}, labels {labels.dtype} {labels.shape}; "
+            "expected uint8 [N, C, H, W] and whole numbers from 0, [N]"
         )
     np.save(folder / f"{which}-images.npy", np.ascontiguousarray(images))
     np.save(folder / f"{which}-labels.npy", labels.astype(np.int64))

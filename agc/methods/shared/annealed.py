@@ -44,7 +44,7 @@ class Annealed(DropAndGrow):
 
     def current_fraction(self) -> float:
         """Fraction of the active weights that an update replaces now."""
-        progress = self.steps / self.end_step
+        progress = self.scheduled / self.end_step
         above = self.drop_schedule(self.drop_fraction - self.drop_floor, progress)
         return self.drop_floor + above
 

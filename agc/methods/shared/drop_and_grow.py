@@ -8,9 +8,10 @@ from pydantic import Field
 
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
+from agc.methods.shared.left_out import finite
 from agc.sparsity.masks import apply_masks
 from agc.sparsity.schedules import SCHEDULES
-from agc.sparsity.update import drop_and_grow
+from agc.sparsity.update import drop_and_grow, of_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,31 +70,85 @@ class DropAndGrow(SparseMethod):
 
     def observe(self, loss: Tensor | None = None) -> None:
         """Keep the raw gradient if this step ends with an update that grows by it."""
-        if self.grows_by_gradient and self.update_due(self.steps + 1):
+        if self.grows_by_gradient and self.due_at(self.steps + 1):
             self.gradients = self.raw_gradients()
             self.dense_gradients += 1
 
     def raw_gradients(self) -> dict[str, Tensor]:
-        """A copy of the present gradient of each prunable weight."""
+        """A copy of the present gradient of each prunable weight; zero where there is none.
+
+        Raises:
+            RuntimeError: no weight that trains has one.
+        """
+        self.need_gradients()
         return {
             name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
             for name, p in self.parameters.items()
         }
 
+    def need_gradients(self) -> None:
+        """Make sure that there is a gradient to look at.
+
+        Raises:
+            RuntimeError: no weight that trains has one.
+        """
+        trained = [p for p in self.parameters.values() if p.requires_grad]
+        if trained and all(p.grad is None for p in trained):
+            raise RuntimeError(
+                f"{type(self).__name__}.observe() found no gradient in step {self.steps + 1}: call "
+                "it after backward() (and scaler.unscale_), before zero_grad()"
+            )
+
     def advance(self) -> bool:
-        """Mask, and update the topology when due."""
+        """Mask, and update the topology when due; not if the optimizer left the step out.
+
+        Raises:
+            FloatingPointError: the gradients that the update reads are not finite.
+            RuntimeError: nobody has called :meth:`observe`.
+        """
         super().advance()
-        if not self.update_due(self.steps):
+        if not self.takes_update():
+            self.gradients = {}
             return False
+        self.check_gradients()
         with torch.no_grad():
             self.update_topology()
+        self.made_update()
         self.gradients = {}
-        apply_masks(self.parameters, self.masks, self.optimizer)
+        apply_masks(self.parameters, self.masks, self.optimizer, thorough=True)
         return True
+
+    def check_gradients(self) -> None:
+        """Make sure that an update has what it reads.
+
+        Raises:
+            FloatingPointError: a gradient is not finite, though the optimizer made its step.
+            RuntimeError: nobody has called :meth:`observe`.
+        """
+        if self.grows_by_gradient and not self.gradients:
+            raise RuntimeError(
+                f"{type(self).__name__} updates the topology at the end of step {self.steps} by "
+                "the gradient: call observe() in each step, after backward()"
+            )
+        self.must_be_finite(self.gradients, "gradient")
+
+    def must_be_finite(self, tensors: dict[str, Tensor], what: str) -> None:
+        """Refuse to rank weights by what is not finite.
+
+        Raises:
+            FloatingPointError: it names the first such layer.
+        """
+        if not finite(tensors.values()):
+            name = next(name for name, tensor in tensors.items() if not finite([tensor]))
+            raise FloatingPointError(
+                f"the {what} of layer {name!r} is not finite at step {self.steps}, which updates "
+                "the topology, and the optimizer has made its step: the training diverges. (Where "
+                "a GradScaler leaves such steps out, give the method the optimizer itself.)"
+            )
 
     def current_fraction(self) -> float:
         """Fraction of the active weights that an update replaces now."""
-        return self.drop_schedule(self.drop_fraction, self.steps / self.end_step)
+        return self.drop_schedule(self.drop_fraction, self.scheduled / self.end_step)
 
     def update_topology(self) -> None:
         """Drop and grow in each layer that trains; each keeps its number of active weights."""
@@ -106,7 +161,8 @@ class DropAndGrow(SparseMethod):
         """Drop and grow so many weights of a layer; as many, unless ``grow`` says otherwise."""
         mask = self.masks[name]
         scores = self.drop_scores(name), self.grow_scores(name)
-        mask.copy_(drop_and_grow(mask, *scores, drop, grow=grow))
+        with of_layer(name):
+            mask.copy_(drop_and_grow(mask, *scores, drop, grow=grow))
         self.explored[name] |= mask
 
     def drop_scores(self, name: str) -> Tensor:

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from agc.gradients.uninitialized import refuse_uninitialized
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.methods.shared.hooks import Update
-from agc.processes.replicas import unwrapped
+from agc.methods.shared.left_out import StepWatch
+from agc.processes.wrappers import unwrapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,10 +38,11 @@ class HiddenWeights(SparseMethod):
     state = ("hidden",)
 
     def __init__(self, model: Module, optimizer: Optimizer | None = None, **options: Any) -> None:
+        refuse_uninitialized(unwrapped(model), type(self).__name__)
         dense = {n: p.detach().clone() for n, p in unwrapped(model).named_parameters()}
         # The optimizer is the base's to mask; here it is to see hidden weights.
         super().__init__(model, None, **options)
-        self.optimizer = optimizer
+        self.optimizer, self.watch = optimizer, StepWatch(optimizer)
         self.hidden = {n: dense[n].mul_(~mask) for n, mask in self.touched()[1].items()}
 
     def learns(self) -> bool:
@@ -49,6 +52,7 @@ class HiddenWeights(SparseMethod):
     @contextmanager
     def updating(self) -> Iterator[Update]:
         """Bring the hidden weights back for the optimizer."""
+        self.held.check()  # before anything is moved
         self.whole = self.learns()
         if self.whole:
             self.restore()
@@ -73,7 +77,7 @@ class HiddenWeights(SparseMethod):
 
     def advance(self) -> bool:
         """Choose the masks anew and hide what they prune."""
-        self.steps += 1
+        self.count_step()
         changed = self.whole and self.choose()
         self.rest()
         return changed
@@ -95,8 +99,9 @@ class HiddenWeights(SparseMethod):
 
     def choose(self) -> bool:
         """Take over new masks when due; whether they differ."""
-        if not self.update_due(self.steps):
+        if not self.takes_update():
             return False
+        self.made_update()
         changed, masks = False, self.touched()[1]
         with torch.no_grad():
             for name, mask in self.forward_masks().items():

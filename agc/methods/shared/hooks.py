@@ -7,6 +7,8 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from agc.lazy import torch
+from agc.methods.shared.left_out import StepWatch, finite
 from agc.sparsity.masks import apply_masks, multiplied
 
 if TYPE_CHECKING:
@@ -34,7 +36,11 @@ class Method:
         self.optimizer = optimizer
         self.masks: dict[str, Tensor] = {}
         self.steps = 0
-        """Optimizer steps so far."""
+        """Optimizer steps so far, those that were left out for an overflow among them."""
+        self.watch = StepWatch(optimizer)
+        self.made_step: bool | None = None
+        """Whether the optimizer made the last step; None if nobody knows."""
+        self._overflowed: bool | None = None
         self.settled = False
         """Whether nobody has moved the weights since the last step, so that what is pruned is
         zero. Who moves them before the first gradient of a step says so here."""
@@ -70,6 +76,7 @@ class Method:
         """
         update = Update()
         self.settled = True
+        self.watch.taken()  # what a step that failed has left there
         try:
             yield update
         except BaseException:
@@ -83,15 +90,41 @@ class Method:
         """Whether ``step`` (1-based) ends with an update of the topology."""
         return False
 
+    def due_at(self, step: int) -> bool:
+        """Whether ``step`` ends with an update, one that was put off included."""
+        return self.update_due(step)
+
     def advance(self) -> bool:
         """The optimizer has made its step: mask weights and optimizer state, and update.
 
         Returns:
             Whether the topology has changed.
         """
-        self.steps += 1
+        self.count_step()
         self.rest()
         return False
+
+    def count_step(self) -> None:
+        """Count a step, and take into memory what is to be remembered of one that was made."""
+        self.steps += 1
+        self.made_step, self._overflowed = self.watch.taken(), None
+
+    def left_out(self) -> bool:
+        """Whether the optimizer left the last step out, as a gradient overflowed.
+
+        Where a step was made nothing waits for the device, whatever the gradients. Where none was
+        seen, and none ever before, or in float16 without an optimizer, the gradients tell.
+        """
+        if self.made_step:
+            return False
+        weights = self.touched()[0].values()
+        if self.made_step is None and not any(weight.dtype == torch.float16 for weight in weights):
+            return False
+        if self._overflowed is None:
+            gradients = [weight.grad for weight in weights if weight.grad is not None]
+            gradients += self.watch.gradients()
+            self._overflowed = self.watch.seen or not finite(gradients)
+        return self._overflowed
 
     def rest(self) -> None:
         """Zero what is pruned, in weights and optimizer state."""

@@ -28,7 +28,7 @@ class RankedMethod(SparseMethod):
 
     Args:
         distribution: see :class:`~agc.methods.base.SparseMethod`; the sources rank all weights
-            together, ``global``.
+            together, ``global``; here each layer keeps at least its best one.
         iterations: 1 is single-shot.
     """
 

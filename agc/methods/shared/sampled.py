@@ -49,7 +49,8 @@ class SampledMethod(RankedMethod):
         Raises:
             UserError: there are not that many.
         """
-        with rng.preserved(), preserved_buffers(self.model), trainable(self.parameters.values()):
+        kept = preserved_buffers(self.model), trainable(self.parameters.values())
+        with rng.preserved(batches), kept[0], kept[1]:
             sample = list(islice(batches, self.batches))
             if len(sample) < self.batches:
                 raise UserError(

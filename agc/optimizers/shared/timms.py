@@ -54,6 +54,16 @@ def entry(name: str) -> Entry:
             keywords.pop("nesterov", None)  # timm's own default
         return create_optimizer_v2(params, name, **keywords)
 
+    def refuse(cell: Any, **options: Any) -> str | None:
+        """Why no cell can have it, or None."""
+        if facts.get("second_order"):
+            return (
+                "it differentiates the gradient once more, and a step keeps no graph for that; "
+                "optimizers of first order work"
+            )
+        return None
+
+    create.refuse = refuse  # type: ignore[attr-defined]
     create.__doc__ = f"{facts.get('description', source)}."
     parameters = [inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
     for key, default in {**shared, **options}.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agc.files import atomic_write_text
+from agc.grids.cell import REVISION
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 
@@ -94,7 +95,18 @@ def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
         f"{'; '.join(counts)}. Trained on {machines}, from {began} to {ended} UTC, in"
         f" {provenance['train_seconds'] / 60:.1f} minutes of training altogether; commit"
         f" {commits}{changed}; {', '.join(versions)}. Other machines round otherwise, and train"
-        " other weights from the same seeds."
+        f" other weights from the same seeds.{_revision(provenance)}"
+    )
+
+
+def _revision(provenance: dict[str, Any]) -> str:
+    """That what cells compute has been mended since, if it has."""
+    older = [revision for revision in provenance["revision"] if revision < REVISION]
+    if not older:
+        return ""
+    return (
+        f" These are cells of revision {', '.join(map(str, older))}; the present one is {REVISION},"
+        " and gives some methods other numbers (README.md of the reports)."
     )
 
 

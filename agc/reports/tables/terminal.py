@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.reports.claims import PAPER, SOURCE
+from agc.reports.claims import PAPER
 from agc.reports.compare import Comparison
 from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import change, number, points
@@ -44,17 +44,18 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _claim(row: Any) -> str:
-    said = PAPER[row.claim][1]
-    show = change if row.claim == "B" else points
-    paper = f" (paper: up to {show(said)}, {SOURCE})" if said == said else ""
+    claim = PAPER[row.claim]
+    show = change if row.claim.startswith("B") else points
+    paper = f" (paper: {show(claim.paper)}, {claim.place})" if claim.place else ""
     text = f"{row.measure}{paper}, {row.objective} {row.correction}; rows: {row.rows}; mean "
     parts = [f"{show(row.epochs_mean)} at equal epochs"]
     if row.claim == "A":
         parts.append(f"{show(row.units_mean)} at equal units")
-    if row.claim == "B":
+    if row.claim.startswith("B"):
+        missed = "not reached" if row.claim == "B" else "not all reached"
         parts = [
             f"{show(row.epochs_mean)} in epochs, {show(row.units_mean)} in units",
-            f"not reached: {number(row.not_reached)}",
+            f"{missed}: {number(row.not_reached)}",
         ]
     if row.epochs_best_row:
         parts.append(f"best {show(row.epochs_best)} ({row.epochs_best_row})")

@@ -40,8 +40,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     ``comparison.csv`` and ``claims.csv`` hold every number. In the folder ``tables``, ``claims``,
     ``accuracy``, ``acceleration`` and ``cost`` are views as ``.md`` and ``.tex``, and
     ``comparison.md`` and ``.tex`` all views in one file; ``methods`` is there where a grid has
-    several, ``missing`` where cells have no result, ``published`` where others published such
-    rows. The LaTeX needs no package but booktabs.
+    several, ``missing`` where cells have no result, ``published`` (as ``.csv``, too) where others
+    published figures of the same. The LaTeX needs no package but booktabs.
 
     Args:
         comparison: what to write.
@@ -62,12 +62,14 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         views["methods"] = methods
     if lacking := without_result(provenance):
         views["missing"] = lacking
-    if published := published_tables(comparison.main):
-        views["published"] = published
     texts = {
         "comparison.csv": _csv(comparison.main),
         "claims.csv": _csv(comparison.claims),
     }
+    beside = comparison.published
+    if beside is not None and beside.covered:
+        views["published"] = published_tables(beside)
+        texts["tables/published.csv"] = _csv(beside.rows)
     source = _source(provenance)
     for name, tables in views.items():
         texts[f"tables/{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
@@ -78,8 +80,9 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
 
     for name, text in texts.items():
         atomic_write_text(out / name, text)
-    for name in {"tables/missing.md", "tables/missing.tex"} - {*texts}:
-        (out / name).unlink(missing_ok=True)  # the cells have been run since
+    passing = ["missing.md", "missing.tex", "published.csv", "published.md", "published.tex"]
+    for name in {f"tables/{name}" for name in passing} - {*texts}:
+        (out / name).unlink(missing_ok=True)  # of the cells that were there before
     write_json(out / "provenance.json", provenance)
     return [out / name for name in (*sorted(texts), "provenance.json")]
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,6 +11,7 @@ from agc.architectures import own_names, register_all, timm_names
 from agc.architectures.base import Classifier, build_classifier
 from agc.datasets.base import Dataset, Split
 from agc.errors import UserError
+from tests.support.late_networks import LATE, NAME, Lazy, networks_are, streams
 
 
 def data(channels: int, size: int, classes: int = 10) -> Dataset:
@@ -131,3 +135,69 @@ def test_a_blank_image_is_one_of_ones_behind_the_normalisation() -> None:
     blank = model.blank((3, 2, 4, 5))
     assert (blank.shape, blank.dtype) == ((3, 2, 4, 5), torch.float64)
     torch.testing.assert_close(model(blank), torch.ones_like(blank))
+
+
+@pytest.mark.parametrize("kind", LATE, ids=lambda kind: kind.__name__)
+def test_weights_that_are_drawn_late_follow_from_the_seed_too(
+    kind: type[nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks_are(kind, monkeypatch)
+    built = []
+    for neighbour in (1, 2):
+        torch.manual_seed(neighbour), random.seed(neighbour), np.random.seed(neighbour)
+        before = streams()
+        built.append(build_classifier(NAME, {}, DIGITS, seed=5))
+        assert streams() == before
+    one, other = (model.state_dict() for model in built)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    images = DIGITS.train.images.float() / 255
+    assert torch.equal(built[0](images), built[1](images))
+    another = build_classifier(NAME, {}, DIGITS, seed=6).state_dict()
+    weights = [name for name in one if name.endswith(".weight") and one[name].ndim > 1]
+    assert not any(torch.equal(one[name], another[name]) for name in weights)
+
+
+def test_a_lazy_stem_is_made_fit_for_small_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks_are(Lazy, monkeypatch)
+    first = build_classifier(NAME, {}, DIGITS, seed=0).net[0]
+    assert (first.in_channels, first.kernel_size, first.stride) == (1, (3, 3), (1, 1))
+    assert first.weight.shape == (4, 1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "dataset", "size"),
+    [
+        # Its two branches halve the image, and the stem for small ones keeps one of them.
+        ("repvgg_a0", {}, DIGITS, 72),
+        ("visformer_tiny", {}, COLOUR, 72),
+        ("vit_tiny_patch16_224", {"img_size": 64}, COLOUR, 64),
+        ("test_vit", {"patch_size": 24}, DIGITS, None),
+        # It raises a ZeroDivisionError, and while it is made.
+        ("gcvit_xxtiny", {}, DIGITS, 96),
+        # Its assertion says nothing.
+        ("halonet_h1", {}, COLOUR, 256),
+    ],
+)
+def test_a_network_for_larger_images_says_which_it_takes(
+    name: str, options: dict, dataset: Dataset, size: int | None
+) -> None:
+    with pytest.raises(UserError) as caught:
+        build_classifier(name, options, dataset, seed=0)
+    message = str(caught.value)
+    assert message.startswith(f"architecture {name!r} ")
+    assert "\n" not in message
+    hint = f"; the next larger size that it takes, in steps of 8, is {size}x{size}"
+    assert message.endswith(hint) if size else "next larger" not in message
+
+
+def test_a_network_takes_the_size_that_is_named() -> None:
+    build_classifier("visformer_tiny", {}, data(1, 72), seed=0)
+    with pytest.raises(UserError):
+        build_classifier("visformer_tiny", {}, data(1, 64), seed=0)
+
+
+def test_a_network_for_colours_says_so_of_grey_images() -> None:
+    with pytest.raises(UserError) as caught:
+        build_classifier("csatv2", {}, data(1, 32), seed=0)
+    assert str(caught.value).endswith("; it takes images of 3 channels, not of 1")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from PIL import Image
 
 from agc import rng
-from agc.benchmarks.data_speed import usual_batches, usual_transform
+from agc.benchmarks.data_speed import measure, usual_batches, usual_transform
 from agc.datasets.base import Split
 from agc.datasets.shared.settings import Augmentation
 from agc.errors import UserError
+from agc.grids.cell import make_cell
 from tests.support.command_line import agc
+from tests.support.image_files import folders
 
 
 def test_torchvision_s_way_sees_each_image_once_an_epoch_with_its_label() -> None:
@@ -49,3 +53,17 @@ def test_the_command_shows_every_source_beside_the_step() -> None:
         "training step of resnet8",
     ]
     assert "100.0 %" in shown.out
+
+
+def test_images_that_are_streamed_have_no_loader_to_compare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGC_LOADER_WORKERS", "0")
+    dataset = {
+        "name": "image-folder",
+        "options": {"root": str(folders(tmp_path / "images", 6)), "size": 16},
+    }
+    training = {"batch_size": 4, "validation": 3}
+    cell = make_cell({"dataset": dataset, "architecture": "resnet8", "training": training})
+    with pytest.raises(UserError, match="'image-folder' is read by torch's DataLoader itself"):
+        measure(cell, "cpu", 0, 0.1)

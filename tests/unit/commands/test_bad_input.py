@@ -87,6 +87,12 @@ def options(**changes: object) -> list[object]:
         (options(set="correction.options.gama=1"), "unknown option of correction 'none' 'gama'"),
         (options(set="lr"), "--set 'lr': expected KEY=VALUE"),
         (options(set="seed=["), "--set 'seed=[': the value is not YAML"),
+        ([*options(set="seed=1"), "--set", "seed=2"], "--set 'seed=2': seed is set twice"),
+        (
+            options(set="training.optimizer={lr: 0.1, lr: 0.2}"),
+            "the value is not YAML (key 'lr' is given twice, first in line 1)",
+        ),
+        (options(set="training.optimizer.name=adahessian"), "optimizer 'adahessian': it diff"),
         (options(set="training.batch_size=5000"), "batch_size 5000 exceeds the"),
         (options(set="training.validation=5000"), "validation = 5000.0 holds 5000 of 1437"),
         (options(set="training.optimizer.name=sgdd"), "optimizer 'sgdd'"),
@@ -133,6 +139,14 @@ def test_a_misspelt_key_of_a_grid_is_named_with_its_file(study: Path) -> None:
     Path("wrong.yaml").write_text(text.replace("methods:", "metods:"))
     message = agc("plan", "wrong.yaml").message
     assert message.startswith("wrong.yaml: unknown key 'metods'; did you mean 'methods'?")
+
+
+def test_a_key_given_twice_is_named_with_its_file_and_line(study: Path) -> None:
+    text = (study / "workflows" / "grids" / "mixed.yaml").read_text()
+    Path("twice.yaml").write_text(f"{text}\nseeds: 3\n")
+    given = agc("plan", "twice.yaml")
+    assert given.code == 2
+    assert given.message.startswith("twice.yaml: key 'seeds' is given twice, first in line")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from agc.sparsity.distributions import active_counts
 from tests.support.command_line import agc
+from tests.support.late_networks import Lazy, Matrix, networks_are
 
 
 def inspected(*arguments: object) -> dict:
@@ -85,6 +86,7 @@ def test_the_table_says_what_the_json_says() -> None:
         (["resnet8", "--set", "widht=4"], "widht"),
         (["resnet8", "--keep-dense", "head"], "unknown prunable weight 'head'"),
         (["lenet5", "--image-size", 8], "too small for 2 convolutions"),
+        (["repvgg_a0"], "the next larger size that it takes, in steps of 8, is 72x72"),
         (["vit_tiny_patch16_224", "--set", "img_size=64"], "does not take images (3, 32, 32)"),
     ],
 )
@@ -119,3 +121,28 @@ def test_the_list_of_architectures_is_filtered_by_name(pattern, there, absent) -
 
 def test_a_filter_without_a_match_names_the_nearest() -> None:
     assert "did you mean 'resnet18'" in agc("list", "architectures", "--filter", "rsnet18").message
+
+
+def test_a_network_without_a_prunable_layer_is_shown_and_not_pruned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    networks_are(Matrix, monkeypatch)
+    shown = inspected("resnet18")
+    assert shown["layers"] == []
+    assert shown["totals"]["prunable"] == shown["totals"]["sparsity"] == 0
+    assert shown["totals"]["parameters"] == 3 * 10
+    assert shown["totals"]["dense_flops"] == 2 * 3 * 10
+    assert (
+        "it has Matrix: also_prune takes matrix"
+        in agc(*("inspect", "resnet18", "--sparsity", 0.5)).message
+    )
+    pruned = inspected("resnet18", "--sparsity", 0.5, "--also-prune", "matrix")
+    assert pruned["totals"]["active"] == 3 * 10 / 2
+
+
+def test_lazy_layers_are_shown_with_the_shapes_that_an_image_gives_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    networks_are(Lazy, monkeypatch)
+    layers = {layer["name"]: layer["shape"] for layer in inspected("resnet18")["layers"]}
+    assert layers == {"0.weight": [4, 3, 3, 3], "4.weight": [10, 4 * 32 * 32]}

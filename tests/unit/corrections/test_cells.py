@@ -17,6 +17,7 @@ from agc.training.loop import train
 COSTS: list[tuple[str, dict[str, Any], float, float]] = [
     ("none", {}, 3, 9),
     ("agc", {}, 10, 22),
+    ("agc", {"variant": "algorithm-1"}, 10, 22),
     ("agc", {"variant": "a-itop"}, 10, 22),
     ("agc", {"variant": "a-rigl"}, 10, 22),
     ("agc", {"variant": "a-bsr"}, 10, 16),

@@ -1,7 +1,8 @@
-"""The three published behaviours of the gradient correction (AGC), each by what tells it apart."""
+"""The published behaviours of the gradient correction (AGC), each by what tells it apart."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.support.agc_problems import mean_loss, move, partition, smooth_networ
 from tests.support.correction_problems import flat, gradient, plain_gradients
 
 PUBLISHED = [name for name in BEHAVIOURS if name != "corrected"]
+CODES = [name for name in PUBLISHED if name.startswith("a-")]
 
 
 def test_a_itop_leaks_the_last_gradient_of_the_epoch_before_into_the_mean() -> None:
@@ -64,6 +66,7 @@ def test_the_first_snapshot_is_dense_independent_or_masked() -> None:
     assert torch.equal(snapshots["a-itop"], dense)
     assert torch.equal(snapshots["corrected"], masked)
     assert torch.equal(snapshots["a-bsr"], masked)
+    assert torch.equal(snapshots["algorithm-1"], masked)
     assert not torch.equal(snapshots["a-rigl"], dense)
     assert not torch.equal(snapshots["a-rigl"], masked)
 
@@ -105,10 +108,10 @@ def test_running_statistics_advance_twice_in_published_codes(variant: str) -> No
             with rng.isolated(1):
                 twin(batch.images)
         problem.begin()
-        passes = 1 if variant == "corrected" else 2
+        passes = 2 if variant in CODES else 1
         seen = 4 * ((epoch - 1) * passes + passes - 1)
         assert norm.num_batches_tracked.item() == seen
-        if epoch == 1 and variant != "corrected":
+        if epoch == 1 and variant in CODES:
             torch.testing.assert_close(norm.running_mean, twin[1].running_mean)
         for batch in problem.batches:
             problem.step(batch)
@@ -123,6 +126,74 @@ def test_tau_of_a_bsr_is_one_but_for_the_forgetting() -> None:
         assert correction.tau == pytest.approx(1 - 0.7**epoch, abs=1e-15)
         assert correction.coefficient == 0.5 * correction.tau
         move(model, 0.5)
+
+
+def test_algorithm_1_estimates_1_in_every_epoch_but_the_first() -> None:
+    batches, model = partition(), smooth_network()
+    correction = AGC(model, variant="algorithm-1", gamma=0.5, alpha=0.4, tau0=0.9)
+    for epoch in range(6):
+        correction.begin_epoch(batches, mean_loss)
+        if epoch == 0:
+            assert correction.tau == 0.0
+        # Cov(l, l) / Var(l), in double precision
+        assert correction.tau == pytest.approx(1 - 0.6**epoch, abs=1e-13)
+        assert correction.coefficient == 0.5 * correction.tau
+        move(model, 0.5)
+
+
+def test_algorithm_1_adds_what_is_printed() -> None:
+    batches, model = partition(), smooth_network()
+    correction = AGC(model, variant="algorithm-1", gamma=0.5)
+    for epoch in range(4):
+        snapshot = flat(model.parameters()).clone()
+        correction.begin_epoch(batches, mean_loss)
+        older = plain_gradients(model, snapshot, batches, mean_loss)
+        move(model, 0.3)
+        coefficient = 0.5 * (1 - 0.7**epoch)
+        for place, batch in enumerate(batches):
+            raw = gradient(model, batch, mean_loss).numpy()
+            found = gradient(model, batch, mean_loss, correction).numpy()
+            expected = raw - coefficient * older[place] + coefficient * older.mean(axis=0)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+            if epoch == 0:
+                np.testing.assert_array_equal(found, raw)
+
+
+def test_the_first_epoch_of_algorithm_1_is_plain() -> None:
+    problems = Problem("none"), Problem("agc", variant="algorithm-1", gamma=1.0)
+    for epoch in (1, 2):
+        for problem in problems:
+            torch.manual_seed(9)
+            problem.epoch()
+        assert same(*(problem.result() for problem in problems)) is (epoch == 1)
+
+
+def test_algorithm_1_has_no_other_estimator_than_that_of_losses() -> None:
+    for estimator in ("gradient", "layer", "online"):
+        with pytest.raises(
+            ValueError, match=rf"'algorithm-1'.* no estimator '{estimator}'.*'loss'"
+        ):
+            AGC(smooth_network(), variant="algorithm-1", estimator=estimator)
+        assert AGC(smooth_network(), variant="a-bsr", estimator=estimator).tau in (0.0, 1.0)
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_published_behaviour_can_be_loaded_in_any_order(variant: str, epochs: int) -> None:
+    whole = Problem("agc", variant=variant)
+    for _ in range(epochs):
+        whole.epoch()
+    parts = ("model", "optimizer", "sparse", "correction")
+    states = {part: through_a_file(getattr(whole, part).state_dict()) for part in parts}
+    others = [
+        Problem("agc", loaded=copy.deepcopy(states), sparse_first=first, variant=variant)
+        for first in (False, True)
+    ]
+    for problem in (whole, *others):
+        torch.manual_seed(9)
+        problem.epoch()
+        assert same(whole.result(), problem.result())
+        assert whole.correction.diagnostics() == problem.correction.diagnostics()
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
@@ -160,7 +231,7 @@ def test_nothing_but_buffers_is_touched_beyond_what_the_default_touches(variant:
     before, buffers = rest(problem.model), [b.clone() for b in problem.model.buffers()]
     problem.begin()
     assert same(rest(problem.model), before)
-    assert not same(list(problem.model.buffers()), buffers)
+    assert same(list(problem.model.buffers()), buffers) is (variant not in CODES)
     problem.optimizer.zero_grad()
     classify(problem.model, problem.batches[0]).backward()
     before, buffers = rest(problem.model), [b.clone() for b in problem.model.buffers()]

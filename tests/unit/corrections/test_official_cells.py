@@ -1,8 +1,8 @@
-"""The three published behaviours of the gradient correction (AGC) within the suite."""
+"""The published behaviours of the gradient correction (AGC) within the suite."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from agc import AGC
+from agc.conformance import correction_cells
+from agc.conformance import corrections as checks
 from agc.conformance.correction_cells import STEPS, result, tiny, trained
 from agc.conformance.correction_problem import same
 from agc.corrections.shared.official import BEHAVIOURS
+from agc.errors import UserError
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.build import build
 from agc.training.loop import DataPass, train
@@ -91,8 +94,9 @@ def momentum(run: Run) -> list[Tensor]:
         (agc("corrected", match_objective=False), False, True),
         (agc("a-itop"), True, True),
         (agc("a-bsr"), False, False),
+        (agc("algorithm-1"), True, True),
     ],
-    ids=["corrected", "corrected, clean pass", "a-itop", "a-bsr"],
+    ids=["corrected", "corrected, clean pass", "a-itop", "a-bsr", "algorithm-1"],
 )
 def test_images_of_the_snapshot_pass(
     options: dict[str, Any], attacked: bool, augmented: bool
@@ -133,6 +137,26 @@ def test_a_bsr_under_attack_has_its_tau_and_its_cost() -> None:
     assert run.meter.units(run.loader.images_per_epoch) == 3 * 16
 
 
+@pytest.mark.parametrize("objective", ["standard", "pgd-at"])
+def test_the_first_epoch_of_algorithm_1_has_the_bits_of_a_plain_one(objective: str) -> None:
+    cells = [
+        tiny(name, options, objective={"name": objective, "options": {}}, training={"epochs": 3})
+        for name, options in (("none", {}), ("agc", agc("algorithm-1")))
+    ]
+    runs = [build(cell) for cell in cells]
+    taus = []
+    for (epoch, plain), (_, losses) in zip(*map(train, runs), strict=True):
+        taus.append(runs[1].correction.tau)
+        alike = same([*result(runs[0]), plain], [*result(runs[1]), losses])
+        assert alike is (epoch == 1), f"epoch {epoch}"
+    assert taus == pytest.approx([0.0, 0.3, 0.51], abs=1e-13)
+
+
+def test_algorithm_1_is_refused_with_another_estimator_before_anything_runs() -> None:
+    with pytest.raises(UserError, match="no estimator 'online'"):
+        tiny("agc", agc("algorithm-1", estimator="online"))
+
+
 @pytest.mark.parametrize("variant", PUBLISHED)
 def test_a_published_behaviour_trains_with_every_method(variant: str) -> None:
     for method in ("dense", "static", "rigl"):
@@ -140,6 +164,36 @@ def test_a_published_behaviour_trains_with_every_method(variant: str) -> None:
         weights = zip(run.method.parameters.values(), run.method.masks.values(), strict=True)
         assert not any(weight[~mask].any() for weight, mask in weights)
         assert all(torch.isfinite(tensor).all() for tensor in result(run))
+
+
+@pytest.fixture
+def algorithm_1(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Within it ``agc`` is Algorithm 1 wherever the checks of corrections train it."""
+    monkeypatch.setitem(correction_cells.OPTIONS, "agc", agc("algorithm-1"))
+    monkeypatch.setattr(AGC, "off", agc("algorithm-1", gamma=0.0))
+    for trained_once in (correction_cells.counted, correction_cells.run_with):
+        trained_once.cache_clear()
+    yield
+    for trained_once in (correction_cells.counted, correction_cells.run_with):
+        trained_once.cache_clear()
+
+
+OF_CELLS = (
+    checks.switched_off_a_run_of_the_suite_has_the_bits_of_a_plain_one,
+    checks.switched_off_a_loop_of_ones_own_has_the_bits_of_a_plain_one,
+    checks.switched_on_it_changes_the_weights,
+    checks.global_streams_do_not_move_and_what_is_pruned_is_zero_after_each_step,
+    checks.a_run_resumed_from_its_checkpoint_goes_on_with_the_same_bits,
+    checks.counted_units_are_the_declared_ones,
+    checks.it_trains_with_every_method_and_precision,
+)
+"""The checks of corrections that take their options from where the fixture puts them."""
+
+
+@pytest.mark.usefixtures("algorithm_1")
+@pytest.mark.parametrize("check", OF_CELLS, ids=lambda check: check.__name__)
+def test_algorithm_1_keeps_what_every_correction_keeps(check: Callable[[str], None]) -> None:
+    check("agc")
 
 
 def test_every_behaviour_is_an_option_and_is_named_in_the_docstring() -> None:

@@ -164,3 +164,23 @@ def test_a_network_whose_tokens_are_parameters_is_counted() -> None:
     flops = layer_flops(model, torch.zeros(1, 5, 4), method.parameters)
     assert flops.layers == {"query.weight": 2 * 16, "key.weight": 2 * 5 * 16}
     assert flops.rest == 2 * 5 * 4
+
+
+def test_a_parameter_may_be_the_argument_of_a_module() -> None:
+    # As the class token is in timm's CaiT and PiT.
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token = nn.Parameter(torch.zeros(3, 4))
+            self.first = nn.Linear(4, 5, bias=False)
+            self.second = nn.Linear(4, 5, bias=False).requires_grad_(False)
+
+        def forward(self, features: Tensor) -> Tensor:
+            return self.first(self.token) + self.second(features)
+
+    model = Token()
+    weights = {"first.weight": model.first.weight, "second.weight": model.second.weight}
+    flops = layer_flops(model, torch.zeros(1, 4), weights)
+    assert flops.layers == {"first.weight": 2 * 3 * 4 * 5, "second.weight": 2 * 4 * 5}
+    asking = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    assert asking == {"token": True, "first.weight": True, "second.weight": False}

@@ -31,7 +31,7 @@ def test_the_distance_is_relative_to_the_weights() -> None:
     other = ReferencePoint(model)
     with torch.no_grad():
         other.parameters["bias"].copy_(torch.tensor([0.0, 5.0]))
-    assert relative_distance(model, other.module) == pytest.approx(0.2)
+    assert relative_distance(model, other) == pytest.approx(0.2)
 
 
 def outcome(run: Run) -> dict[str, Any]:

@@ -132,11 +132,23 @@ def test_two_forward_passes_in_a_loss_are_replayed_in_order() -> None:
 
 
 def test_a_loss_of_another_model_than_the_one_given_is_refused() -> None:
-    model, data = smooth(), batches()
+    model, other, data = smooth(), smooth(), batches()
     correction = SVRG(model)
     correction.begin_epoch(data, loss_fn)
     with pytest.raises(ValueError, match="must use its first argument"):
-        correction.correct(data[0], lambda _, batch: loss_fn(model, batch))
+        correction.correct(data[0], lambda _, batch: loss_fn(other, batch))
+
+
+def test_a_loss_that_holds_the_model_itself_is_corrected_as_well() -> None:
+    model, data = smooth(), batches()
+    correction = SVRG(model)
+    correction.begin_epoch(data, loss_fn)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1.5)
+    expected = correction.reference_gradient(data[0], loss_fn)
+    found = correction.reference_gradient(data[0], lambda _, batch: loss_fn(model, batch))
+    assert same(expected.values(), found.values())
 
 
 def test_workers_of_the_loader_change_no_bit() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from agc import SVRG, RigL
 from tests.support.library_problems import (
@@ -62,12 +62,17 @@ def test_what_is_unfrozen_within_an_epoch_is_corrected_from_the_next_snapshot_on
 
 def test_the_older_point_follows_the_modes_of_the_present_one() -> None:
     model, data = Everything(rate=0.0), sentences()
+    seen: list[tuple[bool, bool]] = []
+
+    def noted(model: nn.Module, batch: Any) -> Tensor:
+        seen.append((model.norm.training, model.attention.training))
+        return loss_fn(model, batch)
+
     correction = SVRG(model)
     correction.begin_epoch(data, loss_fn)
     model.norm.eval()
-    corrected(model, correction, data[0], loss_fn)
-    assert not correction.reference.module.norm.training
-    assert correction.reference.module.attention.training
+    correction.reference_gradient(data[0], noted)
+    assert seen == [(False, True)]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from agc import rng
+from agc.datasets.shared.encoded import load_folders
 from agc.datasets.shared.loader import Batch
+from agc.datasets.shared.stream import Decoded, StreamedSplit
 from agc.grids.cell import make_cell
 from agc.registry import OBJECTIVES
 from agc.training.build import build, load_dataset
 from agc.training.loop import prepared, train
+from tests.support.image_files import folders
 
 EPSILON = 0.1
 
@@ -107,6 +111,21 @@ def test_self_training_never_looks_at_the_labels_it_replaces(tiny_cell: Callable
     assert 100 < changed.sum() <= 150
     again = objective.training_split(train_split, teach)
     assert torch.equal(again.labels, found.labels)
+
+
+def test_self_training_labels_streamed_images_without_holding_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGC_LOADER_WORKERS", "0")
+    monkeypatch.setattr(Decoded, "__getitem__", None)  # decodes all that it is asked for at once
+    streamed = load_folders(folders(tmp_path / "images", 6), 16).train
+    objective = OBJECTIVES.create("rst", options={"unlabelled": 0.5})
+    found = objective.training_split(streamed, lambda images: Constant(1))
+    assert isinstance(found, StreamedSplit)
+    assert torch.equal(found.numbers, streamed.numbers)
+    changed = found.labels != streamed.labels
+    assert 0 < changed.sum() <= 6
+    assert set(found.labels[changed].tolist()) == {1}
 
 
 class Constant(nn.Module):

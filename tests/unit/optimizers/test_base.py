@@ -17,6 +17,7 @@ from agc.grids.cell import Cell, make_cell
 from agc.grids.files import Recipe
 from agc.grids.recipes import apply_recipe
 from agc.optimizers.base import make_optimizer, optimizer_cost
+from agc.optimizers.shared.timms import names
 from agc.registry import OPTIMIZERS
 
 FIELDS = {"dataset": "digits", "architecture": "resnet8"}
@@ -128,6 +129,29 @@ def test_what_an_optimizer_does_not_take_is_refused_by_name(
         described(recipe, **fields)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_second_order_is_refused_when_a_cell_is_described() -> None:
+    with pytest.raises(UserError, match="'adahessian': it differentiates the gradient once more"):
+        described({"name": "adahessian"})
+    with pytest.raises(UserError, match="unknown optimizer 'adamm'; did you mean 'adam'"):
+        described({"name": "adamm"})
+
+
+@pytest.mark.parametrize("name", [n for n in names() if not n.startswith(("bnb", "fused"))])
+def test_every_timm_optimizer_is_refused_or_takes_steps(name: str) -> None:
+    if OPTIMIZERS.refuse(name, None, {}) is not None:
+        assert name == "adahessian"
+        return
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    before = [p.detach().clone() for p in model.parameters()]
+    optimizer = make_optimizer(
+        name, model.parameters(), OPTIMIZERS.resolve(name, {}), lr=0.01, weight_decay=0.0
+    )
+    after = trained(optimizer, model)
+    assert all(torch.isfinite(p).all() for p in after)
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_an_entry_takes_of_a_recipe_for_another_what_it_has() -> None:

@@ -167,6 +167,49 @@ def test_flipped_bits_are_noticed_wherever_they_are(saved: tuple[Cell, Path]) ->
     assert refusals > 30
 
 
+def wide(tree: dict[str, Any]) -> None:
+    name = next(iter(tree["method"]["masks"]))
+    tree["method"]["masks"][name] = tree["method"]["masks"][name][:1]
+
+
+def other_network(tree: dict[str, Any]) -> None:
+    tree["model"].popitem()
+
+
+def other_method(tree: dict[str, Any]) -> None:
+    tree["method"]["made"]["class"] = "SET"
+
+
+def no_correction(tree: dict[str, Any]) -> None:
+    del tree["correction"]
+
+
+def less(tree: dict[str, Any]) -> None:
+    del tree["method"]["explored"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (wide, "method: masks["),
+        (other_network, "model has no "),
+        (other_method, "it is a state of SET"),
+        (no_correction, "it has no correction"),
+        (less, "method: it has no 'explored'"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(
+    saved: tuple[Cell, Path], change: Callable, words: str
+) -> None:
+    made, path = saved
+    tree = torch.load(path, weights_only=True)
+    change(tree)
+    torch.save(tree, path)
+    message = refused(made, path)
+    assert words in message
+    assert "remove it to train this cell anew" in message
+
+
 def test_a_missing_checkpoint_is_refused(saved: tuple[Cell, Path]) -> None:
     made, path = saved
     path.unlink()

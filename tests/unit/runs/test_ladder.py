@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
+from agc.datasets.base import Split
+from agc.datasets.shared.prepare import prepare
 from agc.files import read_json, write_json
-from agc.grids.cell import Cell
+from agc.grids.cell import Cell, make_cell
 from agc.machine.device import Machine
 from agc.records.read import read_epochs, read_record
 from agc.runs import ladder
 from agc.runs.train import CellRun
+from agc.training.build import build_model, load_dataset
 from tests.support.command_line import agc
+from tests.support.image_files import folders, imagenet
 
 pytest.importorskip("torchattacks", reason="pip install 'agc-bench[attacks]'")
 FEW = ("--set", "apgd-ce.steps=3", "--set", "pgd-50x10.restarts=2")
@@ -189,3 +193,59 @@ def test_the_bench_compares_our_attack_with_the_library_s() -> None:
     assert shown.code == 0, shown
     assert "torchattacks" in shown.out
     assert agc("bench", "attack", "--precision", "half").message.startswith("precision 'half'")
+
+
+@pytest.fixture(params=["image-folder", "imagenet"])
+def streamed(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Cell:
+    """A cell on images that are decoded when they are needed."""
+    monkeypatch.setenv("AGC_DATA_ROOT", str(tmp_path / "data"))
+    monkeypatch.setenv("AGC_LOADER_WORKERS", "0")
+    if request.param == "imagenet":
+        made, _, _ = imagenet(tmp_path / "files")
+        prepare("imagenet", root=made.folder, originals=made.originals, download=False)
+        options = {"size": 16}
+    else:
+        options = {"root": str(folders(tmp_path / "images", 6)), "size": 16}
+    return make_cell(
+        {
+            "dataset": {"name": request.param, "options": options},
+            "architecture": {"name": "resnet8", "options": {"width": 4}},
+            "method": "rigl",
+            "sparsity": 0.5,
+            "correction": "agc",
+            "training": {"epochs": 2, "batch_size": 4, "validation": 3},
+        }
+    )
+
+
+def test_a_cell_on_streamed_images_takes_every_command(
+    streamed: Cell, machine: Machine, tmp_path: Path
+) -> None:
+    folder = tmp_path / streamed.slug
+    assert CellRun(streamed, folder, machine).train() == "finished"
+    found = attacked(folder, "fgsm", "pgd-20", "square", extra=("--set", "square.queries=2"))
+    assert set(found["attacks"]) == {"fgsm", "pgd-20", "square"}
+    for command in (("diagnose", folder, "--batches", 2), ("export", folder, "--format", "small")):
+        done = agc(*command)
+        assert done.code == 0, done
+
+
+def test_streamed_images_are_attacked_as_the_same_images_in_memory(
+    streamed: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ladder, "IMAGES", 2)
+    dataset = load_dataset(streamed)
+    model = build_model(streamed, dataset, "cpu").eval()
+    plan = ladder.Plan((("pgd-50x10", {"restarts": 2}), ("fgsm", {})), survivors=True)
+    outcomes = []
+    for name, test in (
+        ("streamed", dataset.test),
+        ("memory", Split(dataset.test.images[:], dataset.test.labels)),
+    ):
+        ladder.climb(model, test, streamed, plan, tmp_path / name, "final", "")
+        files = sorted((tmp_path / name).iterdir())
+        outcomes.append([read_json(path)["outcomes"] for path in files])
+    assert len(outcomes[0]) == 2
+    assert outcomes[0] == outcomes[1]

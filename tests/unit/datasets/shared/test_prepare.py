@@ -20,7 +20,7 @@ from agc.datasets.fashion_mnist import CONTENTS, SOURCE
 from agc.datasets.shared import prepare as preparation
 from agc.datasets.shared.originals import Original
 from agc.datasets.shared.place import data_root, prepared_folder, raw_folder
-from agc.datasets.shared.prepare import byte_statistics, prepare
+from agc.datasets.shared.prepare import byte_statistics, prepare, save_split
 from agc.errors import UserError
 from agc.grids.cell import make_cell
 from agc.registry import DATASETS
@@ -239,3 +239,19 @@ def test_a_folder_that_cannot_be_written_is_one_clear_line(files: Made, place: P
     place.write_text("a file where the folder should be")
     with pytest.raises(UserError, match="cannot write"):
         made(files, files.folder)
+
+
+def test_a_root_that_is_no_folder_is_refused_before_anything_is_downloaded(
+    files: Made, tmp_path: Path
+) -> None:
+    for root in (tmp_path / "nowhere", files.folder / files.originals[0].name):
+        with pytest.raises(UserError, match=rf"^kmnist: --root {root} is no folder$"):
+            made(files, root, download=True)
+
+
+@pytest.mark.parametrize("labels", [[0.5, 1.0], [-1, 0], [[0], [1]], [0]])
+def test_a_store_takes_whole_numbers_from_0_one_an_image(labels: list, tmp_path: Path) -> None:
+    images = np.zeros((2, 1, 4, 4), dtype=np.uint8)
+    with pytest.raises(ValueError, match=r"expected uint8 .* and whole numbers from 0"):
+        save_split(tmp_path, "train", images, np.array(labels))
+    assert not list(tmp_path.iterdir())

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
-from scipy.io import savemat
 from torchvision.transforms import v2
 
 from agc.datasets.base import Dataset, hold_out
@@ -27,76 +23,13 @@ from agc.grids.cell import make_cell
 from agc.registry import DATASETS
 from agc.training.build import build
 from agc.training.loop import train
-from tests.support.dataset_files import Made, jpeg, pictures, sealed
-
-# WordNet ids in the order of their ILSVRC ids, which is not that of their names.
-WNIDS = ["n03", "n01", "n02"]
-PER_CLASS = 4
+from tests.support.image_files import PER_CLASS, WNIDS, folders, imagenet
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGC_DATA_ROOT", str(tmp_path / "data"))
     monkeypatch.setenv("AGC_LOADER_WORKERS", "0")
-
-
-def files(count: int, seed: int) -> list[bytes]:
-    """JPEG files of several sizes."""
-    out = []
-    for number in range(count):
-        images, _ = pictures(1, (3, 24 + number % 5, 30 - number % 7), 1, seed + number)
-        out.append(jpeg(images[0])[0])
-    return out
-
-
-def add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    archive.addfile(info, io.BytesIO(data))
-
-
-def imagenet(folder: Path) -> tuple[Made, dict[str, list[bytes]], list[int]]:
-    """The three archives; returns also each class' training files, and the validation labels."""
-    folder.mkdir()
-    words = [(i + 1, wnid, 0) for i, wnid in enumerate(WNIDS)] + [(4, "n00", 3)]
-    fields = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")]
-    synsets = np.array(words, dtype=fields).reshape(-1, 1)
-    meta = io.BytesIO()
-    savemat(meta, {"synsets": synsets})
-    truth = [1, 3, 2, 2, 1]
-    with tarfile.open(folder / "ILSVRC2012_devkit_t12.tar.gz", "w:gz") as archive:
-        top = "ILSVRC2012_devkit_t12/data"
-        add(archive, f"{top}/meta.mat", meta.getvalue())
-        lines = "".join(f"{i}\n" for i in truth).encode()
-        add(archive, f"{top}/ILSVRC2012_validation_ground_truth.txt", lines)
-    held = files(len(truth), 100)
-    with tarfile.open(folder / "ILSVRC2012_img_val.tar", "w") as archive:
-        for number in reversed(range(len(truth))):
-            add(archive, f"ILSVRC2012_val_{number + 1:08}.JPEG", held[number])
-    train = {wnid: files(PER_CLASS, 10 * i) for i, wnid in enumerate(WNIDS)}
-    with tarfile.open(folder / "ILSVRC2012_img_train.tar", "w") as archive:
-        for wnid, images in train.items():
-            inner = io.BytesIO()
-            with tarfile.open(fileobj=inner, mode="w") as part:
-                for number, data in enumerate(images):
-                    add(part, f"{wnid}_{number}.JPEG", data)
-            add(archive, f"{wnid}.tar", inner.getvalue())
-    train["test"] = held
-    return (
-        Made(folder, sealed(folder), {}, {}),
-        train,
-        [sorted(WNIDS).index(WNIDS[i - 1]) for i in truth],
-    )
-
-
-def folders(root: Path, per_class: int = 12) -> Path:
-    for part, seed in (("train", 0), ("val", 500)):
-        for number, name in enumerate(("cats", "dogs")):
-            folder = root / part / name
-            folder.mkdir(parents=True)
-            for index, data in enumerate(files(per_class, seed + 100 * number)):
-                (folder / f"{index:03}.jpg").write_bytes(data)
-    return root
 
 
 def test_imagenet_s_files_are_packed_as_they_are_with_the_usual_classes(tmp_path: Path) -> None:
@@ -118,7 +51,7 @@ def test_a_wrong_archive_is_named_and_without_them_the_way_to_get_them(tmp_path:
     with pytest.raises(UserError, match=r"img_val\.tar is not the published"):
         prepare("imagenet", root=made.folder, originals=wrong)
     with pytest.raises(UserError, match=r"get them from https://image-net\.org"):
-        prepare("imagenet", root=tmp_path / "nothing")
+        prepare("imagenet", download=False)
 
 
 def test_a_packed_store_that_is_cut_short_is_named_and_a_flipped_bit_is_found(
@@ -244,3 +177,15 @@ def test_folders_that_are_no_data_set_are_refused(
     monkeypatch.setenv("AGC_LOADER_WORKERS", "many")
     with pytest.raises(UserError, match="AGC_LOADER_WORKERS = 'many'"):
         workers()
+
+
+def test_a_choice_of_no_image_is_no_batch(tmp_path: Path) -> None:
+    given = split(folders(tmp_path / "root", 2))
+    assert list(given[torch.arange(0)].in_order(4)) == []
+
+
+def test_other_labels_leave_the_images(tmp_path: Path) -> None:
+    given = split(folders(tmp_path / "root", 2))
+    other = given.relabelled(1 - given.labels)
+    assert torch.equal(other.labels, 1 - given.labels)
+    assert torch.equal(other.images[:], given.images[:])

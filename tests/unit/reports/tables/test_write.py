@@ -83,7 +83,10 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert acceleration[0][3:7] == ["80.00", "6", "not reached", "not reached"]
     assert acceleration[1][5] == "diverged"
     claims = (tmp_path / "tables" / "claims.md").read_text()
-    assert "arXiv 2301.03573" in claims
+    assert "PMLR 234:341-378" in claims
+    assert "abstract" not in claims
+    assert "+5.00 (PMLR" in claims.replace("\\", "")
+    assert "-52.1 % of the epochs (PMLR" in claims
     assert "lower bound" in claims
     assert "not reached" in claims
 
