@@ -41,6 +41,7 @@ class RecordedAGC(Correction):
     """
 
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
+    sparse_gradients = False
     state = ("places", "records", "mean", "seen", "products", "squares")
 
     fixed_batches = True

@@ -33,6 +33,7 @@ class RunningAGC(AGC):
             new, τ is not known to be 1, and the memory of ``online`` goes on.
     """
 
+    sparse_gradients = True
     state = ("running", "running_steps")
     by_parameter = ("running",)
 

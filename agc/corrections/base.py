@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from agc.cost.units import Cost
 from agc.gradients.held import HeldParameters
+from agc.gradients.sparse_layout import refuse_sparse_gradients, refuse_sparse_layers
 from agc.gradients.uninitialized import refuse_uninitialized
 from agc.processes.replicas import Replicas
 from agc.state import Stateful
@@ -77,6 +78,9 @@ class Correction(Stateful):
     changes_nothing: ClassVar[bool] = False
     """Whether it leaves gradients as they are, so that it needs to know nothing of the weights."""
 
+    sparse_gradients: ClassVar[bool] = True
+    """Whether a gradient may have torch's sparse layout, as of ``nn.Embedding(sparse=True)``."""
+
     repeatable: ClassVar[bool] = False
     """Whether the gradient of one step may be asked for again, at other weights. What the
     correction remembers of a step then comes from the first time alone (``repeated``)."""
@@ -93,6 +97,8 @@ class Correction(Stateful):
         """What passes beside the step go through: the model, compiled if it is."""
         if not self.changes_nothing:
             refuse_uninitialized(self.model, type(self).__name__)
+        if not self.sparse_gradients:
+            refuse_sparse_layers(self.model, self.model.parameters(), type(self).__name__)
         self._named = dict(self.model.named_parameters())
         self._held = HeldParameters(self.model, self._named.values(), type(self).__name__)
         self.sparse: Method | None = None
@@ -116,8 +122,15 @@ class Correction(Stateful):
         return self._named
 
     def gradients(self) -> dict[str, Tensor]:
-        """The present ``.grad`` of each parameter that has one."""
-        return {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+        """The present ``.grad`` of each parameter that has one.
+
+        Raises:
+            UserError: one is sparse, and it must not be.
+        """
+        found = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+        if not self.sparse_gradients:
+            refuse_sparse_gradients(found, type(self).__name__)
+        return found
 
     def close(self) -> None:
         """Leave the model as if there had never been a correction; it corrects no further step.

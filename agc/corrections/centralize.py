@@ -24,6 +24,7 @@ class Centralize(Correction):
     """
 
     off: ClassVar[dict[str, Any] | None] = None
+    sparse_gradients = False
 
     repeatable = True
 
@@ -34,14 +35,13 @@ class Centralize(Correction):
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Centralise the gradients of all weights with more than one dimension in place."""
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                if parameter.dim() < 2 or parameter.grad is None:
+            for name, whole in self.gradients().items():
+                if whole.dim() < 2:
                     continue
+                mask = self.masks.get(name, torch.ones_like(whole, dtype=torch.bool))
                 layout = self.layouts[name]
-                gradient = layout.rows(parameter.grad)
-                mask = self.masks.get(name, torch.ones_like(parameter, dtype=torch.bool))
-                mask = layout.rows(mask)
+                gradient, mask = layout.rows(whole), layout.rows(mask)
                 dims = tuple(range(1, gradient.dim()))
                 count = mask.sum(dims, keepdim=True).clamp(min=1)
                 mean = (gradient * mask).sum(dims, keepdim=True) / count
-                parameter.grad.sub_(layout.back(mean * mask))
+                whole.sub_(layout.back(mean * mask))

@@ -32,6 +32,7 @@ class Placebo(Correction):
     """
 
     off: ClassVar[dict[str, Any] | None] = {"strength": 0.0}
+    sparse_gradients = False
     state = ("steps",)
     repeatable = True
 

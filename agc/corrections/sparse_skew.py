@@ -9,6 +9,7 @@ from agc.corrections.base import Correction
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 from agc.sparsity.neurons import neurons
+from agc.state import unlike
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,12 +38,13 @@ class SparseSkew(Correction):
 
     def unfit(self, name: str, saved: Any) -> Iterator[str]:
         """Factors are those of this network's neurons."""
-        yield from super().unfit(name, saved)
-        for key, factor in saved.items():
-            if key not in self._named:
-                yield f"{name}[{key!r}] is of nothing that is known here"
-            elif factor.numel() not in self._named[key].shape[:2]:
-                yield f"{name}[{key!r}] is of {factor.numel()} neurons, this one has another number"
+        shapes = {
+            key: p.shape if self.layouts[key].groups else (len(p), *[1] * (p.dim() - 1))
+            for key, p in self._named.items()
+            if p.dim()
+        }
+        factors = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+        yield from unlike(name, saved, factors, some=True)
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """Factors by output neuron, from the masks."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from agc import rng
 from agc.gradients.held import HeldParameters
+from agc.gradients.sparse_layout import refuse_sparse_gradients, refuse_sparse_layers
 from agc.gradients.uninitialized import refuse_uninitialized
 from agc.lazy import torch
 from agc.methods.shared.hooks import Method, Update
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
     from torch.nn import Module, Parameter
     from torch.optim import Optimizer
+
+    from agc.gradients.gradient import LossFunction
 
 Distribution = Literal["erk", "er", "uniform", "global"] | dict[str, float]
 """How the sparsity is spread over layers; a map gives some layers their own sparsity."""
@@ -106,6 +109,7 @@ class SparseMethod(Method, Stateful):
         self.parameters = choose_prunable(self.model, keep_dense, also_prune)
         if self.sparse and not self.parameters:
             raise nothing_to_prune(self.model)
+        refuse_sparse_layers(self.model, self.parameters.values(), type(self).__name__)
         if self.sparse and sparsity:
             refuse_unseen(self.model, self.parameters)
         shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
@@ -208,6 +212,18 @@ class SparseMethod(Method, Stateful):
         apply_masks(self.parameters, self.masks, self.optimizer, thorough=True)
         if self.unmasked is not None:
             self.unmasked.masked()
+
+    @contextmanager
+    def shown(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
+        """Have the model sparse; see :meth:`agc.methods.shared.hooks.Method.shown`.
+
+        Raises:
+            UserError: the gradient of a prunable weight has torch's sparse layout.
+        """
+        with super().shown(batch, loss_fn):
+            yield
+            gradients = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+            refuse_sparse_gradients(gradients, type(self).__name__)
 
     @contextmanager
     def updating(self) -> Iterator[Update]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from agc.errors import UserError
 from agc.gradients.gradient import loss_and_gradient
 from agc.gradients.micro_batches import parts
+from agc.gradients.sparse_layout import refuse_sparse_gradients
 from agc.lazy import torch
 from agc.methods.shared.sampled import SampledMethod
 from agc.methods.shared.structured import mapped, not_called, read_by
@@ -72,6 +73,8 @@ class GraSP(SampledMethod):
     def _scores(self, sample: list[Any], loss_fn: LossFunction) -> dict[str, Tensor]:
         batches = [part for batch in sample for part in parts(batch)]
         gradients = [loss_and_gradient(self.model, self.parameters, b, loss_fn)[1] for b in batches]
+        for gradient in gradients:
+            refuse_sparse_gradients(gradient, "GraSP")
         mean = {n: sum(g[n] for g in gradients) / len(batches) for n in self.parameters}
         mean = self.replicas.mean(mean)
         product = {name: torch.zeros_like(p) for name, p in self.parameters.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agc.gradients.gradient import loss_and_gradient
+from agc.gradients.sparse_layout import refuse_sparse_gradients
 from agc.methods.shared.sampled import SampledMethod
 from agc.registry import METHODS
 
@@ -50,6 +51,7 @@ class SNIP(SampledMethod):
         total: dict[str, Tensor] = {}
         for batch in sample:
             _, found = loss_and_gradient(self.model, self.parameters, batch, loss_fn)
+            refuse_sparse_gradients(found, "SNIP")
             total = {n: total[n] + g for n, g in found.items()} if total else found
         # What is left has its initial value; scores of the others count in FORCE alone.
         gradient = self.replicas.mean(total)

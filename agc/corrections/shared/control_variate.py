@@ -34,6 +34,7 @@ class ControlVariate(OlderPoint):
 
     off: ClassVar[dict[str, Any] | None] = None
     """No option: the coefficient is 1 by definition, and the tests put 0 in its place."""
+    sparse_gradients = False
 
     state = ("mean",)
     by_parameter = ("mean",)

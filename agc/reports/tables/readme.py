@@ -106,7 +106,7 @@ def _revision(provenance: dict[str, Any]) -> str:
         return ""
     return (
         f" These are cells of revision {', '.join(map(str, older))}; the present one is {REVISION},"
-        " and gives some methods other numbers (README.md of the reports)."
+        " and gives some methods other numbers (see the page of all reports)."
     )
 
 

@@ -105,3 +105,17 @@ def test_sparse_skew_is_sgd_where_all_neurons_have_as_many_weights(active: int) 
         optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9)
         paths.append(follow(model, correction, partition(), mean_loss, optimizer))
     torch.testing.assert_close(paths[0], paths[1], rtol=1e-6, atol=1e-7)
+
+
+def test_factors_of_a_transposed_convolution_are_loaded_and_those_of_another_refused() -> None:
+    def made(width: int) -> SparseSkew:
+        model = nn.Sequential(nn.ConvTranspose2d(4, width, 3, groups=2))
+        correction = SparseSkew(model)
+        correction.on_topology_update({"0.weight": torch.ones_like(model[0].weight).bool()})
+        return correction
+
+    one, other = made(6), made(6)
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(other.factors["0.weight"], one.factors["0.weight"])
+    with pytest.raises(ValueError, match=r"factors\['0.weight'\] has shape"):
+        other.load_state_dict(made(8).state_dict())

@@ -14,6 +14,7 @@ from agc.corrections.base import Correction
 from agc.errors import UserError
 from agc.evaluation.diagnostics import relative_distance
 from agc.evaluation.gradient_moments import Moments
+from agc.gradients.reference import ReferencePoint
 
 Batch = tuple[Tensor, Tensor]
 
@@ -100,6 +101,6 @@ def test_what_is_measured_of_a_complex_network_is_that_of_its_real_twin() -> Non
             )
             moments.add({"weight": g}, {"weight": q})
         shares = moments.shares({"weight": torch.zeros_like(g)})
-        distance = relative_distance(model, other)
+        distance = relative_distance(model, ReferencePoint(other))
         found.append([*moments.ratios("active", None).values(), *shares.values(), distance])
     assert found[0][1:] == pytest.approx(found[1][1:], rel=1e-12)
