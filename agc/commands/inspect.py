@@ -71,6 +71,9 @@ def inspect(
     if sparsity:
         title += f", {distribution} at {100 * sparsity:g} %"
     console.print(_table(title, layers, totals))
+    if totals.unpruned:
+        named = ", ".join(totals.unpruned)
+        console.print(f"The network also multiplies with {named}; --also-prune would take them.")
 
 
 def _table(title: str, layers: list[Layer], totals: Totals) -> Table:

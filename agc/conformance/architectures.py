@@ -14,6 +14,8 @@ from agc import rng
 from agc.architectures.base import build_network, first_pass
 from agc.conformance.checks import DoesNotApply, listed
 from agc.conformance.correction_problem import same
+from agc.conformance.seen import compare_flops, compare_zeros
+from agc.cost.flops import layer_flops
 from agc.errors import UserError
 from agc.methods.static import Static
 
@@ -48,7 +50,7 @@ def image_of(name: str) -> tuple[int, int, int]:
     for image in IMAGES:
         try:
             made(name, image)
-        except UserError:
+        except (UserError, ArithmeticError):
             continue
         return image
     raise DoesNotApply(f"it takes none of the images {IMAGES}")
@@ -134,12 +136,39 @@ def an_image_is_classified_by_itself(name: str) -> None:
 def it_can_be_made_sparse(name: str) -> None:
     """Exactly as sparse as was asked for, and the network still computes."""
     model = drawn(name).eval()
-    sparse = Static(model, sparsity=0.8)
+    sparse = made_sparse(model)
     total = sum(p.numel() for p in sparse.parameters.values())
     active = sum(int(mask.sum()) for mask in sparse.masks.values())
     assert active == round(0.2 * total), f"{active} of {total} weights are active"
     with torch.no_grad():
         assert torch.isfinite(model(pictures(name))).all(), "a logit is not finite"
+
+
+def operations_see_the_zeros_and_the_flops(name: str) -> None:
+    """A forward pass multiplies with the masked weights as they are, and each weight has the FLOPs
+    of the operations that do.
+    """
+    model = drawn(name).eval()
+    sparse, image = made_sparse(model), pictures(name)[:1]
+    parameters = sparse.parameters
+    used = compare_zeros(model, parameters, image, lambda: model(image), sparse.masks)
+    flops = layer_flops(model, image, parameters)
+    compare_flops(model, parameters, image, used, flops.layers)
+    assert flops.rest >= 0, f"weights have {-flops.rest} FLOPs more than there are"
+
+
+def made_sparse(model: nn.Module) -> Static:
+    """With random masks.
+
+    Raises:
+        DoesNotApply: it has layers that multiply with something else than their weights.
+    """
+    try:
+        return Static(model, sparsity=0.8)
+    except ValueError as error:
+        if not str(error).startswith("cannot prune"):
+            raise
+        raise DoesNotApply(str(error)) from error
 
 
 CHECKS = listed(
@@ -150,4 +179,5 @@ CHECKS = listed(
     a_copy_computes_the_same,
     an_image_is_classified_by_itself,
     it_can_be_made_sparse,
+    operations_see_the_zeros_and_the_flops,
 )

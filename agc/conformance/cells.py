@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 
 from agc.conformance.method_problem import often
+from agc.conformance.seen import compare_zeros
+from agc.datasets.shared.loader import in_order
+from agc.gradients.modes import evaluating
 from agc.grids.cell import Cell, make_cell
 from agc.registry import METHODS
 from agc.training.build import build
@@ -36,9 +39,16 @@ def small_cell(
 
 
 def train_cell(cell: Cell) -> None:
-    """Train it; every loss is finite, and the network as sparse as it was to be."""
+    """Train it; every loss is finite, and the network as sparse as it was to be, also where it
+    multiplies.
+    """
     run = build(cell)
     for _, losses in train(run):
         assert math.isfinite(losses.sum().item()), f"{cell.slug}: the loss is not finite"
     reached = run.method.sparsity()
     assert abs(reached - run.method.target) < 1e-3, f"{cell.slug}: sparsity {reached:.4f}"
+    model, method = run.model, run.method
+    image = next(in_order(run.validation, 1)).images
+    with evaluating(model):
+        used = compare_zeros(model, method.parameters, image, lambda: model(image), method.masks)
+    assert used == {*method.parameters}, f"{cell.slug}: a weight is not multiplied with"

@@ -6,11 +6,21 @@ import copy
 from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from agc.conformance.cells import small_cell, train_cell
 from agc.conformance.checks import listed, refused
-from agc.conformance.method_problem import OPTIMIZERS, STEPS, Problem, alike, network, same
+from agc.conformance.method_problem import (
+    OPTIMIZERS,
+    STEPS,
+    Batch,
+    Problem,
+    alike,
+    loss_fn,
+    network,
+    same,
+)
+from agc.conformance.seen import compare_zeros
 from agc.conformance.states import same_state
 from agc.registry import METHODS, OBJECTIVES
 from agc.sparsity.distributions import InfeasibleSparsityError
@@ -234,6 +244,53 @@ def frozen_layers_stay(name: str) -> None:
     assert same([frozen, problem.method.masks["0.weight"]], [*before])
 
 
+def what_is_frozen_is_pruned_or_refused_by_name(name: str) -> None:
+    """With a layer frozen from the beginning, the sparsity is reached, or an error names it."""
+    for layer in ("0", "3", "7"):
+        model = network()
+        model.get_submodule(layer).requires_grad_(False)
+        try:
+            problem = Problem(name, model=model)
+        except ValueError as error:
+            if f"{layer}.weight" not in str(error):
+                raise AssertionError(f"{error}: the frozen layer is not named") from error
+            continue
+        problem.whole()
+        method = problem.method
+        total = sum(p.numel() for p in method.parameters.values())
+        wanted = round((1 - method.target) * total)
+        active = sum(method.active().values())
+        assert active == wanted, f"{layer} is frozen: {active} active weights, not {wanted}"
+
+
+def sparsity_is_what_operations_see(name: str) -> None:
+    """Operations multiply with every prunable weight, and with none that the masks prune, between
+    steps and within them.
+    """
+    problem = Problem(name)
+    model, method = problem.model, problem.method
+
+    def look(batch: Batch, masks: dict[str, Tensor] | None) -> None:
+        used = compare_zeros(model, method.parameters, batch, lambda: loss_fn(model, batch), masks)
+        assert used == {*method.parameters}, "a prunable weight is not multiplied with"
+
+    problem.begin()
+    look(problem.batches[0], method.masks)
+    for batch in problem.batches:
+        with method.updating():
+            problem.optimizer.zero_grad()
+            with method.shown(batch, loss_fn):
+                # One that is not repeatable shows a sample, not its masks.
+                look(batch, method.masks if method.repeatable else None)
+                loss = loss_fn(model, batch)
+                loss.backward()
+                method.observe(loss.detach())
+            problem.optimizer.step()
+        look(batch, method.masks)
+    problem.end()
+    look(problem.batches[0], method.masks)
+
+
 def small_and_dense_layers_are_survived(name: str) -> None:
     """A layer that is wholly dense and one with a single active weight."""
     if "distribution" not in METHODS.options(name).model_fields:
@@ -285,6 +342,8 @@ CHECKS = listed(
     a_state_of_something_else_is_refused,
     other_parameters_in_the_model_are_noticed,
     frozen_layers_stay,
+    what_is_frozen_is_pruned_or_refused_by_name,
+    sparsity_is_what_operations_see,
     small_and_dense_layers_are_survived,
     extreme_sparsity_is_possible_or_refused,
 )

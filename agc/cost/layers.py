@@ -44,6 +44,7 @@ class Totals:
         sparsity: fraction of zeros among the prunable.
         dense_flops: of one forward pass of one image, everything included.
         flops: the same after pruning.
+        unpruned: other matrices that the network multiplies with: names that ``also_prune`` takes.
     """
 
     parameters: int
@@ -52,6 +53,7 @@ class Totals:
     sparsity: float
     dense_flops: float
     flops: float
+    unpruned: tuple[str, ...] = ()
 
 
 def measure(
@@ -87,6 +89,7 @@ def measure(
     from agc.architectures.base import build_network, first_pass
     from agc.cost.flops import layer_flops
     from agc.sparsity.effective import refuse_unseen
+    from agc.sparsity.masks import prunable_parameters
     from agc.sparsity.prunable import choose_prunable
     from agc.sparsity.unprunable import nothing_to_prune
 
@@ -106,6 +109,9 @@ def measure(
         raise UserError(f"{architecture}: {error}") from error
     try:
         flops = layer_flops(model, picture, parameters)
+        ruled = {*prunable_parameters(model), *parameters}
+        others = {n: p for n, p in model.named_parameters() if p.ndim >= 2 and n not in ruled}
+        unpruned = layer_flops(model, picture, others).layers
     except (RuntimeError, AssertionError) as error:  # it takes them: the counter is at fault
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise UserError(f"{architecture}: its FLOPs cannot be counted ({reason})") from error
@@ -130,4 +136,5 @@ def measure(
         1 - kept / prunable if prunable else 0.0,
         flops.forward(),
         flops.forward(active),
+        tuple(name for name, spent in unpruned.items() if spent),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -9,13 +10,15 @@ from pydantic import Field
 from agc.lazy import torch
 from agc.methods.base import Distribution, SparseMethod
 from agc.registry import METHODS
-from agc.sparsity.ranking import largest_weights
+from agc.sparsity.ranking import largest_weights, refuse_frozen
 from agc.sparsity.schedules import CubicSchedule
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
+
+    from agc.gradients.gradient import LossFunction
 
 Start = Annotated[float, Field(ge=0, lt=1)]
 End = Annotated[float, Field(gt=0, le=1)]
@@ -41,6 +44,7 @@ class GMP(SparseMethod):
         end_fraction: it ends at this fraction, with the exact sparsity.
 
     Raises:
+        InfeasibleSparsityError: so much is frozen that the sparsity cannot be reached.
         ValueError: the end is not after the start.
     """
 
@@ -58,6 +62,15 @@ class GMP(SparseMethod):
     ) -> None:
         self.schedule = CubicSchedule(start_fraction, end_fraction, total_steps, update_interval)
         super().__init__(model, optimizer, distribution=distribution, **options)
+        self.refuse_frozen()
+
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Look once more which layers are frozen."""
+        self.refuse_frozen()
+
+    def refuse_frozen(self) -> None:
+        """Make sure that the layers that train can be pruned enough."""
+        refuse_frozen(self.parameters, self.masks, self.sparsity_wanted, self.distribution)
 
     def initial_masks(self, counts: dict[str, int]) -> dict[str, Tensor]:
         """All ones."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -11,13 +12,15 @@ from agc.methods.gmp import End, Start
 from agc.methods.shared.drop_and_grow import DropAndGrow, Fraction, Interval
 from agc.registry import METHODS
 from agc.sparsity.distributions import active_counts
-from agc.sparsity.ranking import largest_weights, on_the_way
+from agc.sparsity.ranking import largest_weights, on_the_way, refuse_frozen
 from agc.sparsity.schedules import CubicSchedule
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
+
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(
@@ -47,6 +50,7 @@ class GraNet(DropAndGrow):
         prune_end_fraction: it ends at this fraction, with the exact sparsity.
 
     Raises:
+        InfeasibleSparsityError: so much is frozen that the sparsity cannot be reached.
         ValueError: the end of pruning is not after its start.
     """
 
@@ -83,6 +87,15 @@ class GraNet(DropAndGrow):
             end_fraction=end_fraction,
             **options,
         )
+        self.refuse_frozen()
+
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Look once more which layers are frozen."""
+        self.refuse_frozen()
+
+    def refuse_frozen(self) -> None:
+        """Make sure that the layers that train can be pruned enough."""
+        refuse_frozen(self.parameters, self.masks, self.sparsity_wanted, self.distribution)
 
     def initial_masks(self, counts: dict[str, int]) -> dict[str, Tensor]:
         """Random masks at the initial sparsity."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -9,12 +10,14 @@ from pydantic import Field
 from agc.lazy import torch
 from agc.methods.base import Distribution, SparseMethod
 from agc.registry import METHODS
-from agc.sparsity.ranking import largest_weights
+from agc.sparsity.ranking import largest_weights, refuse_frozen
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Module
     from torch.optim import Optimizer
+
+    from agc.gradients.gradient import LossFunction
 
 
 @METHODS.register(
@@ -47,6 +50,7 @@ class Lottery(SparseMethod):
             least its largest weight.
 
     Raises:
+        InfeasibleSparsityError: so much is frozen that the sparsity cannot be reached.
         ValueError: there are fewer steps than rounds.
     """
 
@@ -68,10 +72,19 @@ class Lottery(SparseMethod):
         if total_steps < rounds:
             raise ValueError(f"lottery: {total_steps} steps are too few for {rounds} rounds")
         super().__init__(model, optimizer, distribution=distribution, **options)
+        self.refuse_frozen()
         self.number = rounds
         self.starts = [k * total_steps // rounds for k in range(1, rounds)]
         self.rewind_step = int(rewind_fraction * self.starts[0])
         self.copy = {name: t.detach().clone() for name, t in self._tensors().items()}
+
+    def begin(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
+        """Look once more which layers are frozen."""
+        self.refuse_frozen()
+
+    def refuse_frozen(self) -> None:
+        """Make sure that the layers that train can be pruned enough."""
+        refuse_frozen(self.parameters, self.masks, self.sparsity_wanted, self.distribution)
 
     @property
     def rounds(self) -> int:

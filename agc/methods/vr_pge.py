@@ -14,6 +14,7 @@ from agc.methods.shared.hidden import HiddenWeights
 from agc.registry import LATER, METHODS
 from agc.sparsity.bernoulli import Preconditioner, policy_gradient, project
 from agc.sparsity.channels import removable_channels
+from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import multiplied
 from agc.sparsity.schedules import cosine
 from agc.state import unlike
@@ -125,11 +126,18 @@ class VRPGE(HiddenWeights):
             if {*group.weights(), *group.vectors(self.model)} <= trained
             and self.parameters.keys() >= {*group.weights()}
         }
+        frozen = [name for name, p in self.parameters.items() if not p.requires_grad]
+        hint = f"; frozen layers keep theirs: {', '.join(frozen)}" if frozen else ""
         if not channels:
-            raise ValueError("this network has no channels that can be removed without a trace")
+            raise ValueError(
+                f"this network has no channels that can be removed without a trace{hint}"
+            )
         active = sum(counts.values())
         generator = self.generator("ranks")
-        self.budget = ChannelBudget(self.model, channels, self.parameters, active, generator)
+        try:
+            self.budget = ChannelBudget(self.model, channels, self.parameters, active, generator)
+        except InfeasibleSparsityError as error:
+            raise InfeasibleSparsityError(f"{error}{hint}") from error
         size, self.share = len(self.budget.layer), self.budget.share()
         self.probabilities = torch.full((size,), self.share, dtype=torch.float64)
         everything = dict(self.model.named_parameters())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
-from agc.sparsity.distributions import active_counts
+from agc.sparsity.distributions import InfeasibleSparsityError, active_counts
 from agc.sparsity.masks import top_mask
 
 if TYPE_CHECKING:
@@ -88,3 +88,37 @@ def largest_weights(
     }
     best = best_masks(scores, sparsity, distribution, reached)
     return {n: best[n] if p.requires_grad else masks[n] for n, p in parameters.items()}
+
+
+def refuse_frozen(
+    parameters: Mapping[str, Parameter],
+    masks: Mapping[str, Tensor],
+    sparsity: float,
+    distribution: str | Mapping[str, float],
+) -> None:
+    """Make sure that :func:`largest_weights` can prune enough although frozen layers keep theirs.
+
+    Args:
+        parameters: see :func:`largest_weights`, as for the others.
+        masks: the same.
+        sparsity: the same.
+        distribution: the same.
+
+    Raises:
+        InfeasibleSparsityError: it cannot. The message names the frozen layers.
+    """
+    frozen = [name for name, p in parameters.items() if not p.requires_grad]
+    if not frozen:
+        return
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    wanted = sum(active_counts(shapes, sparsity, distribution).values())
+    best = largest_weights(parameters, masks, sparsity, distribution, 1.0)
+    reached = sum(int(mask.sum()) for mask in best.values())
+    if reached > wanted:
+        size = sum(p.numel() for p in parameters.values())
+        named = ", ".join(map(repr, frozen[:4])) + (", ..." if len(frozen) > 4 else "")
+        raise InfeasibleSparsityError(
+            f"frozen layers keep their weights here, so the sparsity would end at "
+            f"{1 - reached / size:.4g}, and {sparsity:g} was asked for: let {named} train, or "
+            f"leave them out of the count with keep_dense=[{named}]"
+        )

@@ -24,7 +24,7 @@ def nothing_to_prune(model: Module) -> UserError:
                 f"{type(module).__name__} {prefix!r}" if prefix else type(module).__name__
             )
             weights += found
-    message = "the network has no weight of a convolution or linear layer to prune"
+    message = "the network has no convolution, linear, attention or recurrent layer to prune"
     if not weights:
         return UserError(f"{message}, nor another of two dimensions or more; dense can train it")
     return UserError(

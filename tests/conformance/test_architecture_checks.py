@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
 import pytest
 import torch
+from timm.layers import StdConv2d
 from torch import Tensor, nn
 
 import agc.conformance.architectures as conformance
 from agc.conformance.architectures import CHECKS
 from agc.conformance.checks import DoesNotApply
+from agc.cost.flops import LayerFlops, layer_flops
 
 
 class Plain(nn.Module):
@@ -110,7 +113,17 @@ class Divides(Plain):
         return super().forward(images) / self.stem.weight.abs().min()
 
 
+class Aside(Plain):
+    """Multiplies with another weight than its layer has."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        weight = self.stem.weight
+        images = nn.functional.conv2d(images, weight - weight.mean(), self.stem.bias, stride=2)
+        return self.head(images.relu().mean(dim=(2, 3)))
+
+
 BROKEN = [
+    (Aside, "operations_see_the_zeros_and_the_flops"),
     (Ten, "it_gives_as_many_logits_as_there_are_classes"),
     (Stubborn, "it_gives_as_many_logits_as_there_are_classes"),
     (Constant, "initial_weights_follow_from_the_global_stream"),
@@ -162,6 +175,30 @@ def test_a_broken_network_fails_its_check(
     put(broken, monkeypatch)
     with pytest.raises(AssertionError):
         CHECKS[check]("broken")
+
+
+def test_weights_without_their_flops_fail_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(Plain, monkeypatch)
+
+    def half(*arguments: Any) -> LayerFlops:
+        counted = layer_flops(*arguments)
+        layers = {name: flops / 2 for name, flops in counted.layers.items()}
+        return dataclasses.replace(counted, layers=layers)
+
+    monkeypatch.setattr(conformance, "layer_flops", half)
+    with pytest.raises(AssertionError, match=r"stem\.weight: .* by inputs and outputs"):
+        CHECKS["operations_see_the_zeros_and_the_flops"]("plain")
+
+
+def test_a_network_that_cannot_be_pruned_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Standardised(Plain):
+        def __init__(self, channels: int, classes: int) -> None:
+            super().__init__(channels, classes)
+            self.stem = StdConv2d(channels, 8, 3, stride=2)
+
+    put(Standardised, monkeypatch)
+    with pytest.raises(DoesNotApply, match=r"cannot prune 'stem\.weight': StdConv2d"):
+        CHECKS["operations_see_the_zeros_and_the_flops"]("standardised")
 
 
 def test_a_network_for_other_images_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

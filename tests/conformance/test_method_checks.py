@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from agc.conformance.methods import CHECKS, trains_in_cells
 from agc.methods.base import SparseMethod
+from agc.methods.gmp import GMP
 from agc.methods.rigl import RigL
 from agc.methods.set import SET
 from agc.registry import METHODS
@@ -90,7 +93,27 @@ class Densifies(SparseMethod):
         self.set_masks({name: torch.ones_like(mask) for name, mask in self.masks.items()})
 
 
+class Overlooks(GMP):
+    """Does not look which layers are frozen."""
+
+    def refuse_frozen(self) -> None:
+        pass
+
+
+class Shows(SparseMethod):
+    """Has what is pruned back for the forward pass."""
+
+    @contextmanager
+    def shown(self, batch: Any, loss_fn: Any) -> Iterator[None]:
+        with torch.no_grad():
+            for parameter in self.parameters.values():
+                parameter.add_(0.1)
+        yield
+
+
 BROKEN = {
+    Overlooks: "what_is_frozen_is_pruned_or_refused_by_name",
+    Shows: "sparsity_is_what_operations_see",
     OneTooMany: "sparsity_is_exact",
     Densifies: "sparsity_is_exact",
     Unmasked: "pruned_weights_are_zero",

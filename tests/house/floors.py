@@ -44,8 +44,8 @@ FLOORS: dict[str, set[str]] = {
     "tracking": {"grids"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {
-        *("architectures", "attacks", "corrections", "cost", "datasets", "grids", "methods"),
-        *("objectives", "optimizers", "planning", "records", "sparsity", "training"),
+        *("architectures", "attacks", "corrections", "cost", "datasets", "gradients", "grids"),
+        *("methods", "objectives", "optimizers", "planning", "records", "sparsity", "training"),
     },
     "benchmarks": {
         *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),

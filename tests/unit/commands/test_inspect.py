@@ -33,6 +33,7 @@ def test_layers_of_lenet_by_hand() -> None:
         "sparsity": 0,
         "dense_flops": 532_400,
         "flops": 532_400,
+        "unpruned": [],
     }
 
 
@@ -146,3 +147,25 @@ def test_lazy_layers_are_shown_with_the_shapes_that_an_image_gives_them(
     networks_are(Lazy, monkeypatch)
     layers = {layer["name"]: layer["shape"] for layer in inspected("resnet18")["layers"]}
     assert layers == {"0.weight": [4, 3, 3, 3], "4.weight": [10, 4 * 32 * 32]}
+
+
+def test_matrices_that_stay_dense_by_the_rule_are_named() -> None:
+    # Its last blocks mix the kernels of experts, in layers that the rule does not know.
+    name, first = "tf_efficientnet_cc_b0_4e", "blocks.4.0.conv_pw.weight"
+    assert inspected(name)["totals"]["unpruned"][0] == first
+    shown = " ".join(agc("inspect", name).out.split())
+    assert f"also multiplies with {first}," in shown
+    taken = inspected(name, "--also-prune", "blocks.*.weight")
+    assert taken["totals"]["unpruned"] == []
+    assert next(x for x in taken["layers"] if x["name"] == first)["dense_flops"] > 0
+
+
+def test_layers_that_transform_their_weights_are_named_before_anything_trains() -> None:
+    shown = agc("inspect", "test_nfnet", "--sparsity", 0.5)
+    assert shown.code == 2
+    assert "cannot prune 'stem.conv1.weight'" in shown.err
+    assert "ScaledStdConv2d multiplies with something else" in shown.err
+    kept = inspected("test_nfnet", "--sparsity", 0.5, "--keep-dense", "*conv*")
+    names = [layer["name"] for layer in kept["layers"]]
+    assert names[-1] == "head.fc.weight"
+    assert not any("conv" in name for name in names)

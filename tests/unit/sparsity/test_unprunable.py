@@ -9,7 +9,7 @@ from agc.sparsity.unprunable import nothing_to_prune
 def test_what_the_network_has_is_named_and_what_could_be_pruned() -> None:
     model = nn.ModuleDict({"words": nn.Embedding(5, 2), "norm": nn.LayerNorm(2)})
     assert str(nothing_to_prune(model)) == (
-        "the network has no weight of a convolution or linear layer to prune; "
+        "the network has no convolution, linear, attention or recurrent layer to prune; "
         "it has Embedding 'words': also_prune takes words.weight; "
         "without pruning, dense can train it"
     )

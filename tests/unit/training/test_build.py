@@ -40,3 +40,41 @@ def test_a_layer_that_comes_after_the_optimizer_is_refused(
     networks_are(TooLate, monkeypatch)
     with pytest.raises(UserError, match=r"'resnet18' adds 'net\.head\.weight' in a pass in train"):
         build(with_such_a_network(tiny_cell))
+
+
+class Standardises(nn.Module):
+    """Multiplies with a weight that it computes from that of its layer."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(64 * channels, 8), nn.Linear(8, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        weight = self.hidden.weight - self.hidden.weight.mean(dim=1, keepdim=True)
+        return self.head(nn.functional.linear(images.flatten(1), weight).relu())
+
+
+def test_a_network_that_fills_pruned_weights_is_refused(
+    tiny_cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks_are(Standardises, monkeypatch)
+    sparse = {"method": "rigl", "sparsity": 0.5}
+    with pytest.raises(UserError, match=r"cannot prune 'net\.hidden\.weight': the network multi"):
+        build(with_such_a_network(tiny_cell, **sparse))
+    # Nothing is pruned there, or that layer is not.
+    build(with_such_a_network(tiny_cell))
+    options = {"keep_dense": ["net.hidden.weight"]}
+    build(
+        with_such_a_network(tiny_cell, **{**sparse, "method": {"name": "rigl", "options": options}})
+    )
+
+
+def test_looking_for_zeros_leaves_a_cell_as_it_was(
+    tiny_cell: Callable[..., Cell], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = tiny_cell(method="rigl", sparsity=0.9, correction="agc", training={"epochs": 1})
+    looked = trained(cell)
+    monkeypatch.setattr("agc.training.build.refuse_vanishing", lambda *_: None)
+    monkeypatch.setattr("agc.methods.base.refuse_unseen", lambda *_: None)
+    plain = trained(cell)
+    assert all(torch.equal(looked[name], plain[name]) for name in plain)
