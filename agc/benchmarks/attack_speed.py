@@ -82,7 +82,9 @@ def _library(
     try:
         from torchattacks import PGD
     except ModuleNotFoundError as error:
-        raise UserError("the comparison needs torchattacks: pip install torchattacks") from error
+        raise UserError(
+            "the comparison needs torchattacks: pip install --no-deps torchattacks==3.5.1"
+        ) from error
     attack = PGD(model, eps=EPSILON, alpha=STEP_SIZE, steps=steps, random_start=True)
 
     def run() -> Tensor:

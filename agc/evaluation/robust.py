@@ -76,7 +76,9 @@ def _crafter(model: nn.Module, settings: Evaluation, generator: Generator) -> Cr
     try:
         from torchattacks import PGD
     except ModuleNotFoundError as error:
-        raise UserError("robust evaluation needs torchattacks: pip install torchattacks") from error
+        raise UserError(
+            "robust evaluation needs torchattacks: pip install --no-deps torchattacks==3.5.1"
+        ) from error
     return PGD(
         model,
         eps=settings.epsilon,
