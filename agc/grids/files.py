@@ -46,6 +46,20 @@ class Reference(Strict):
     megabytes_per_cell: float = Field(gt=0)
 
 
+class Margin(Strict):
+    """The largest differences that do not matter, fixed before anything is run.
+
+    Attributes:
+        accuracy: of clean test accuracy, in percentage points.
+        robust: of robust accuracy, in percentage points.
+        epochs: ratio of epochs to equal error that would matter, below 1.
+    """
+
+    accuracy: float = Field(default=1.0, gt=0)
+    robust: float = Field(default=1.0, gt=0)
+    epochs: float = Field(default=0.8, gt=0, lt=1)
+
+
 def _entries() -> dict[str, Any]:
     """A list for each axis, by its plural; those of later axes may be left out."""
     several = Annotated[list[Entry], Field(min_length=1)]
@@ -71,6 +85,7 @@ class GridFile(_Axes):
             values, and several such fields for their product. ``recipe`` may be given too.
         exclude: combinations to leave out, with the reason.
         reference: what a run of the grid has measured.
+        margin: what its verdicts are judged by.
     """
 
     description: str
@@ -80,6 +95,7 @@ class GridFile(_Axes):
     include: list[dict[str, Any]] = Field(default=[])
     exclude: list[Exclusion] = Field(default=[])
     reference: Reference | None = None
+    margin: Margin = Margin()
 
     @property
     def recipes(self) -> list[str]:
