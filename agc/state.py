@@ -27,7 +27,7 @@ class Stateful:
     state: ClassVar[tuple[str, ...]] = ()
     """Attributes that a resumed run needs, beside those of the base classes."""
 
-    made: ClassVar[dict[str, str] | None] = None
+    made_with: ClassVar[dict[str, str] | None] = None
     """What a state has in common with whoever takes it, beside its class: words for it, and the
     attributes that hold it. None, without any in a base either, asks for nothing, nor for the
     class."""
@@ -100,7 +100,7 @@ class Stateful:
 
     def _made(self) -> dict[str, Any] | None:
         """The class, and what else a state must share."""
-        found = list(_inherited(type(self), "made"))
+        found = list(_inherited(type(self), "made_with"))
         if all(one is None for one in found):
             return None
         words = {word: name for one in found if one for word, name in one.items()}

@@ -67,7 +67,7 @@ class AGC(ControlVariate):
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0}
     state = ("correlation", "last_gradient")
     by_parameter = ("last_gradient",)
-    made: ClassVar[dict[str, str] | None] = {"variant": "variant", "estimator": "estimator"}
+    made_with: ClassVar[dict[str, str] | None] = {"variant": "variant", "estimator": "estimator"}
     repeatable = False
 
     def __init__(

@@ -85,7 +85,7 @@ class Correction(Stateful):
     """Whether the gradient of one step may be asked for again, at other weights. What the
     correction remembers of a step then comes from the first time alone (``repeated``)."""
 
-    made: ClassVar[dict[str, str] | None] = {}
+    made_with: ClassVar[dict[str, str] | None] = {}
 
     watchers: tuple[str, ...] = ("noise", "scale")
     """Attributes, of those that have them, that notice when the model is called."""

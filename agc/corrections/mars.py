@@ -36,7 +36,7 @@ class MARS(OlderPoint):
     off: ClassVar[dict[str, Any] | None] = {"gamma": 0.0, "clip": None}
     state = ("before",)
     by_parameter = ("before",)
-    made: ClassVar[dict[str, str] | None] = {"exact": "exact"}
+    made_with: ClassVar[dict[str, str] | None] = {"exact": "exact"}
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ class STORM(Recursive):
     off: ClassVar[dict[str, Any] | None] = {"a": 1.0}
     sparse_gradients = True
     state = ("squares", "present_a")
-    made: ClassVar[dict[str, str] | None] = {"a": "a"}
+    made_with: ClassVar[dict[str, str] | None] = {"a": "a"}
 
     def __init__(
         self,

@@ -23,7 +23,8 @@ from agc.gradients.held import HeldParameters
 from agc.gradients.sparse_layout import refuse_sparse_gradients, refuse_sparse_layers
 from agc.gradients.uninitialized import refuse_uninitialized
 from agc.lazy import torch
-from agc.methods.shared.hooks import Method, Update
+from agc.methods.shared.hooks import Update
+from agc.methods.shared.put_off import PutOff
 from agc.processes.replicas import Replicas
 from agc.registry import LATER
 from agc.sparsity.distributions import active_counts
@@ -45,7 +46,7 @@ Distribution = Literal["erk", "er", "uniform", "global"] | dict[str, float]
 """How the sparsity is spread over layers; a map gives some layers their own sparsity."""
 
 
-class SparseMethod(Method, Stateful):
+class SparseMethod(PutOff, Stateful):
     """Exact random masks, kept on the weights and on the optimizer's state.
 
     Args:
@@ -68,8 +69,8 @@ class SparseMethod(Method, Stateful):
             weight.
     """
 
-    state = ("steps", "put_off", "dense_gradients", "masks", "explored")
-    made: ClassVar[dict[str, str] | None] = {
+    state = ("steps", "dense_gradients", "masks", "explored")
+    made_with: ClassVar[dict[str, str] | None] = {
         "sparsity": "sparsity_wanted",
         "distribution": "distribution",
     }
@@ -104,8 +105,6 @@ class SparseMethod(Method, Stateful):
         self.dense_gradients = 0
         """Number of steps whose gradient was needed at pruned weights too (a cost)."""
         refuse_uninitialized(self.model, type(self).__name__)
-        self.put_off = 0
-        """Step whose update is still to be made, as the optimizer left that step out; else 0."""
         self.parameters = choose_prunable(self.model, keep_dense, also_prune)
         if self.sparse and not self.parameters:
             raise nothing_to_prune(self.model)
@@ -167,37 +166,6 @@ class SparseMethod(Method, Stateful):
     def touched(self) -> tuple[dict[str, Parameter], dict[str, Tensor]]:
         """The prunable weights; a method may mask other parameters too."""
         return self.parameters, self.masks
-
-    def served(self, step: int) -> range:
-        """The steps whose updates are made at the end of ``step``: its own, and those put off."""
-        return range(self.put_off or step, step + 1)
-
-    @property
-    def scheduled(self) -> int:
-        """The step that the update made now was due at: the present one, unless it was put off."""
-        late = self.put_off and not self.update_due(self.steps)
-        return self.put_off if late else self.steps
-
-    def due_at(self, step: int) -> bool:
-        """Whether ``step`` ends with an update, one that was put off included."""
-        return bool(self.put_off) or self.update_due(step)
-
-    def takes_update(self) -> bool:
-        """Whether the topology is to be updated now, at the end of a step that has been counted.
-
-        An update that falls on a step which the optimizer left out is put off to the next one that
-        it makes. Who makes the update says so by :meth:`made_update`.
-        """
-        if not self.due_at(self.steps):
-            return False
-        if self.left_out():
-            self.put_off = self.put_off or self.steps
-            return False
-        return True
-
-    def made_update(self) -> None:
-        """The update is made, and with it what was put off."""
-        self.put_off = 0
 
     def set_masks(self, masks: dict[str, Tensor]) -> None:
         """Take over new masks, in place, on weights and optimizer state too.

@@ -55,7 +55,7 @@ class Lottery(SparseMethod):
     """
 
     state = ("copy",)
-    made: ClassVar[dict[str, str] | None] = {"rounds": "number"}
+    made_with: ClassVar[dict[str, str] | None] = {"rounds": "number"}
     by_parameter = ("copy",)
 
     def __init__(

@@ -51,7 +51,7 @@ class MEST(DropAndGrow):
         end_fraction: no mutation from this fraction of the training on.
     """
 
-    made: ClassVar[dict[str, str] | None] = {"a soft memory bound": "soft"}
+    made_with: ClassVar[dict[str, str] | None] = {"a soft memory bound": "soft"}
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ class NM(HiddenWeights):
         ValueError: the sparsity is not 1 - n / m.
     """
 
-    made: ClassVar[dict[str, str] | None] = {"m": "m"}
+    made_with: ClassVar[dict[str, str] | None] = {"m": "m"}
 
     def __init__(
         self,

@@ -50,7 +50,7 @@ class TopKAST(HiddenWeights):
     """
 
     state = ("backward",)
-    made: ClassVar[dict[str, str] | None] = {"backward_ratio": "backward_ratio"}
+    made_with: ClassVar[dict[str, str] | None] = {"backward_ratio": "backward_ratio"}
 
     def __init__(
         self,

@@ -129,7 +129,7 @@ class Named(Stateful):
 
     state = ("means", "inner", "steps")
     by_parameter = ("means",)
-    made: ClassVar[dict[str, str] | None] = {"size": "size"}
+    made_with: ClassVar[dict[str, str] | None] = {"size": "size"}
 
     def __init__(self, size: float = 2) -> None:
         self.size = size
