@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agc.errors import UserError
+from agc.files import read_json
+
 LIMITS = (
     "ATEN_CPU_CAPABILITY",
     "DNNL_MAX_CPU_ISA",
@@ -74,6 +77,13 @@ def arithmetic() -> dict[str, Any]:
     }
 
 
+def has_card() -> bool:
+    """Whether cells train on a CUDA device here, unless told otherwise."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def card(device: str) -> dict[str, Any] | None:
     """Of a CUDA device: what it is, its software, its settings; None of any other device.
 
@@ -105,6 +115,20 @@ def name_instruction_set(capability: str, limits: Mapping[str, str]) -> str:
         limits: those of ``LIMITS`` that are set, and their values: some bind only a library.
     """
     return ", ".join([capability, *(f"{name}={limits[name]}" for name in LIMITS if name in limits)])
+
+
+def recorded_instruction_sets(results: Path) -> set[str]:
+    """Those that cells of ``results`` were trained with on a CPU, as far as records tell."""
+    found = set()
+    for path in sorted(results.glob("cells/*/record.json")):
+        try:
+            told = read_json(path)["provenance"]
+            if not told["device"].startswith("cuda"):
+                limits = told["environment"]
+                found.add(name_instruction_set(told["cpu_capability"], limits))
+        except (UserError, KeyError, TypeError, AttributeError):
+            continue  # a record of before, or a damaged one, which `agc collect` refuses by name
+    return found
 
 
 def _number(text: str | None) -> int | None:
