@@ -39,6 +39,11 @@ class Machine:
             "device_name": self.name,
         }
 
+    def reset_peak_memory(self) -> None:
+        """Forget what earlier work of this process took of the device's memory."""
+        if torch.device(self.device).type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+
 
 def prepare_machine(
     device: str = "auto", threads: int = 1, fast: bool = False, count: int = 1

@@ -14,6 +14,13 @@ from importlib.metadata import PackageNotFoundError, distribution, requires, ver
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from agc.machine.hardware import (
+    arithmetic,
+    has_card,
+    name_instruction_set,
+    processor,
+    recorded_instruction_sets,
+)
 from agc.machine.provenance import git_state
 from agc.places import checkout
 
@@ -34,6 +41,12 @@ PACKAGES = (
 )
 # torchattacks pins a requests of 2021 that it works without.
 KNOWN_CONFLICTS = {("torchattacks", "requests")}
+LIBRARIES = (
+    ("oneDNN", "onednn"),
+    ("MKL", "mkl"),
+    ("torch's BLAS", "blas"),
+    ("numpy's", "numpy_blas"),
+)
 GIB = 2**30
 DISK_LOW, DISK_LEAST = 5 * GIB, GIB // 2
 
@@ -56,6 +69,7 @@ def diagnose(results: Path = Path("results")) -> list[Check]:
         _conflicts(),
         _cuda(),
         _processors(),
+        _instructions(results),
         _writable(results),
         _disk(results),
         _git_commit(),
@@ -183,6 +197,34 @@ def _processors() -> Check:
     if threads.isdigit() and int(threads) > usable:
         return Check("processors", "warning", found, f"set OMP_NUM_THREADS to {usable} or less")
     return Check("processors", "ok", found)
+
+
+def _instructions(results: Path) -> Check:
+    """What this process computes with, beside what the records of ``results`` were made with."""
+    name = "instruction set"
+    try:
+        told = arithmetic()
+    except (ImportError, OSError):
+        return Check(name, "error", "unknown, as torch cannot be imported", "reinstall torch")
+    here = name_instruction_set(told["cpu_capability"], os.environ)
+    chip = processor()
+    numbers = [
+        f"{word} {chip[key]}"
+        for word, key in (("family", "cpu_family"), ("model", "cpu_model"))
+        if chip[key] is not None
+    ]
+    with_ = [f"{title} {told[key]}" for title, key in LIBRARIES if told[key] is not None]
+    found = (
+        f"{here} on {' '.join([chip['cpu'], *numbers])}; {', '.join(with_) or 'no oneDNN or MKL'}"
+    )
+    several = recorded_instruction_sets(results)
+    if several and not has_card():
+        several |= {here}
+    if len(several) > 1:
+        found += f"; with the records in {results} there are {' and '.join(sorted(several))}"
+        remedy = "train the cells of a study on one instruction set: others are other draws"
+        return Check(name, "warning", found, remedy)
+    return Check(name, "ok", found)
 
 
 def _writable(results: Path) -> Check:

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from agc.machine.hardware import LIMITS, arithmetic, card, processor
 from agc.places import checkout
 
 PACKAGES = ("torch", "torchvision", "timm", "torchattacks", "numpy")
@@ -21,9 +22,11 @@ ENVIRONMENT = (
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_VISIBLE_DEVICES",
     "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
     "OMP_NUM_THREADS",
     "PYTHONHASHSEED",
     "SLURM_JOB_ID",
+    *LIMITS,
 )
 """The variables that a record may name; all others stay out of it, as some hold secrets."""
 
@@ -54,8 +57,12 @@ def git_state() -> tuple[str | None, bool]:
 
 
 def provenance(device: str, threads: int, deterministic: bool) -> dict[str, Any]:
-    """Software, commit and hardware of this process, as plain data."""
+    """Software, commit and hardware of this process, as plain data.
+
+    Nothing of it is part of a cell, so two machines may train the same cell to other numbers.
+    """
     commit, dirty = git_state()
+    graphics = card(device)
     return {
         "agc": installed("agc-bench"),
         "git_commit": commit,
@@ -64,22 +71,15 @@ def provenance(device: str, threads: int, deterministic: bool) -> dict[str, Any]
         **{package: installed(package) for package in PACKAGES},
         "platform": sys.platform,
         "hostname": platform.node(),
-        "cpu": _cpu_name(),
+        **processor(),
         "cpus": os.cpu_count(),
+        **arithmetic(),
+        **({} if graphics is None else {"card": graphics}),
         "device": device,
         "threads": threads,
         "deterministic": deterministic,
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
     }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _git(root: Path, *arguments: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from agc.errors import UserError
 from agc.grids.axes import AXES
+from agc.machine.hardware import LIMITS
 from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
 from agc.records.record import RESULT_KEYS, record_without_result
@@ -32,6 +33,17 @@ PROVENANCE_KEYS = (
     "started",
     "finished",
 )
+LATER_PROVENANCE = (
+    *("cpu_vendor", "cpu_family", "cpu_model", "cpu_capability"),
+    *("onednn", "mkl", "blas", "numpy_blas"),
+    *(f"environment.{name}" for name in LIMITS),
+    *("card.name", "card.driver", "card.cuda", "card.cudnn", "card.compute_capability"),
+    *("card.tf32_matmul", "card.tf32_convolution", "card.peak_memory"),
+)
+"""What records came to tell later, or tell of some machines alone: a column only where one does.
+
+A dot stands for an inner object; in the column's name it is an underscore.
+"""
 
 
 def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[str]:
@@ -65,6 +77,8 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
     labels = label_cells([record["cell"] for record in records])
     rows = [flat_row(record, label) for record, label in zip(records, labels, strict=True)]
     frame = pd.DataFrame(rows)
+    later = [_provenance_column(key) for key in LATER_PROVENANCE]
+    frame = frame.drop(columns=[name for name in later if frame[name].isna().all()])
     frame = frame.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
     frame = frame.astype({c: "string" for c in frame.columns if c.startswith("provenance_")})
     write_study(frame, pd.concat(epochs, ignore_index=True), out)
@@ -86,15 +100,26 @@ def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     row["reached_sparsity"] = record["sparsity"]["reached"]
     row |= {key: record["sparsity"][key] for key in ("exploration_rate", "weights", "active")}
     row |= {f"seconds_{key}": value for key, value in record["seconds"].items()}
-    for key in PROVENANCE_KEYS:
-        value = record["provenance"].get(key)
-        row[f"provenance_{key}"] = None if value is None else str(value)
+    for key in (*PROVENANCE_KEYS, *LATER_PROVENANCE):
+        value = _told(record["provenance"], key)
+        row[_provenance_column(key)] = None if value is None else str(value)
     row["warnings"] = "\n".join(record["warnings"])
     # A column that is empty in every cell would have no type: numbers are floats throughout.
     return {
         key: float("nan") if value is None and not _is_text(key) else value
         for key, value in row.items()
     }
+
+
+def _provenance_column(key: str) -> str:
+    return f"provenance_{key.replace('.', '_')}"
+
+
+def _told(provenance: dict[str, Any], key: str) -> Any:
+    """What is told under a dotted name, None if it is not told."""
+    block, _, inner = key.partition(".")
+    value = provenance.get(block)
+    return (value or {}).get(inner) if inner else value
 
 
 def _is_text(column: str) -> bool:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agc.records.failure import WITHOUT_RESULT
+from agc.reports.machines import summarize_machines
 
 if TYPE_CHECKING:
     import pandas as pd
 
 VERSIONS = ("agc", "git_commit", "python", "torch", "timm", "numpy", "torchattacks")
-MACHINE = ("device", "cpu", "threads")
 
 
 def summarize_provenance(records: pd.DataFrame) -> dict[str, Any]:
     """Versions, commits, machines, times and number of cells behind collected records.
 
     Host names stay in the records: a report is made to be published. Cells without a result are
-    listed under ``without_result``, if there are any.
+    listed under ``without_result``, if there are any. Of the machines all that
+    :func:`agc.reports.machines.summarize_machines` finds.
     """
     lacking = records[records["status"].isin(WITHOUT_RESULT)]
     summary: dict[str, Any] = {
@@ -38,9 +39,4 @@ def summarize_provenance(records: pd.DataFrame) -> dict[str, Any]:
             for row in lacking.itertuples()
         ]
         records = records.drop(lacking.index)
-    machines = records[[f"provenance_{key}" for key in MACHINE]].fillna("").value_counts()
-    summary["machines"] = [
-        dict(zip(MACHINE, key, strict=True)) | {"cells": int(count)}
-        for key, count in sorted(machines.items())
-    ]
-    return summary
+    return summary | summarize_machines(records)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from agc.errors import UserError
 from agc.files import atomic_path
 from agc.reports.compare import ACCURACIES
-from agc.reports.sources import MACHINE, VERSIONS
+from agc.reports.machines import MACHINE
+from agc.reports.sources import VERSIONS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -106,6 +106,7 @@ class CellRun:
 
     def _run(self) -> str:
         started, begin = now(), time.perf_counter()
+        self.machine.reset_peak_memory()
         run = build(self.cell, self.machine.device)
         self.topology = TopologyWatch(run.method)
         first = self._resume(run, started)

@@ -40,7 +40,7 @@ FLOORS: dict[str, set[str]] = {
         *("records", "training"),
     },
     # What is made of finished cells.
-    "reports": {"grids", "records"},
+    "reports": {"grids", "machine", "records"},
     "tracking": {"grids"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {

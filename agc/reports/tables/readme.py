@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.files import atomic_write_text
 from agc.grids.cell import REVISION
+from agc.reports.machines import describe_machine
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 
@@ -86,7 +87,7 @@ def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
         counts.append(f"{provenance['diverged']} diverged")
     if lacking := provenance.get("without_result"):
         counts.append(f"{len(lacking)} without a result")
-    machines = " and on ".join(map(_machine, provenance["machines"]))
+    machines = " and on ".join(map(describe_machine, provenance["machines"]))
     commits = ", ".join(commit[:12] for commit in provenance["git_commit"]) or "unknown"
     versions = [f"{key} {', '.join(provenance[key])}" for key in ("agc", "python", "torch")]
     changed = " with uncommitted changes" if provenance["git_dirty"] else ""
@@ -95,7 +96,7 @@ def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
         f"{'; '.join(counts)}. Trained on {machines}, from {began} to {ended} UTC, in"
         f" {provenance['train_seconds'] / 60:.1f} minutes of training altogether; commit"
         f" {commits}{changed}; {', '.join(versions)}. Other machines round otherwise, and train"
-        f" other weights from the same seeds.{_revision(provenance)}"
+        f" other weights from the same seeds.{_remarks(provenance)}{_revision(provenance)}"
     )
 
 
@@ -110,10 +111,10 @@ def _revision(provenance: dict[str, Any]) -> str:
     )
 
 
-def _machine(machine: dict[str, Any]) -> str:
-    device, cpu, threads = (machine[key] for key in ("device", "cpu", "threads"))
-    count = f"{threads} thread{'' if threads == '1' else 's'}"
-    return f"{cpu or 'an unnamed CPU'} ({device}, {count}; {machine['cells']} cells)"
+def _remarks(provenance: dict[str, Any]) -> str:
+    """What cells of several instruction sets or cards are, if there are such."""
+    found = provenance.get("remarks", [])
+    return "".join(f" {remark[:1].upper()}{remark[1:]}." for remark in found)
 
 
 def _moment(text: str) -> str:

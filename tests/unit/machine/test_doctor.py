@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from rich.console import Console
 
 from agc.machine import doctor
 from agc.machine.doctor import Check, diagnose, print_report
+from agc.machine.hardware import LIMITS, recorded_instruction_sets
 
 
 def find(checks: list[Check], name: str) -> Check:
@@ -20,7 +23,15 @@ def find(checks: list[Check], name: str) -> Check:
 def test_every_part_of_this_machine_is_reported_with_remedies(tmp_path: Path) -> None:
     checks = diagnose(tmp_path / "not" / "yet" / "there")
     expected = {"python", "torch", "torchvision", "timm", "torchattacks", "mlflow", "snakemake"}
-    expected |= {"requirements", "cuda", "processors", "results", "disk", "git commit"}
+    expected |= {
+        "requirements",
+        "cuda",
+        "processors",
+        "instruction set",
+        "results",
+        "disk",
+        "git commit",
+    }
     assert {check.name for check in checks} == expected
     assert len(checks) == len(expected)
     assert find(checks, "results").level == "ok"
@@ -109,6 +120,64 @@ def test_more_threads_than_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor._processors().level == "warning"
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert doctor._processors().level == "ok"
+
+
+def records(results: Path, *told: dict[str, object] | None) -> None:
+    for number, provenance in enumerate(told):
+        path = results / "cells" / f"cell-{number}" / "record.json"
+        path.parent.mkdir(parents=True)
+        path.write_text("{" if provenance is None else json.dumps({"provenance": provenance}))
+
+
+def test_the_instruction_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    capability = torch.backends.cpu.get_cpu_capability()
+    old = {"device": "cpu"}
+    same = {"device": "cpu", "cpu_capability": capability, "environment": {}}
+    card = {"device": "cuda:0", "cpu_capability": "ANOTHER", "environment": {}}
+    records(tmp_path, old, same, card, None)
+    check = doctor._instructions(tmp_path)
+    assert (check.level, check.remedy) == ("ok", "")
+    assert check.found.startswith(f"{capability} on ")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    check = doctor._instructions(tmp_path / "none")
+    assert check.found.startswith(f"{capability}, ONEDNN_MAX_CPU_ISA=AVX2 on ")
+
+
+def test_records_of_another_instruction_set_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in LIMITS:
+        monkeypatch.delenv(name, raising=False)
+    told = {"device": "cpu", "cpu_capability": "ONE", "environment": {}}
+    limited = told | {"environment": {"MKL_CBWR": "COMPATIBLE", "OMP_NUM_THREADS": "1"}}
+    records(tmp_path, told, told, limited)
+    assert recorded_instruction_sets(tmp_path) == {"ONE", "ONE, MKL_CBWR=COMPATIBLE"}
+    check = doctor._instructions(tmp_path)
+    assert check.level == "warning"
+    assert " and ONE and ONE, MKL_CBWR=COMPATIBLE" in check.found
+    assert check.remedy
+
+
+def test_a_machine_with_a_card_adds_no_instruction_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records(tmp_path, {"device": "cpu", "cpu_capability": "ONE", "environment": {}})
+    for has_card, level in ((True, "ok"), (False, "warning")):
+        monkeypatch.setattr(doctor, "has_card", lambda has=has_card: has)
+        assert doctor._instructions(tmp_path).level == level
+
+
+def test_a_torch_that_cannot_be_imported_has_no_instruction_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError("libtorch.so: cannot open shared object file")
+
+    monkeypatch.setattr(doctor, "arithmetic", broken)
+    check = doctor._instructions(tmp_path)
+    assert (check.level, check.remedy) == ("error", "reinstall torch")
 
 
 @pytest.mark.parametrize(("level", "verdict"), [("ok", True), ("warning", True), ("error", False)])
