@@ -103,13 +103,16 @@ class Training(Strict):
 
 
 class Evaluation(Strict):
-    """PGD of the robust evaluation, for pixels in [0, 1].
+    """PGD of the robust evaluation, for pixels in [0, 1], and when test images are measured.
 
     Attributes:
         norm: of the ball, and of ``epsilon`` and ``step_size``.
         validation_steps: steps of the attack on the validation images after each epoch of an
             adversarial objective, whose best epoch is then the one of the highest robust
             accuracy; 0: there is none, and the best epoch is the one of the highest accuracy.
+        test: ``every-epoch`` measures loss and accuracy on the test images after each epoch,
+            ``last`` after the last one, of its weights and of those of the best epoch. The
+            training is the same; what needs the course of the test accuracy has no value then.
     """
 
     epsilon: Annotated[float, Field(ge=0)] = 8 / 255
@@ -117,3 +120,4 @@ class Evaluation(Strict):
     steps: Annotated[int, Field(ge=1)] = 20
     norm: Annotated[Norm, LATER] = "linf"
     validation_steps: Annotated[int, Field(ge=0), LATER] = 0
+    test: Annotated[Literal["every-epoch", "last"], LATER] = "every-epoch"
