@@ -74,6 +74,10 @@ class Training(Strict):
 
     Attributes:
         validation: held out of the training images: a fraction below 1, or a number of images.
+        split: which images those are: ``fixed``, the same for every cell, or ``seed``, drawn by the
+            cell's seed. Either way plain and corrected runs of a seed have the same.
+        images: train on so many of the others; null: on all. Fewer are among more, and the
+            validation images do not depend on it.
         fixed_batches: the same images share a batch in every epoch.
         clip_norm: largest norm of the corrected gradient, or null.
         precision: ``bfloat16`` is autocast over float32 weights.
@@ -92,6 +96,8 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     devices: Annotated[Count, LATER] = 1
+    split: Annotated[Literal["fixed", "seed"], LATER] = "fixed"
+    images: Annotated[Count | None, LATER] = None
 
     @model_validator(mode="after")
     def _equal_shares(self) -> Training:
@@ -99,6 +105,12 @@ class Training(Strict):
             raise ValueError(
                 f"batch_size {self.batch_size} cannot be shared evenly by {self.devices} devices"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fill_a_batch(self) -> Training:
+        if self.images is not None and self.images < self.batch_size:
+            raise ValueError(f"images {self.images} are fewer than batch_size {self.batch_size}")
         return self
 
 
