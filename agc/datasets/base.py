@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 SPLIT_SEED = 2301
-"""Seed of the held-out split: the same images for every cell, whatever its own seed."""
+"""Seed of the fixed held-out split: the same images for every cell, whatever its own seed."""
 
 
 class Images(Protocol):
@@ -100,22 +100,50 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     return tuple(mean.tolist()), tuple(std.tolist())
 
 
-def hold_out(train: Images, validation: float | int) -> tuple[Images, Images]:
+def hold_out(
+    train: Images, validation: float | int, images: int | None = None, seed: int = SPLIT_SEED
+) -> tuple[Images, Images]:
     """Training split without, and validation split with, ``validation`` of the images.
 
     Args:
         train: all training images.
         validation: a fraction if below 1, else a number of images.
+        images: how many of the others to train on; None: all. Fewer are among more.
+        seed: of the draw.
 
     Raises:
-        UserError: one of the two parts would be empty.
+        UserError: one of the two parts would be empty, or there are not as many ``images``.
     """
-    count = round(validation * len(train)) if validation < 1 else int(validation)
+    count = held_out(len(train), validation)
     if not 0 < count < len(train):
         raise UserError(
             f"validation = {validation} holds {count} of {len(train)} training images out; "
             "both parts need at least one"
         )
-    generator = rng.generator(SPLIT_SEED, "validation split")
-    order = torch.randperm(len(train), generator=generator)
-    return train[order[count:]], train[order[:count]]
+    reason = None if images is None else too_many(images, len(train), count)
+    if reason is not None:
+        raise UserError(reason)
+    order = torch.randperm(len(train), generator=rng.generator(seed, "validation split"))
+    end = None if images is None else count + images
+    return train[order[count:end]], train[order[:count]]
+
+
+def held_out(total: int, validation: float | int) -> int:
+    """How many of ``total`` images a fraction below 1, or a number, holds out."""
+    return round(validation * total) if validation < 1 else int(validation)
+
+
+def too_many(images: int, total: int, count: int) -> str | None:
+    """Why one cannot train on so many images, or None.
+
+    Args:
+        images: to be trained on.
+        total: training images that there are.
+        count: of those, held out for validation.
+    """
+    if images <= total - count:
+        return None
+    return (
+        f"training.images = {images}, but of {total} training images {count} are held out by "
+        f"training.validation: at most {total - count} are left"
+    )

@@ -74,6 +74,10 @@ class Training(Strict):
 
     Attributes:
         validation: held out of the training images: a fraction below 1, or a number of images.
+        split: which images those are: ``fixed``, the same for every cell, or ``seed``, drawn by the
+            cell's seed. Either way plain and corrected runs of a seed have the same.
+        images: train on so many of the others; null: on all. Fewer are among more, and the
+            validation images do not depend on it.
         fixed_batches: the same images share a batch in every epoch.
         clip_norm: largest norm of the corrected gradient, or null.
         precision: ``bfloat16`` is autocast over float32 weights.
@@ -92,6 +96,8 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = False
     devices: Annotated[Count, LATER] = 1
+    split: Annotated[Literal["fixed", "seed"], LATER] = "fixed"
+    images: Annotated[Count | None, LATER] = None
 
     @model_validator(mode="after")
     def _equal_shares(self) -> Training:
@@ -101,15 +107,24 @@ class Training(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _fill_a_batch(self) -> Training:
+        if self.images is not None and self.images < self.batch_size:
+            raise ValueError(f"images {self.images} are fewer than batch_size {self.batch_size}")
+        return self
+
 
 class Evaluation(Strict):
-    """PGD of the robust evaluation, for pixels in [0, 1].
+    """PGD of the robust evaluation, for pixels in [0, 1], and when test images are measured.
 
     Attributes:
         norm: of the ball, and of ``epsilon`` and ``step_size``.
         validation_steps: steps of the attack on the validation images after each epoch of an
             adversarial objective, whose best epoch is then the one of the highest robust
             accuracy; 0: there is none, and the best epoch is the one of the highest accuracy.
+        test: ``every-epoch`` measures loss and accuracy on the test images after each epoch,
+            ``last`` after the last one, of its weights and of those of the best epoch. The
+            training is the same; what needs the course of the test accuracy has no value then.
     """
 
     epsilon: Annotated[float, Field(ge=0)] = 8 / 255
@@ -117,3 +132,4 @@ class Evaluation(Strict):
     steps: Annotated[int, Field(ge=1)] = 20
     norm: Annotated[Norm, LATER] = "linf"
     validation_steps: Annotated[int, Field(ge=0), LATER] = 0
+    test: Annotated[Literal["every-epoch", "last"], LATER] = "every-epoch"

@@ -35,6 +35,8 @@ EPOCH_COLUMNS = (
 MAY_BE_EMPTY = {"exploration_rate", "mask_distance", "dead_neurons", "tau", "coefficient"}
 # Files written before these were measured have no such column.
 MAY_BE_MISSING = {"mask_distance", "dead_neurons"}
+# Measured at the last and the best epoch alone, where the cell says so.
+TEST_COLUMNS = {"test_loss", "test_accuracy"}
 LAYER_COLUMNS = (
     "epoch",
     "layer",
@@ -72,7 +74,10 @@ def read_epochs(folder: Path, record: dict[str, Any]) -> pd.DataFrame:
     finished = record["status"] == "finished"
     _check_rows(folder / "epochs.csv", epochs, _row_counts(record))
     if finished:
-        _check_filled(folder / "epochs.csv", epochs, set(EPOCH_COLUMNS) - MAY_BE_EMPTY)
+        rare = TEST_COLUMNS if record["cell"]["evaluation"].get("test") == "last" else set()
+        _check_filled(folder / "epochs.csv", epochs, set(EPOCH_COLUMNS) - MAY_BE_EMPTY - rare)
+        told = [result["epoch"] for result in record["results"].values() if result is not None]
+        _check_filled(folder / "epochs.csv", epochs[epochs["epoch"].isin(told)], rare)
     timings = _read_table(folder / "timings.csv", TIMING_COLUMNS)
     if finished:
         _check_rows(folder / "timings.csv", timings, {len(epochs)})

@@ -10,14 +10,8 @@ from agc.grids.cell import SCHEMA, read_cell
 from agc.records.failure import UNFINISHED, describe_failure, read_failure
 from agc.records.schema import required
 
-TRAINED_KEYS = (
-    "epoch",
-    "train_loss",
-    "validation_loss",
-    "validation_accuracy",
-    "test_loss",
-    "test_accuracy",
-)
+TEST_KEYS = ("test_loss", "test_accuracy")
+TRAINED_KEYS = ("epoch", "train_loss", "validation_loss", "validation_accuracy", *TEST_KEYS)
 RESULT_KEYS = (*TRAINED_KEYS, "robust_accuracy")
 
 # In the results of some cells: a robust selection, calibration, attacks on demand.

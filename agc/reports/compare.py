@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 """Plain runs with more epochs stand for equal computation if their units are within this."""
 PLAIN = "none"
+UNTESTED = "runs_without_test_course"
 # Name in the comparison, column of the records.
 ACCURACIES = {
     "final_accuracy": "final_test_accuracy",
@@ -55,6 +56,8 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
     them where there are any.
     A row without a plain arm has empty ``plain_*`` columns, and a plain arm without a correction
     one row whose ``correction`` is empty.
+    Where test images were not measured after every epoch, what needs that is NaN, and column
+    ``runs_without_test_course`` counts such runs of both arms.
 
     Args:
         records: a row for each cell, as collected.
@@ -77,6 +80,8 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
         counts = [f"{arm}_{loss_key(status)}" for arm in ("plain", "corrected")]
         if not main[counts].any(axis=None):
             main = main.drop(columns=counts)
+    if not main[UNTESTED].any():
+        main = main.drop(columns=UNTESTED)
     published = beside_published(records, epochs)
     return Comparison(main=main, claims=claims(main), published=published)
 
@@ -87,6 +92,8 @@ def compare_arms(
     """One row of the main table, without its key: both arms and their paired differences."""
     row = _arm("plain", plain) | _arm("corrected", corrected)
     first, second = _finished(plain), _finished(corrected)
+    slugs = [*first.slug, *second.slug]
+    row[UNTESTED] = sum(not curves[slug].tested for slug in slugs)
     seeds = sorted(set(first.index) & set(second.index))
     first, second = first.loc[seeds], second.loc[seeds]
     for name, column in (("accuracy", "final_test_accuracy"), ("robust", "final_robust_accuracy")):

@@ -24,6 +24,7 @@ class Curve:
     """One run, [epochs] each; ``units`` and ``seconds`` (of training alone) are cumulative.
 
     ``counts`` is False in epochs below the target sparsity: a denser network is another network.
+    ``test_accuracy`` is NaN in epochs whose test images were not measured (``evaluation.test``).
     """
 
     validation_accuracy: NDArray[np.float64]
@@ -37,14 +38,21 @@ class Curve:
         """An accuracy or ``train_loss`` by its name, NaN in epochs that do not count."""
         return np.where(self.counts, getattr(self, measure), np.nan)
 
+    @property
+    def tested(self) -> bool:
+        """Whether the test images were measured after every epoch."""
+        return not np.isnan(self.test_accuracy).any()
+
     def best_within(self, units: float) -> tuple[int, float]:
         """Epochs that ``units`` pay for, and the test accuracy of the best-on-validation of them.
 
-        The accuracy is NaN if no epoch that counts is paid for.
+        The accuracy is NaN if no epoch that counts is paid for, and for less than the whole run if
+        it was not measured after every epoch: that one run's best happens to be known, and not
+        another's, would select among them.
         """
         paid = int(np.sum(self.units <= units * (1 + BUDGET_TOLERANCE)))
         accuracy = self.counted("validation_accuracy")[:paid]
-        if np.isnan(accuracy).all():
+        if np.isnan(accuracy).all() or not (self.tested or paid == len(self.units)):
             return paid, float("nan")
         return paid, float(self.test_accuracy[np.nanargmax(accuracy)])
 

@@ -4,6 +4,9 @@ Its accuracy is the mean gap over six epochs of one training, 20 to 200 of 200 (
 last of them the gap is the smallest but one. Its epochs are the mean change over levels of test
 accuracy, 0.60 to 0.88 where the plain run's best is 0.88 (Figure 4): at the last of them there is
 hardly one.
+
+Both need the test accuracy after every epoch. They have no value where a run has it of its last and
+best epoch alone (``evaluation.test: last``).
 """
 
 from __future__ import annotations
@@ -27,7 +30,12 @@ ROUNDING = 1e-9
 
 
 def budget_gap(plain: Curve, corrected: Curve) -> float:
-    """Corrected minus plain test accuracy, a fraction: the mean over the epochs of ``BUDGETS``."""
+    """Corrected minus plain test accuracy, a fraction: the mean over the epochs of ``BUDGETS``.
+
+    NaN if a run was not measured after every epoch.
+    """
+    if not (plain.tested and corrected.tested):
+        return float("nan")
     return _at_budgets(corrected) - _at_budgets(plain)
 
 
@@ -49,10 +57,12 @@ def level_changes(plain: list[Curve], corrected: list[Curve]) -> dict[str, float
 
     Returns:
         ``levels``, ``levels_not_reached``, and ``{measure}_to_levels_change_percent`` over the
-        levels that the corrected arm reaches (NaN if there is none).
+        levels that the corrected arm reaches (NaN if there is none). There is no level if a run was
+        not measured after every epoch.
     """
     changes: dict[str, list[float]] = {key: [] for key in MEASURES}
-    levels = _levels(plain) if plain and corrected else []
+    known = all(curve.tested for curve in (*plain, *corrected))
+    levels = _levels(plain) if plain and corrected and known else []
     missed = 0
     for level in levels:
         base, other = (reached(arm, FIELD, level, True) for arm in (plain, corrected))

@@ -5,6 +5,9 @@ training (Table 1), "up to 52.1 % fewer epochs" the mean over a ladder of accura
 epochs saved until each is first reached (Figure 4b). Both stand here to be compared with the
 paper's numbers, beside what two equal arms give: :func:`agc.reports.swaps.swap_test` of either.
 
+Curves of test accuracy are those of runs that measured it after every epoch; ``evaluation.test:
+last`` leaves all epochs but the last and the best without one.
+
 Source: Lei, Xu, Zhang, He, Mallick, CPAL 2024, PMLR 234:341-378.
 """
 

@@ -174,7 +174,9 @@ def _row(
     cells = kind.cells
     finished = cells[cells["status"] == "finished"]
     if measure in epochs:
-        then = epochs[epochs["slug"].isin(finished["slug"])]
+        # Of a run that did not measure it after every epoch, some epochs happen to have a value.
+        partial = epochs.loc[epochs[measure].isna(), "slug"]
+        then = epochs[epochs["slug"].isin(finished["slug"]) & ~epochs["slug"].isin(partial)]
         values = then.loc[then["epoch"] == published["epoch"], measure]
     else:
         values = finished[measure]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from agc import rng
 from agc.evaluation.clean import evaluate_clean
 from agc.evaluation.robust import validate_robust
 from agc.evaluation.topology import TopologyWatch
-from agc.records.record import SELECTION_KEY
+from agc.records.record import SELECTION_KEY, TEST_KEYS
 from agc.training.run import Run
 
 Row = dict[str, Any]
@@ -24,10 +26,12 @@ def epoch_row(run: Run, epoch: int, loss: float, topology: TopologyWatch) -> tup
         topology: compares the masks with those of the epoch before.
 
     Returns:
-        The epoch's row, and one for each layer.
+        The epoch's row, and one for each layer. Of the test images the row has None where the cell
+        wants them measured after the last epoch only, and this is an earlier one.
     """
     validation = evaluate_clean(run.model, run.validation)
-    test = evaluate_clean(run.model, run.test)
+    due = run.cell.evaluation.test == "every-epoch" or epoch == run.cell.training.epochs
+    test = tested(run) if due else dict.fromkeys(TEST_KEYS)
     diagnostics = run.correction.diagnostics()
     moved, layers = topology.measure(run.method, epoch)
     row = {
@@ -36,8 +40,7 @@ def epoch_row(run: Run, epoch: int, loss: float, topology: TopologyWatch) -> tup
         "validation_loss": validation[0],
         "validation_accuracy": validation[1],
         **_robust(run, epoch),
-        "test_loss": test[0],
-        "test_accuracy": test[1],
+        **test,
         "learning_rate": run.optimizer.param_groups[0]["lr"],
         "sparsity": run.method.sparsity(),
         "exploration_rate": run.method.exploration_rate(),
@@ -50,6 +53,21 @@ def epoch_row(run: Run, epoch: int, loss: float, topology: TopologyWatch) -> tup
         "steps": run.method.steps,
     }
     return row, layers
+
+
+def tested(run: Run) -> Row:
+    """Loss and accuracy on the test images, by the names of ``epochs.csv``."""
+    return dict(zip(TEST_KEYS, evaluate_clean(run.model, run.test), strict=True))
+
+
+def tested_at(run: Run, state: dict[str, Tensor]) -> Row:
+    """The same at other weights, a state dict of the model, which has its own again afterwards."""
+    own = {name: tensor.detach().clone() for name, tensor in run.model.state_dict().items()}
+    run.model.load_state_dict(state)
+    try:
+        return tested(run)
+    finally:
+        run.model.load_state_dict(own)
 
 
 def _robust(run: Run, epoch: int) -> dict[str, float]:

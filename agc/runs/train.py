@@ -24,7 +24,7 @@ from agc.records.folder import CellFolder
 from agc.records.read import TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
 from agc.records.result import REACHED, write_result
-from agc.runs.measure import epoch_row
+from agc.runs.measure import epoch_row, tested_at
 from agc.training.build import build
 from agc.training.loop import train
 from agc.training.run import Run
@@ -160,8 +160,10 @@ class CellRun:
             self.files.log(
                 f"epoch {epoch}: loss {loss:.4f}, validation {row['validation_accuracy']:.4f}"
             )
-            self.on_epoch(row)
             last = epoch == self.cell.training.epochs
+            if last:
+                self._test_best(run)
+            self.on_epoch(row)
             due = evaluated - last_save >= self.checkpoint_interval
             leave, due = self.team.any(self.stop.asked, due, device=self.machine.device)
             if (leave or due) and not last:
@@ -201,6 +203,18 @@ class CellRun:
                 kind: {name: tensor.detach().clone() for name, tensor in tensors.items()}
                 for kind, tensors in now.items()
             }
+
+    def _test_best(self, run: Run) -> None:
+        """Measure the test images at the best epoch's weights, where that epoch has not."""
+        if self.best is None or self.best["test_accuracy"] is not None:
+            return
+        begin = time.perf_counter()
+        with run.meter.pause():
+            found = tested_at(run, self.best_state["state"])
+        # Out of a checkpoint, the best row need not be the object that is among the rows.
+        self.best = self.rows[self.best["epoch"] - 1]
+        self.best.update(found)
+        self.timings[-1]["evaluation_seconds"] += time.perf_counter() - begin
 
     def _finish(self, run: Run, status: str) -> None:
         if not self.files.writes:

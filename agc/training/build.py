@@ -13,7 +13,7 @@ from agc.architectures.base import build_classifier
 from agc.cost.flops import layer_flops
 from agc.cost.ledger import Ledger
 from agc.cost.meter import Meter
-from agc.datasets.base import Dataset, Split, hold_out
+from agc.datasets.base import SPLIT_SEED, Dataset, Split, hold_out
 from agc.datasets.shared.checked import load
 from agc.datasets.shared.loader import make_loader
 from agc.errors import UserError
@@ -43,7 +43,8 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     """
     training, share = cell.training, Share.here()
     dataset = load_dataset(cell)
-    train, validation = hold_out(dataset.train, training.validation)
+    split_seed = cell.seed if training.split == "seed" else SPLIT_SEED
+    train, validation = hold_out(dataset.train, training.validation, training.images, split_seed)
     objective = OBJECTIVES.create(
         cell.objective.name, options=cell.objective.options, precision=training.precision
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agc.registry import Entry
+from agc.datasets.base import held_out, too_many
+from agc.registry import DATASETS, Entry
 
 
 def image_size(entry: Entry, options: dict[str, Any]) -> int | None:
@@ -17,8 +18,13 @@ def image_size(entry: Entry, options: dict[str, Any]) -> int | None:
 
 
 def refuse(entry: Entry, cell: Any, **options: Any) -> str | None:
-    """Why ``cell`` asks too much of the images of a data set, or None."""
-    augmentation, size = cell.training.augmentation, image_size(entry, options)
+    """Why ``cell`` asks too much of the images of a data set, or asks for too many, or None."""
+    training = cell.training
+    augmentation, size = training.augmentation, image_size(entry, options)
     if size is not None and augmentation.padding == "reflect" and augmentation.crop >= size:
         return f"its images of {size} pixels have no {augmentation.crop} to reflect at an edge"
-    return None
+    total = entry.facts.get("train")
+    # With an option, a set may have more images than it declares.
+    if training.images is None or total is None or options != DATASETS.resolve(entry.name, {}):
+        return None
+    return too_many(training.images, total, held_out(total, training.validation))

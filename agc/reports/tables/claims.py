@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agc.reports.claims import PAPER, SOURCE
+from agc.reports.compare import UNTESTED
 from agc.reports.headline import LOWEST
-from agc.reports.tables.formatting import NOT_REACHED, change, points
+from agc.reports.tables.formatting import MISSING, NOT_REACHED, change, points, sparsity
 from agc.reports.tables.markup import TextTable
 
 if TYPE_CHECKING:
@@ -25,7 +26,25 @@ PLANNED = (
 HEADLINE = (
     "It is of BSR-Net in standard training at 99 % sparsity, the largest of the settings shown."
 )
+UNTESTED_CAPTION = (
+    "These runs measured test images after the last epoch alone (evaluation.test: last). So they"
+    " have no test accuracy at six epochs, at levels, or at equal units within a run: those"
+    " measures of the claims need evaluation.test: every-epoch."
+)
 NAMES = {"planned": "units, planned"}
+
+
+def untested(main: pd.DataFrame) -> list[TextTable]:
+    """Rows whose runs lack what some of the measures need; none if there are none."""
+    if UNTESTED not in main:
+        return []
+    rows = [
+        [row.method, sparsity(row.sparsity), row.correction or MISSING, str(int(count))]
+        for row, count in zip(main.itertuples(), main[UNTESTED], strict=True)
+        if count
+    ]
+    header = ["method", "sparsity", "correction", "runs"]
+    return [TextTable("Not measured after every epoch", UNTESTED_CAPTION, header, rows, labels=3)]
 
 
 def claim_tables(claims: pd.DataFrame) -> list[TextTable]:

@@ -9,7 +9,7 @@ from agc.errors import UserError
 from agc.files import atomic_write_text, write_json
 from agc.grids.axes import AXES
 from agc.reports.compare import Comparison
-from agc.reports.tables.claims import claim_tables
+from agc.reports.tables.claims import claim_tables, untested
 from agc.reports.tables.comparison import (
     acceleration_tables,
     accuracy_tables,
@@ -53,7 +53,7 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         The files written.
     """
     views = {
-        "claims": claim_tables(comparison.claims),
+        "claims": claim_tables(comparison.claims) + untested(comparison.main),
         "accuracy": accuracy_tables(comparison.main),
         "acceleration": acceleration_tables(comparison.main),
         "cost": cost_tables(comparison.main),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,48 @@ def test_a_cell_file_that_was_tampered_with_is_named(tmp_path: Path, change, mes
         read_cell(path)
     assert str(caught.value).startswith(str(path))
     assert message in str(caught.value)
+
+
+LATER_SETTINGS = [
+    ("training", "images", None, 64),
+    ("training", "split", "fixed", "seed"),
+    ("evaluation", "test", "every-epoch", "last"),
+]
+
+
+@pytest.mark.parametrize(("section", "key", "usual", "other"), LATER_SETTINGS)
+def test_settings_that_came_later_make_another_cell_but_for_their_defaults(
+    section: str, key: str, usual: Any, other: Any
+) -> None:
+    before = make_cell(LITERAL)
+    assert make_cell(changed((section, key), usual)).digest == before.digest
+    assert key not in before.model_dump(mode="json")[section]
+    assert make_cell(changed((section, key), other)).digest != before.digest
+
+
+@pytest.mark.parametrize(
+    ("training", "reason"),
+    [
+        ({"images": 0}, "training.images"),
+        ({"images": 63, "batch_size": 64}, "images 63 are fewer than batch_size 64"),
+        ({"split": "random"}, "training.split"),
+        (
+            {"images": 1281, "validation": 157},
+            "of 1437 training images 157 are held out by training.validation: at most 1280 are",
+        ),
+        ({"images": 1300, "validation": 0.1}, "at most 1293 are left"),
+    ],
+)
+def test_images_that_there_are_not_are_refused_before_anything_is_read(
+    training: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(reason)):
+        make_cell(plain(training=training))
+    make_cell(plain(training={"images": 1280, "validation": 157}))
+
+
+def test_more_images_than_a_data_set_declares_may_come_with_an_option() -> None:
+    svhn = {"name": "svhn", "options": {"extra": True}}
+    make_cell(plain(dataset=svhn, training={"images": 500_000}))
+    with pytest.raises(UserError, match=r"'svhn': training\.images = 500000, but of 73257"):
+        make_cell(plain(dataset="svhn", training={"images": 500_000}))

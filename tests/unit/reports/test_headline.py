@@ -13,6 +13,8 @@ from agc.reports.compare import Comparison, compare
 from agc.reports.curves import Curve
 from agc.reports.headline import BUDGETS, budget_gap, level_changes
 from agc.reports.published import read_published
+from agc.reports.tables.claims import untested
+from agc.reports.tables.write import load_comparison, write_tables
 from tests.support.records import collected, entry, write_cell
 
 
@@ -115,3 +117,64 @@ def test_a_row_that_reaches_no_level_is_the_worst(tmp_path: Path) -> None:
     assert (levels.rows, levels.not_reached, levels.epochs_losses) == (1, 1, 1)
     assert np.isnan(levels.epochs_mean)
     assert levels.epochs_worst_row == "rigl 95 %"
+
+
+LAST = {"epsilon": 8 / 255, "step_size": 2 / 255, "steps": 20, "test": "last"}
+
+
+def measured_last(root: Path, best: list[int]) -> list[Path]:
+    """Plain and corrected runs of as many seeds with the test accuracy of the last epoch, and of
+    one that is the best on validation.
+    """
+    folders = []
+    for name in ("none", "agc"):
+        for seed, epoch in enumerate(best):
+            validation, test = np.full(4, 0.5), np.full(4, np.nan)
+            validation[epoch], test[epoch], test[-1] = 0.9, 0.8, 0.7
+            columns = {"validation_accuracy": validation, "test_accuracy": test, "test_loss": test}
+            folders.append(
+                write_cell(
+                    root, correction=entry(name), seed=seed, columns=columns, evaluation=LAST
+                )
+            )
+    return folders
+
+
+@pytest.mark.parametrize("accuracy", [[0.6, np.nan, np.nan, 0.8], [np.nan, np.nan, np.nan, 0.8]])
+def test_what_was_not_measured_after_every_epoch_has_no_headline(accuracy: list[float]) -> None:
+    whole, part = curve([0.5, 0.6, 0.7, 0.8]), curve(accuracy)
+    for arms in ((whole, part), (part, whole), (part, part)):
+        assert np.isnan(budget_gap(*arms))
+        found = level_changes([arms[0]], [arms[1]])
+        assert found["levels"] == found["levels_not_reached"] == 0
+        assert np.isnan(found["epochs_to_levels_change_percent"])
+
+
+def test_a_study_of_such_runs_has_the_rest_and_says_what_it_lacks(tmp_path: Path) -> None:
+    result = compare(*collected(measured_last(tmp_path, [0, 1, 3]), tmp_path / "out"))
+    row = result.main.iloc[0]
+    assert row.runs_without_test_course == 6
+    assert row.accuracy_difference_mean == pytest.approx(0)
+    assert row.corrected_best_accuracy_mean == pytest.approx((0.8 + 0.8 + 0.7) / 3)
+    assert row.accuracy_crossing == "reached"
+    # One seed's best of the epochs that are paid for is known, which is no reason to count it.
+    assert row.matched_epochs < 4
+    assert row.matched_accuracy_difference_n == 0
+    assert list(result.claims["claim"]) == ["A", "A robust", "B"]
+    write_tables(result, tmp_path / "report", {})
+    text = (tmp_path / "report" / "tables" / "claims.md").read_text()
+    assert "need evaluation.test: every-epoch" in text
+    read = load_comparison(tmp_path / "report")
+    assert read.main["runs_without_test_course"].tolist() == [6]
+
+
+def test_a_study_of_other_runs_has_no_word_of_it(tmp_path: Path) -> None:
+    result = grid(tmp_path, [[0.7, 0.8, 0.8, 0.8]] * 2)
+    assert "runs_without_test_course" not in result.main
+    assert untested(result.main) == []
+
+
+def test_the_whole_run_s_best_is_known(tmp_path: Path) -> None:
+    part = curve([0.6, np.nan, np.nan, 0.8])
+    assert part.best_within(12.0) == (4, 0.8)
+    assert np.isnan(part.best_within(9.0)[1])

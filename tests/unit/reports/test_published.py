@@ -299,6 +299,29 @@ def test_diverged_runs_are_counted_and_in_no_mean(tmp_path: Path) -> None:
     assert set(corrected["ours_measured_n"]) == {0}
 
 
+def test_runs_that_were_not_measured_after_every_epoch_are_beside_what_was_published_of_the_last(
+    tmp_path: Path,
+) -> None:
+    best, last = 20, 200  # 20 is an epoch of Table 1 that happens to have a value here
+    validation, test = np.full(last, 0.5), np.full(last, np.nan)
+    validation[best - 1], test[best - 1], test[last - 1] = 0.9, 0.8, 0.7
+    folder = write_cell(
+        tmp_path,
+        dataset=entry("cifar10"),
+        architecture=entry("vgg16_bsr"),
+        method=entry("bsr"),
+        sparsity=0.99,
+        training={"epochs": last},
+        evaluation={"test": "last"},
+        columns={"validation_accuracy": validation, "test_accuracy": test, "test_loss": test},
+    )
+    found = beside([folder], tmp_path)
+    rows = found.rows[found.rows["published_metric"] == "top1"]
+    assert list(rows["published_epoch"]) == [last]
+    assert list(rows["ours_measured_mean"]) == [0.7]
+    assert found.lacking["metric"] >= 5
+
+
 def test_networks_for_small_images_are_told_from_those_for_large_ones(
     table: pd.DataFrame,
 ) -> None:

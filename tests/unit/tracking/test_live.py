@@ -70,6 +70,15 @@ def test_epochs_appear_before_there_is_a_record_and_the_sync_completes_their_run
     assert mirror(results, cell).unchanged == 1
 
 
+def test_a_best_epoch_that_was_tested_at_the_end_is_completed_by_the_sync(results: Path) -> None:
+    cell = make_cell(results, 5, EPOCHS)
+    log(results, cell, [{**row, "test_accuracy": None} for row in read_rows(cell)])
+    ((run, status, _),) = runs(results, cell)
+    assert status == "RUNNING"
+    assert mirror(results, cell).repaired == 1
+    assert runs(results, cell) == [(run, "FINISHED", EPOCHS)]
+
+
 def test_a_training_that_repeats_epochs_logs_none_twice(results: Path) -> None:
     cell = make_cell(results, 1, EPOCHS)
     log(results, cell, read_rows(cell)[:3], moment=1)

@@ -78,3 +78,38 @@ def test_looking_for_zeros_leaves_a_cell_as_it_was(
     monkeypatch.setattr("agc.methods.base.refuse_unseen", lambda *_: None)
     plain = trained(cell)
     assert all(torch.equal(looked[name], plain[name]) for name in plain)
+
+
+def splits(cell: Cell) -> list[list[int]]:
+    """Bytes of the training and the validation images of a cell."""
+    run = build(cell)
+    return [part.images.flatten(1).tolist() for part in (run.loader.split, run.validation)]
+
+
+def test_a_split_of_the_seed_is_shared_by_the_runs_of_a_seed(
+    tiny_cell: Callable[..., Cell],
+) -> None:
+    seeds, fixed = {"split": "seed", "images": 128}, {"split": "fixed", "images": 128}
+    plain = splits(tiny_cell(seeds))
+    arms = {"method": "rigl", "sparsity": 0.9, "correction": "agc"}
+    assert splits(tiny_cell(seeds, **arms)) == plain
+    assert len(plain[0]) == 128
+    for one, other in zip(plain, splits(tiny_cell(seeds, seed=1)), strict=True):
+        assert one != other
+    assert splits(tiny_cell(fixed)) == splits(tiny_cell(fixed, seed=1)) != plain
+
+
+def test_training_on_all_images_by_their_number_has_the_same_bits(
+    tiny_cell: Callable[..., Cell],
+) -> None:
+    usual, counted = trained(tiny_cell()), trained(tiny_cell({"images": 4 * 64}))
+    assert all(torch.equal(usual[name], counted[name]) for name in usual)
+    few = build(tiny_cell({"images": 128}))
+    assert few.loader.images_per_epoch == 128
+    assert torch.equal(few.validation.images, build(tiny_cell()).validation.images)
+
+
+def test_self_training_shares_the_images_that_it_is_given(tiny_cell: Callable[..., Cell]) -> None:
+    small = {"images": 128, "batch_size": 32, "epochs": 1, "split": "seed"}
+    run = build(tiny_cell(small, objective="rst"))
+    assert len(run.loader.split) == 128

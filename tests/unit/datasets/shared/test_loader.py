@@ -143,6 +143,38 @@ def test_a_fraction_held_out_is_a_number_of_images_and_the_same_for_everybody() 
     assert first.labels.tolist() == again.labels.tolist()
 
 
+def test_the_fixed_split_is_the_one_it_always_was() -> None:
+    train, validation = hold_out(numbered(12), 0.25)
+    assert validation.labels.tolist() == [0, 1, 6]
+    assert train.labels.tolist() == [11, 10, 3, 4, 8, 2, 9, 7, 5]
+
+
+@given(st.integers(3, 60), st.integers(0, 3), st.data())
+def test_fewer_training_images_are_among_more_and_validation_stays(
+    size: int, seed: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, size - 2))
+    many = data.draw(st.integers(2, size - count))
+    few = data.draw(st.integers(1, many - 1))
+    everything, validation = hold_out(numbered(size), count, seed=seed)
+    for images in (few, many):
+        train, same = hold_out(numbered(size), count, images, seed)
+        assert train.labels.tolist() == everything.labels.tolist()[:images]
+        assert same.labels.tolist() == validation.labels.tolist()
+
+
+def test_another_seed_holds_other_images_out_and_trains_on_others() -> None:
+    parts = [hold_out(numbered(300), 0.1, 90, seed) for seed in (0, 1)]
+    for one, other in zip(*parts, strict=True):
+        assert set(one.labels.tolist()) != set(other.labels.tolist())
+
+
+@pytest.mark.parametrize("images", [8, 100])
+def test_more_training_images_than_are_left_are_refused(images: int) -> None:
+    with pytest.raises(UserError, match=f"images = {images}, but of 10 .* 3 are .* at most 7"):
+        hold_out(numbered(10), 3, images)
+
+
 @pytest.mark.parametrize("validation", [0.001, 0.999, 10, 11])
 def test_an_empty_part_is_refused(validation: float) -> None:
     with pytest.raises(UserError, match=f"validation = {validation} holds"):
