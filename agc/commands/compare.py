@@ -10,6 +10,7 @@ from rich.console import Console
 
 from agc.commands.common import GridName, Results, make_console
 from agc.errors import UserError
+from agc.grids.files import Margin
 from agc.grids.grid import load_grid
 from agc.places import checkout
 
@@ -23,6 +24,15 @@ From = Annotated[
         help="Draw anew from the parquet files of this folder, as reports/GRID, without results.",
     ),
 ]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--against",
+        help="Only check against the parquet files of this folder, such as those of another "
+        "machine: exit code 0 if all is identical or reproduced, 1 if not, or if too few runs "
+        "can tell. Nothing is written.",
+    ),
+]
 
 
 def compare(
@@ -30,17 +40,26 @@ def compare(
     results: Results = Path("results"),
     reports: Reports = Path("reports"),
     source: From = None,
+    against: Against = None,
     show: Annotated[
         bool, typer.Option("--show", help="Only print the tables that are there.")
     ] = False,
 ) -> None:
-    """Compare corrected with plain runs: tables, figures, and the claims of the paper."""
+    """Compare corrected with plain runs: tables, figures, and the claims of the paper.
+
+    With --against: compare these records with another set of records of the same cells.
+    """
     from agc.reports.tables.terminal import print_comparison
     from agc.reports.tables.write import load_comparison
 
     if show and source is not None:
         raise UserError("--show prints the tables that are there, --from draws new ones")
+    if show and against is not None:
+        raise UserError("--against prints tables of its own, and writes none: leave out --show")
     loaded = load_grid(grid)
+    if against is not None:
+        _check(source or results / loaded.name, against, loaded.file.margin)
+        return
     out = reports / loaded.name
     if not show:
         _write(source or results / loaded.name, out, loaded.name, loaded.file.description)
@@ -59,6 +78,20 @@ def _write(collected: Path, out: Path, name: str, description: str) -> None:
     # Drawn from their own copy, the tables stay as they are.
     if collected.resolve() != out.resolve():
         publish_study(records, epochs, out)
+
+
+def _check(here: Path, there: Path, margin: Margin) -> None:
+    from agc.reports.against import check_against
+    from agc.reports.same_cells import match_cells
+    from agc.reports.same_rows import MEASURES
+    from agc.reports.study import read_study
+    from agc.reports.tables.against import print_check
+
+    same = match_cells(read_study(here), read_study(there))
+    check = check_against(same, {name: getattr(margin, name) for name in MEASURES})
+    print_check(check, str(here), str(there), make_console())
+    if not check.holds:
+        raise typer.Exit(1)
 
 
 def _next_steps(name: str, results: Path, out: Path, console: Console) -> None:

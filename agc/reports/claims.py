@@ -82,7 +82,7 @@ def claims(main: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    main = main.assign(name=_row_names(main))
+    main = main.assign(name=row_names(main))
     corrected = main[main["correction"] != ""]
     for (objective, correction), group in corrected.groupby(["objective", "correction"]):
         diverged = int(group["corrected_diverged"].sum())
@@ -97,7 +97,7 @@ def claims(main: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values(["claim", "objective", "correction"], ignore_index=True)
 
 
-def _row_names(main: pd.DataFrame) -> list[str]:
+def row_names(main: pd.DataFrame) -> list[str]:
     """Each row in words: method and sparsity, and what else is not the same in all rows."""
     task = [key for key in task_columns(main.columns) if key != "objective"]
     varying = [key for key in task if main[key].nunique() > 1]
