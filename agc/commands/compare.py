@@ -10,7 +10,7 @@ from rich.console import Console
 
 from agc.commands.common import GridName, Results, make_console
 from agc.errors import UserError
-from agc.grids.grid import load_grid
+from agc.grids.grid import Grid, load_grid
 from agc.places import checkout
 
 Reports = Annotated[
@@ -34,7 +34,7 @@ def compare(
         bool, typer.Option("--show", help="Only print the tables that are there.")
     ] = False,
 ) -> None:
-    """Compare corrected with plain runs: tables, figures, and the claims of the paper."""
+    """Compare corrected with plain runs: tables, figures, verdicts, and the claims of the paper."""
     from agc.reports.tables.terminal import print_comparison
     from agc.reports.tables.write import load_comparison
 
@@ -43,19 +43,19 @@ def compare(
     loaded = load_grid(grid)
     out = reports / loaded.name
     if not show:
-        _write(source or results / loaded.name, out, loaded.name, loaded.file.description)
+        _write(source or results / loaded.name, out, loaded)
     console = make_console()
     print_comparison(load_comparison(out), console)
     if show:
         _next_steps(loaded.name, results, out, console)
 
 
-def _write(collected: Path, out: Path, name: str, description: str) -> None:
+def _write(collected: Path, out: Path, grid: Grid) -> None:
     from agc.reports.report import write_report
     from agc.reports.study import publish_study, read_study
 
     records, epochs = read_study(collected)
-    write_report(records, epochs, out, name, description)
+    write_report(records, epochs, out, grid.name, grid.file.description, grid.file.margin)
     # Drawn from their own copy, the tables stay as they are.
     if collected.resolve() != out.resolve():
         publish_study(records, epochs, out)
