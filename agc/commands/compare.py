@@ -11,7 +11,7 @@ from rich.console import Console
 from agc.commands.common import GridName, Results, make_console
 from agc.errors import UserError
 from agc.grids.files import Margin
-from agc.grids.grid import load_grid
+from agc.grids.grid import Grid, load_grid
 from agc.places import checkout
 
 Reports = Annotated[
@@ -45,7 +45,7 @@ def compare(
         bool, typer.Option("--show", help="Only print the tables that are there.")
     ] = False,
 ) -> None:
-    """Compare corrected with plain runs: tables, figures, and the claims of the paper.
+    """Compare corrected with plain runs: tables, figures, verdicts, and the claims of the paper.
 
     With --against: compare these records with another set of records of the same cells.
     """
@@ -62,19 +62,19 @@ def compare(
         return
     out = reports / loaded.name
     if not show:
-        _write(source or results / loaded.name, out, loaded.name, loaded.file.description)
+        _write(source or results / loaded.name, out, loaded)
     console = make_console()
     print_comparison(load_comparison(out), console)
     if show:
         _next_steps(loaded.name, results, out, console)
 
 
-def _write(collected: Path, out: Path, name: str, description: str) -> None:
+def _write(collected: Path, out: Path, grid: Grid) -> None:
     from agc.reports.report import write_report
     from agc.reports.study import publish_study, read_study
 
     records, epochs = read_study(collected)
-    write_report(records, epochs, out, name, description)
+    write_report(records, epochs, out, grid.name, grid.file.description, grid.file.margin)
     # Drawn from their own copy, the tables stay as they are.
     if collected.resolve() != out.resolve():
         publish_study(records, epochs, out)

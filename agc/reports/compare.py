@@ -9,19 +9,20 @@ import numpy as np
 
 from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import crossings
+from agc.reports.arms import PLAIN, common_seeds, finished, paired, planned_runs
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
 from agc.reports.headline import budget_gap, level_changes
 from agc.reports.labels import row_columns
+from agc.reports.pooled import MARGIN, pooled
 from agc.reports.published import Beside, beside_published
 from agc.reports.statistics import paired_difference, summarize
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TOLERANCE = 0.05
-"""Plain runs with more epochs stand for equal computation if their units are within this."""
-PLAIN = "none"
+    from agc.grids.files import Margin
+
 UNTESTED = "runs_without_test_course"
 # Name in the comparison, column of the records.
 ACCURACIES = {
@@ -40,16 +41,36 @@ class Comparison:
     arms ``plain_*`` and ``corrected_*`` beside each other. Accuracies and their
     differences are fractions; columns in ``_percent`` are percent of the plain run's value.
     ``claims``: one row for each headline claim × objective × correction (see ``claims``).
+    ``pooled``: one estimate from all rows of a task and correction, with its verdict (see
+    ``pooled``); in percentage points.
     ``published``: what others published of the same; None if it was read from a report's files.
     """
 
     main: pd.DataFrame
     claims: pd.DataFrame
+    pooled: pd.DataFrame
     published: Beside | None = None
 
 
-def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
+def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN) -> Comparison:
     """Compare each correction with the plain run of the same seeds and settings.
+
+    Args:
+        records: a row for each cell, as collected.
+        epochs: a row for each cell and epoch, as collected.
+        margin: the largest differences that do not matter, as the grid has them.
+    """
+    main = main_table(records, epochs)
+    return Comparison(
+        main=main,
+        claims=claims(main),
+        pooled=pooled(records, margin),
+        published=beside_published(records, epochs),
+    )
+
+
+def main_table(records: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+    """``Comparison.main``: each correction beside the plain run of the same seeds and settings.
 
     Diverged runs count in ``{arm}_seeds`` and ``{arm}_diverged`` and are left out of every mean.
     So are cells without a result; columns ``{arm}_out_of_memory`` and ``{arm}_unfinished`` count
@@ -82,8 +103,7 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame) -> Comparison:
             main = main.drop(columns=counts)
     if not main[UNTESTED].any():
         main = main.drop(columns=UNTESTED)
-    published = beside_published(records, epochs)
-    return Comparison(main=main, claims=claims(main), published=published)
+    return main
 
 
 def compare_arms(
@@ -91,14 +111,14 @@ def compare_arms(
 ) -> dict[str, Any]:
     """One row of the main table, without its key: both arms and their paired differences."""
     row = _arm("plain", plain) | _arm("corrected", corrected)
-    first, second = _finished(plain), _finished(corrected)
+    first, second = finished(plain), finished(corrected)
     slugs = [*first.slug, *second.slug]
     row[UNTESTED] = sum(not curves[slug].tested for slug in slugs)
-    seeds = sorted(set(first.index) & set(second.index))
-    first, second = first.loc[seeds], second.loc[seeds]
-    for name, column in (("accuracy", "final_test_accuracy"), ("robust", "final_robust_accuracy")):
-        differences = second[column].to_numpy(float) - first[column].to_numpy(float)
+    for name in ("accuracy", "robust"):
+        differences = paired(first, second, ACCURACIES[f"final_{name}"])
         row |= _prefixed(f"{name}_difference", paired_difference(differences))
+    seeds = common_seeds(first, second)
+    first, second = first.loc[seeds], second.loc[seeds]
     pairs = [
         (curves[one], curves[other]) for one, other in zip(first.slug, second.slug, strict=True)
     ]
@@ -107,19 +127,15 @@ def compare_arms(
     row |= _at_equal_units(first, pairs)
     if len(plain) and not len(corrected):
         # Nothing to pair with: the plain run's own targets are still worth a row.
-        own = [curves[slug] for slug in _finished(plain).slug]
+        own = [curves[slug] for slug in finished(plain).slug]
         return row | crossings(own, []) | level_changes(own, [])
     arms = [one for one, _ in pairs], [other for _, other in pairs]
     return row | crossings(*arms) | level_changes(*arms)
 
 
-def _finished(arm: pd.DataFrame) -> pd.DataFrame:
-    return arm[arm["status"] == "finished"].set_index("seed")
-
-
 def _arm(name: str, cells: pd.DataFrame) -> dict[str, Any]:
     """Counts, accuracies and costs of one arm; costs are means over its finished runs."""
-    finished = _finished(cells)
+    done = finished(cells)
     row: dict[str, Any] = {
         f"{name}_seeds": len(cells),
         f"{name}_diverged": int((cells["status"] == "diverged").sum()),
@@ -127,16 +143,16 @@ def _arm(name: str, cells: pd.DataFrame) -> dict[str, Any]:
     for status in WITHOUT_RESULT:
         row[f"{name}_{loss_key(status)}"] = int((cells["status"] == status).sum())
     for key, column in ACCURACIES.items():
-        row |= _prefixed(f"{name}_{key}", summarize(finished[column].to_numpy(float)))
-    row[f"{name}_epochs"] = summarize(finished["epochs"]).mean
-    row[f"{name}_units_per_epoch"] = summarize(finished["units_per_epoch"]).mean
-    relative = finished["training_flops"] / finished["dense_training_flops"]
+        row |= _prefixed(f"{name}_{key}", summarize(done[column].to_numpy(float)))
+    row[f"{name}_epochs"] = summarize(done["epochs"]).mean
+    row[f"{name}_units_per_epoch"] = summarize(done["units_per_epoch"]).mean
+    relative = done["training_flops"] / done["dense_training_flops"]
     row[f"{name}_relative_training_flops"] = summarize(relative).mean
-    inference = finished["inference_flops"] / finished["dense_inference_flops"]
+    inference = done["inference_flops"] / done["dense_inference_flops"]
     row[f"{name}_relative_inference_flops"] = summarize(inference).mean
-    row[f"{name}_exploration_rate"] = summarize(finished["exploration_rate"]).mean
-    row[f"{name}_extra_tensors"] = summarize(finished["extra_tensors"]).mean
-    row |= _prefixed(f"{name}_train_seconds", summarize(finished["seconds_train"]))
+    row[f"{name}_exploration_rate"] = summarize(done["exploration_rate"]).mean
+    row[f"{name}_extra_tensors"] = summarize(done["extra_tensors"]).mean
+    row |= _prefixed(f"{name}_train_seconds", summarize(done["seconds_train"]))
     return row
 
 
@@ -157,27 +173,16 @@ def _at_equal_units_planned(records: pd.DataFrame, corrected: pd.DataFrame) -> d
     """Accuracy of the correction minus that of plain runs of the grid that were given its units
     as more epochs, with a schedule of their own; empty if the grid has none.
     """
-    mine = _finished(corrected)
+    mine, other = finished(corrected), planned_runs(records, corrected)
     row: dict[str, Any] = {"planned_epochs": float("nan")}
-    planned = records.iloc[:0]
-    if len(mine):
-        keys = [*row_columns(records.columns), "family"]
-        same = (records[keys] == mine.iloc[0][keys]).all(axis=1) & (records["correction"] == PLAIN)
-        ratio = records["units"] / mine["units"].mean()
-        planned = records[same & ((ratio - 1).abs() <= TOLERANCE)]
-        if planned["epochs"].nunique() > 1:
-            closest = (ratio[planned.index] - 1).abs().idxmin()
-            planned = planned[planned["epochs"] == planned.loc[closest, "epochs"]]
-    other = _finished(planned)
-    seeds = sorted(set(mine.index) & set(other.index))
+    seeds = common_seeds(other, mine)
     if seeds:
         row["planned_epochs"] = float(other["epochs"].mean())
     for name in ("accuracy", "robust"):
         column = ACCURACIES[f"final_{name}"]
-        differences = mine.loc[seeds, column].to_numpy(float) - other.loc[seeds, column].to_numpy(
-            float
+        row |= _prefixed(
+            f"planned_{name}_difference", paired_difference(paired(other, mine, column))
         )
-        row |= _prefixed(f"planned_{name}_difference", paired_difference(differences))
         row |= _prefixed(f"planned_{name}", summarize(other.loc[seeds, column].to_numpy(float)))
     return row
 

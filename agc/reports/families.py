@@ -109,15 +109,36 @@ def expected_best(k: int, sd: float, n: int) -> Best:
     Raises:
         ValueError: no row, or no pair.
     """
-    from scipy.integrate import quad
-    from scipy.stats import norm
-
     if k < 1 or n < 1:
         raise ValueError(f"{k} rows of {n} pairs: at least one of each")
-    se = sd / np.sqrt(n)
-    # The largest of k has the density k φ Φ^(k − 1); beyond ±12 nothing is left to integrate.
-    mean, _ = quad(lambda x: x * k * norm.pdf(x) * norm.cdf(x) ** (k - 1), -12, 12, epsabs=1e-10)
-    return Best(float(mean * se), float(norm.ppf(CONFIDENCE ** (1 / k)) * se))
+    return expected_best_of(np.full(k, sd / np.sqrt(n)))
+
+
+def expected_best_of(errors: ArrayLike) -> Best:
+    """The same of rows that are not alike.
+
+    Args:
+        errors: the standard error of each row's mean; NaN, or 0, is a row of unknown spread, and
+            left out. NaN if none is left.
+    """
+    from scipy.integrate import quad
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    known = _numbers(errors)
+    known = known[known > 0]
+    if not len(known):
+        return Best(np.nan, np.nan)
+    largest = known.max()
+    # In units of the largest; its tails beyond ±12 hold nothing.
+    scales = known / largest
+
+    def below(x: float) -> float:
+        return float(norm.cdf(x / scales).prod())
+
+    mean, _ = quad(lambda x: 1 - below(x) - below(-x), 0, 12, epsabs=1e-10)
+    quantile = brentq(lambda x: below(x) - CONFIDENCE, -12, 12)
+    return Best(float(mean * largest), float(quantile * largest))
 
 
 def _numbers(values: ArrayLike) -> NDArray[np.float64]:

@@ -144,7 +144,9 @@ def heterogeneity(
     variances = np.array(
         [spreads[own].sd ** 2 / len(row) for row, own in zip(values, labels, strict=True)]
     )
-    found = combine_effects(means, variances, method_re="pm", use_t=True)
+    # Rows with one mean have Q = 0, by which statsmodels divides for its I².
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = combine_effects(means, variances, method_re="pm", use_t=True)
     mean, tau2 = float(found.mean_effect_re), float(found.tau2)
     se = float(max(found.sd_eff_w_re, found.sd_eff_w_re_hksj))
     half = float(t.ppf(0.5 + CONFIDENCE / 2, k - 1)) * se

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agc.reports.compare import Comparison, compare
 from agc.reports.figures.write import write_figures
+from agc.reports.pooled import MARGIN
 from agc.reports.sources import summarize_provenance
 from agc.reports.tables.html import write_page
 from agc.reports.tables.readme import write_readme
@@ -15,11 +16,14 @@ from agc.reports.tables.write import write_tables
 if TYPE_CHECKING:
     import pandas as pd
 
+    from agc.grids.files import Margin
+
 PUBLISHED = (
     "README.md",
     "records.parquet",
     "epochs.parquet",
     "comparison.csv",
+    "pooled.csv",
     "claims.csv",
     "provenance.json",
 )
@@ -27,13 +31,18 @@ PUBLISHED = (
 
 
 def write_report(
-    records: pd.DataFrame, epochs: pd.DataFrame, out: Path, name: str, description: str = ""
+    records: pd.DataFrame,
+    epochs: pd.DataFrame,
+    out: Path,
+    name: str,
+    description: str = "",
+    margin: Margin = MARGIN,
 ) -> Comparison:
     """Write tables, figures and page of a study.
 
-    In ``out`` itself: ``README.md``, ``comparison.csv``, ``claims.csv``, ``provenance.json`` and
-    the summary as PNG, which are worth publishing. In ``out/tables`` and ``out/figures``: what
-    anybody can draw again from the study's own two tables.
+    In ``out`` itself: ``README.md``, ``comparison.csv``, ``pooled.csv``, ``claims.csv``,
+    ``provenance.json`` and the summary as PNG, which are worth publishing. In ``out/tables`` and
+    ``out/figures``: what anybody can draw again from the study's own two tables.
 
     Args:
         records: a row for each cell, as collected.
@@ -41,11 +50,12 @@ def write_report(
         out: folder, made if it does not exist.
         name: the grid's.
         description: the grid's, in one line.
+        margin: the grid's largest differences that do not matter.
     """
-    comparison, provenance = compare(records, epochs), summarize_provenance(records)
+    comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
     write_page(out)
     figures = write_figures(records, epochs, out)
     pictures = [path for path in figures if path.parent == out]
-    write_readme(comparison.main, out, provenance, name, description, pictures)
+    write_readme(comparison, out, provenance, name, description, pictures)
     return comparison

@@ -43,6 +43,7 @@ class Row(NamedTuple):
     mde: float
     df: float
     n: int
+    se: float
 
 
 def mean_of_rows(rows: Sequence[ArrayLike], groups: Sequence[Hashable] | None = None) -> Estimate:
@@ -107,9 +108,8 @@ def row_intervals(rows: Sequence[ArrayLike], groups: Sequence[Hashable] | None =
         se = sd / np.sqrt(n) if n and sd > 0 else np.nan
         half = float(t.ppf(0.5 + CONFIDENCE / 2, df)) * se if df else np.nan
         p = float(2 * t.sf(abs(mean) / se, df)) if df else np.nan
-        found.append(
-            Row(mean, float(mean - half), float(mean + half), p, smallest_detectable(se, df), df, n)
-        )
+        low, high = float(mean - half), float(mean + half)
+        found.append(Row(mean, low, high, p, smallest_detectable(se, df), df, n, float(se)))
     return found
 
 

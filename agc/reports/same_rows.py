@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agc.grids.axes import AXES
+from agc.reports.arms import PLAIN
 from agc.reports.claims import row_names
-from agc.reports.compare import ACCURACIES, PLAIN
+from agc.reports.compare import ACCURACIES
 from agc.reports.labels import row_columns
 from agc.reports.same_cells import SameCells
 

@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from agc.reports.compare import PLAIN, compare
+from agc.reports.arms import PLAIN
+from agc.reports.compare import compare
 from agc.reports.curves import Curve, read_curves
 from tests.support.records import collected, entry, write_cell
 

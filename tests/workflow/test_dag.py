@@ -79,7 +79,7 @@ def test_tables_and_figures_are_made_of_the_cells(project: Project) -> None:
     comparison = pd.read_csv(reports / "comparison.csv")
     rows = set(zip(comparison["method"], comparison["objective"], strict=True))
     assert rows == {(m, o) for m in ("dense", "rigl") for o in ("standard", "pgd-at")}
-    for name in ("accuracy", "acceleration", "cost", "claims", "comparison"):
+    for name in ("accuracy", "acceleration", "cost", "claims", "pooled", "comparison"):
         for suffix in ("md", "tex"):
             assert (reports / "tables" / f"{name}.{suffix}").stat().st_size > 0
     figures = {path.stem for path in (reports / "figures").glob("*.svg")}

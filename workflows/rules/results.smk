@@ -28,6 +28,7 @@ rule compare:
     output:
         readme=f"{REPORTS}/{{grid}}/README.md",
         comparison=f"{REPORTS}/{{grid}}/comparison.csv",
+        pooled=f"{REPORTS}/{{grid}}/pooled.csv",
         claims=f"{REPORTS}/{{grid}}/claims.csv",
         records=f"{REPORTS}/{{grid}}/records.parquet",
         epochs=f"{REPORTS}/{{grid}}/epochs.parquet",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agc.reports.acceleration import stack_counted
-from agc.reports.compare import PLAIN
+from agc.reports.arms import PLAIN
 from agc.reports.curves import Curve
 from agc.reports.figures.style import EDGE, Look, add_legend, fit
 from agc.reports.labels import task_columns

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agc.files import atomic_path
-from agc.reports.compare import PLAIN
+from agc.reports.arms import PLAIN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agc.reports.compare import PLAIN, compare
+from agc.reports.arms import PLAIN
+from agc.reports.compare import main_table
 from agc.reports.curves import read_curves
 from agc.reports.figures.learning_curves import draw_learning_curves, pages
 from agc.reports.figures.style import Look, file_stem, looks, save, style
@@ -92,7 +93,7 @@ def _corrected_recipes(records: pd.DataFrame) -> pd.DataFrame:
 def _write_summaries(
     records: pd.DataFrame, epochs: pd.DataFrame, out: Path, styles: dict[str, Look]
 ) -> list[Path]:
-    main = compare(records, epochs).main
+    main = main_table(records, epochs)
     pairs = main[(main["correction"] != "") & (main["plain_seeds"] > 0)]
     task = [name for name in task_columns(main.columns) if name != "objective"]
     groups = list(pairs.groupby(task))

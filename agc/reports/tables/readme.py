@@ -11,13 +11,16 @@ from agc.grids.cell import REVISION
 from agc.reports.machines import describe_machine
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
+from agc.reports.tables.pooled import pooled_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from agc.reports.compare import Comparison
+
 FILES = """\
-- `comparison.csv`: every number of every row, as fractions; `claims.csv`: the paper's claims beside
-  them.
+- `comparison.csv`: every number of every row, as fractions; `pooled.csv`: all rows of a task
+  together, in points; `claims.csv`: the paper's claims beside them.
 - `records.parquet`: a row for each cell, with its labels, results, costs and provenance;
   `epochs.parquet`: a row for each cell and epoch.
 - `provenance.json`: versions, commits, machines and times.
@@ -25,7 +28,7 @@ FILES = """\
 
 
 def write_readme(
-    main: pd.DataFrame,
+    comparison: Comparison,
     out: Path,
     provenance: dict[str, Any],
     name: str,
@@ -35,14 +38,19 @@ def write_readme(
     """Write ``README.md`` of a report folder; returns its path.
 
     Args:
-        main: the main table of a comparison.
+        comparison: what the grid measured.
         out: the folder.
         provenance: as of ``summarize_provenance``.
         name: the grid's.
         description: the grid's, in one line.
         pictures: figures to show, files in ``out``.
     """
-    parts = [f"# {name}", _sentence(description), _source(main, provenance), CAPTION]
+    main = comparison.main
+    parts = [f"# {name}", _sentence(description), _source(main, provenance)]
+    if len(comparison.pooled):
+        table = pooled_table(comparison.pooled)
+        parts += [escape_markdown(table.caption), markdown_rows(table).rstrip("\n")]
+    parts.append(CAPTION)
     parts.append(markdown_rows(_table(main)).rstrip("\n"))
     parts += [f"![summary]({path.name})" for path in pictures or []]
     parts.append("The files:\n\n" + FILES.rstrip("\n"))

@@ -9,6 +9,7 @@ from agc.reports.compare import Comparison
 from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import change, number, points
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
+from agc.reports.tables.pooled import pooled_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +20,9 @@ KEPT_WHOLE = {"method", "correction", "none", "difference"}
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print a table for each data set, architecture, objective and recipe, then the claims."""
+    """Print a table for each data set, architecture, objective and recipe, then what all rows say
+    together, then the claims.
+    """
     from rich.table import Table
 
     keys = [*task_columns(comparison.main.columns), "recipe"]
@@ -39,6 +42,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(table)
         console.print()
     console.print(CAPTION, highlight=False, style="dim")
+    for line in pooled_lines(comparison.pooled):
+        console.print(line, highlight=False, markup=False)
     for row in comparison.claims.itertuples():
         console.print(_claim(row), highlight=False, markup=False)
 

@@ -18,12 +18,14 @@ from agc.reports.tables.comparison import (
 )
 from agc.reports.tables.markup import TextTable, escape_markdown, latex, markdown
 from agc.reports.tables.methods import method_tables
+from agc.reports.tables.pooled import pooled_table
 from agc.reports.tables.published import published_tables
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HEADINGS = {
+    "pooled": "All rows together",
     "claims": "The claims",
     "accuracy": "Accuracy",
     "acceleration": "Acceleration",
@@ -37,11 +39,12 @@ HEADINGS = {
 def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) -> list[Path]:
     """Write all tables of a comparison.
 
-    ``comparison.csv`` and ``claims.csv`` hold every number. In the folder ``tables``, ``claims``,
-    ``accuracy``, ``acceleration`` and ``cost`` are views as ``.md`` and ``.tex``, and
-    ``comparison.md`` and ``.tex`` all views in one file; ``methods`` is there where a grid has
-    several, ``missing`` where cells have no result, ``published`` (as ``.csv``, too) where others
-    published figures of the same. The LaTeX needs no package but booktabs.
+    ``comparison.csv``, ``pooled.csv`` and ``claims.csv`` hold every number. In the folder
+    ``tables``, ``pooled``, ``claims``, ``accuracy``, ``acceleration`` and ``cost`` are views as
+    ``.md`` and ``.tex``, and ``comparison.md`` and ``.tex`` all views in one file; ``methods`` is
+    there where a grid has several, ``missing`` where cells have no result, ``published`` (as
+    ``.csv``, too) where others published figures of the same. The LaTeX needs no package but
+    booktabs.
 
     Args:
         comparison: what to write.
@@ -53,6 +56,7 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         The files written.
     """
     views = {
+        "pooled": [pooled_table(comparison.pooled)] if len(comparison.pooled) else [],
         "claims": claim_tables(comparison.claims) + untested(comparison.main),
         "accuracy": accuracy_tables(comparison.main),
         "acceleration": acceleration_tables(comparison.main),
@@ -64,6 +68,7 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         views["missing"] = lacking
     texts = {
         "comparison.csv": _csv(comparison.main),
+        "pooled.csv": _csv(comparison.pooled),
         "claims.csv": _csv(comparison.claims),
     }
     beside = comparison.published
@@ -93,7 +98,11 @@ def load_comparison(out: Path) -> Comparison:
     Raises:
         UserError: a file is missing or no table of this kind.
     """
-    return Comparison(main=_read(out / "comparison.csv"), claims=_read(out / "claims.csv"))
+    return Comparison(
+        main=_read(out / "comparison.csv"),
+        claims=_read(out / "claims.csv"),
+        pooled=_read(out / "pooled.csv"),
+    )
 
 
 def _csv(frame: pd.DataFrame) -> str:
@@ -105,7 +114,8 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     text = [*AXES, "recipe", "source"]
-    text += ["accuracy_crossing", "loss_crossing", "claim", "measure"]
+    text += ["accuracy_crossing", "loss_crossing", "claim", "measure", "budget"]
+    text += ["verdict", "sentence"]
     try:
         header = pd.read_csv(path, nrows=0).columns
         text = [name for name in header if name in text or name.endswith("_row")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agc.reports.families import adjusted, expected_best, many_to_one
+from agc.reports.families import adjusted, expected_best, expected_best_of, many_to_one
 
 
 def test_holm_multiplies_by_what_is_left() -> None:
@@ -79,6 +79,15 @@ def test_expected_best_in_closed_form() -> None:
 def test_the_best_of_seven_rows_of_three_pairs() -> None:
     """With the spread of the digits: what "at best +0.65" has to be held against."""
     assert expected_best(7, 0.95, 3) == pytest.approx((0.74, 1.34), abs=0.005)
+
+
+def test_the_best_of_rows_that_are_not_alike() -> None:
+    # The larger of two: the mean of |x - y| / 2, and x - y has the variance 9 + 16.
+    assert expected_best_of([3.0, 4.0]).mean == pytest.approx(5 / np.sqrt(2 * np.pi))
+    assert expected_best_of([1.0, 1e-9]).quantile == pytest.approx(stats.norm.ppf(0.95))
+    assert expected_best_of([0.5] * 7) == pytest.approx(expected_best(7, 1.0, 4))
+    assert expected_best_of([2.0, np.nan, 0.0]) == expected_best_of([2.0])
+    assert np.isnan(expected_best_of([np.nan])).all()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from agc.reports.compare import PLAIN
+from agc.reports.arms import PLAIN
 from agc.reports.curves import Curve
 from agc.reports.figures.learning_curves import draw_learning_curves, pages, panels
 from agc.reports.figures.style import add_legend, fit, looks, style, text_width

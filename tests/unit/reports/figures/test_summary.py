@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from agc.reports.compare import PLAIN
+from agc.reports.arms import PLAIN
 from agc.reports.figures import write as figures
 from agc.reports.figures.style import looks, style
 from agc.reports.figures.summary import draw_summary

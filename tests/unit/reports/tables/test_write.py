@@ -124,7 +124,7 @@ def test_every_markdown_row_has_as_many_cells_as_its_header(
     text = (tmp_path / "tables" / "comparison.md").read_text()
     for block in re.findall(r"(?m)(?:^\|.*\n)+", text):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
-    for name in ("The claims", "Accuracy", "Acceleration", "Cost"):
+    for name in ("All rows together", "The claims", "Accuracy", "Acceleration", "Cost"):
         assert f"## {name}\n" in text
 
 
@@ -188,7 +188,7 @@ def test_a_comparison_survives_its_files(tmp_path: Path, grid: tuple[Comparison,
     for comparison in (grid[0], small(tmp_path)):
         write_tables(comparison, tmp_path, {})
         loaded = load_comparison(tmp_path)
-        for name in ("main", "claims"):
+        for name in ("main", "claims", "pooled"):
             before, after = getattr(comparison, name), getattr(loaded, name)
             assert list(before) == list(after)
             pd.testing.assert_frame_equal(before, after, check_dtype=False, rtol=1e-9)
@@ -208,7 +208,7 @@ def test_the_same_comparison_gives_the_same_bytes(
     first = write_tables(grid[0], tmp_path / "a", grid[1])
     second = write_tables(grid[0], tmp_path / "b", grid[1])
     assert set(first) == {path for path in (tmp_path / "a").rglob("*") if path.is_file()}
-    assert len(first) == 15
+    assert len(first) == 18
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
 
