@@ -109,7 +109,7 @@ def test_lists_name_every_entry_with_its_options() -> None:
         assert heading in shown.out
     corrections = agc("list", "corrections").out
     (row,) = (line for line in corrections.splitlines() if line.split()[:1] == ["agc"])
-    assert row.split()[1:5] == ["10", "2", "arXiv", "2301.03573"]
+    assert row.split()[1:5] == ["10", "2", "PMLR", "234:341-378,"]
     everything = agc("list").out
     axes = ("datasets", "architectures", "methods", "corrections", "objectives", "attacks", "grids")
     for axis in axes:

@@ -44,7 +44,7 @@ def page(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> str:
     comparison, provenance = compare(records, epochs), summarize_provenance(records)
     write_tables(comparison, out, provenance)
     assert json.loads((out / "provenance.json").read_text()) == provenance
-    return write_readme(comparison.main, out, provenance, "study").read_text()
+    return write_readme(comparison, out, provenance, "study").read_text()
 
 
 def test_columns_hold_what_the_records_tell_and_no_others_are_there(tmp_path: Path) -> None:
