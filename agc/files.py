@@ -118,4 +118,8 @@ def parse_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: it is not YAML, or gives a key twice, of which one would not count.
     """
-    return yaml.load(text, Loader=_UniqueKeys)  # a SafeLoader: no object is made
+    loader = _UniqueKeys(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()

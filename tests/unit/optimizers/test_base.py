@@ -149,7 +149,8 @@ def test_every_timm_optimizer_is_refused_or_takes_steps(name: str) -> None:
     optimizer = make_optimizer(
         name, model.parameters(), OPTIMIZERS.resolve(name, {}), lr=0.01, weight_decay=0.0
     )
-    after = trained(optimizer, model)
+    with torch.compiler.set_stance("force_eager"):  # some compile themselves, for a minute
+        after = trained(optimizer, model)
     assert all(torch.isfinite(p).all() for p in after)
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
