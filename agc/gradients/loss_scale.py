@@ -50,7 +50,7 @@ class LossScale:
             return gradient_of(loss, parameters)
         while True:
             scaled = gradient_of(loss.float() * self.scale, parameters, retain_graph=True)
-            if _finite(scaled.values()) or self.scale <= 1:
+            if finite(scaled.values()) or self.scale <= 1:
                 break
             self.scale, self.successes = self.scale / 2, 0
         found = {
@@ -67,7 +67,7 @@ class LossScale:
 
         It waits for the device, in float16 alone, as the GradScaler does.
         """
-        return self.half and not _finite(gradients)
+        return self.half and not finite(gradients)
 
 
 def gradient_of(
@@ -92,6 +92,7 @@ def gradient_of(
     }
 
 
-def _finite(gradients: Iterable[Tensor]) -> bool:
-    flags = [torch.isfinite(gradient).all() for gradient in gradients]
-    return not flags or bool(torch.stack(flags).all())
+def finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all values are; one wait for the device."""
+    flags = [torch.isfinite(tensor).all() for tensor in tensors]
+    return not flags or bool(torch.stack([flag.to(flags[0].device) for flag in flags]).all())

@@ -18,13 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agc.reports.headline import BUDGETS, LOWEST
 from agc.reports.statistics import Difference, mean_running_best, paired_difference
 from agc.reports.swaps import matching_arms
 
-FRACTIONS = (0.10, 0.20, 0.35, 0.45, 0.70, 1.0)
-"""20, 40, 70, 90, 140 and 200 of 200 epochs."""
-LOWEST_LEVEL = 0.68
-"""0.60 of a best of 0.88, where the paper's levels begin."""
 STEP = 0.01
 
 
@@ -43,7 +40,7 @@ class Reduction(NamedTuple):
 
 
 def mean_gap(
-    plain: ArrayLike, corrected: ArrayLike, fractions: tuple[float, ...] = FRACTIONS
+    plain: ArrayLike, corrected: ArrayLike, fractions: tuple[float, ...] = BUDGETS
 ) -> Difference:
     """Mean over budgets of corrected minus plain accuracy, with the t interval of the seeds.
 
@@ -84,7 +81,7 @@ def mean_reduction(plain: ArrayLike, corrected: ArrayLike) -> Reduction:
     if np.isnan([best, other[-1]]).any():
         return Reduction(np.nan, np.nan, 0, 0)
     # A level that is 0.68 of the best up to the last bit is one.
-    steps = np.floor((1 - LOWEST_LEVEL) * best / STEP + 1e-9)
+    steps = np.floor((1 - LOWEST) * best / STEP + 1e-9)
     levels = best - STEP * np.arange(steps + 1)
     saved = 1 - _first(other, levels) / _first(one, levels)
     reached = levels <= other[-1]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from agc.gradients.loss_scale import finite
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
-from agc.methods.shared.left_out import finite
 from agc.sparsity.masks import apply_masks
 from agc.sparsity.schedules import SCHEDULES
 from agc.sparsity.update import drop_and_grow, of_layer

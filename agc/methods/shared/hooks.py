@@ -7,8 +7,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from agc.gradients.loss_scale import finite
 from agc.lazy import torch
-from agc.methods.shared.left_out import StepWatch, finite
+from agc.methods.shared.left_out import StepWatch
 from agc.sparsity.masks import apply_masks, multiplied
 
 if TYPE_CHECKING:

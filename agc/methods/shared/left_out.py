@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-
-from agc.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,9 +56,3 @@ class StepWatch:
         """Those that the optimizer has now."""
         groups = getattr(self.optimizer, "param_groups", [])
         return [p.grad for group in groups for p in group["params"] if p.grad is not None]
-
-
-def finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether all values are; one wait for the device."""
-    flags = [torch.isfinite(tensor).all() for tensor in tensors]
-    return not flags or bool(torch.stack([flag.to(flags[0].device) for flag in flags]).all())
