@@ -60,7 +60,7 @@ class CellFolder:
         for unfinished in self.path.glob(".*.tmp"):
             if not unfinished.name.startswith(".cell.json."):  # `agc plan` may be writing it
                 unfinished.unlink(missing_ok=True)
-        for name in ("robustness.json", "record.json"):
+        for name in ("robustness.json", "correct.npz", "record.json"):
             (self.path / name).unlink(missing_ok=True)
         clear_failure(self.path)
 
