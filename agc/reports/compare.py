@@ -16,6 +16,7 @@ from agc.reports.headline import budget_gap, level_changes
 from agc.reports.labels import row_columns
 from agc.reports.pooled import MARGIN, pooled
 from agc.reports.published import Beside, beside_published
+from agc.reports.row_statistics import add_row_statistics
 from agc.reports.statistics import paired_difference, summarize
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
         epochs: a row for each cell and epoch, as collected.
         margin: the largest differences that do not matter, as the grid has them.
     """
-    main = main_table(records, epochs)
+    main = main_table(records, epochs, margin)
     return Comparison(
         main=main,
         claims=claims(main),
@@ -69,7 +70,9 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
     )
 
 
-def main_table(records: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+def main_table(
+    records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
+) -> pd.DataFrame:
     """``Comparison.main``: each correction beside the plain run of the same seeds and settings.
 
     Diverged runs count in ``{arm}_seeds`` and ``{arm}_diverged`` and are left out of every mean.
@@ -78,11 +81,13 @@ def main_table(records: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     A row without a plain arm has empty ``plain_*`` columns, and a plain arm without a correction
     one row whose ``correction`` is empty.
     Where test images were not measured after every epoch, what needs that is NaN, and column
-    ``runs_without_test_course`` counts such runs of both arms.
+    ``runs_without_test_course`` counts such runs of both arms. The last columns are those of
+    :func:`agc.reports.row_statistics.add_row_statistics`.
 
     Args:
         records: a row for each cell, as collected.
         epochs: a row for each cell and epoch, as collected.
+        margin: the largest differences that do not matter, by which rows are judged.
     """
     import pandas as pd
 
@@ -103,7 +108,7 @@ def main_table(records: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
             main = main.drop(columns=counts)
     if not main[UNTESTED].any():
         main = main.drop(columns=UNTESTED)
-    return main
+    return add_row_statistics(main, records, margin)
 
 
 def compare_arms(

@@ -115,10 +115,10 @@ def _read(path: Path) -> pd.DataFrame:
 
     text = [*AXES, "recipe", "source"]
     text += ["accuracy_crossing", "loss_crossing", "claim", "measure", "budget"]
-    text += ["verdict", "sentence"]
+    text += ["verdict", "sentence", "cpu_capability"]
     try:
         header = pd.read_csv(path, nrows=0).columns
-        text = [name for name in header if name in text or name.endswith("_row")]
+        text = [name for name in header if name in text or name.endswith(("_row", "_verdict"))]
         frame = pd.read_csv(path, dtype=dict.fromkeys(text, "string"), na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a comparison: {error}") from error
