@@ -10,6 +10,7 @@ import numpy as np
 from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import crossings
 from agc.reports.arms import PLAIN, common_seeds, finished, paired, planned_runs
+from agc.reports.calibration import calibration
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
 from agc.reports.headline import budget_gap, level_changes
@@ -45,12 +46,15 @@ class Comparison:
     ``pooled``: one estimate from all rows of a task and correction, with its verdict (see
     ``pooled``); in percentage points.
     ``published``: what others published of the same; None if it was read from a report's files.
+    ``calibration``: the pooled estimates beside those of the placebo (see ``calibration``); None if
+    the grid has no placebo arm, or it was read from a report's files.
     """
 
     main: pd.DataFrame
     claims: pd.DataFrame
     pooled: pd.DataFrame
     published: Beside | None = None
+    calibration: pd.DataFrame | None = None
 
 
 def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN) -> Comparison:
@@ -62,10 +66,12 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
         margin: the largest differences that do not matter, as the grid has them.
     """
     main = main_table(records, epochs, margin)
+    together = pooled(records, margin)
     return Comparison(
         main=main,
         claims=claims(main),
-        pooled=pooled(records, margin),
+        pooled=together,
+        calibration=calibration(records, together),
         published=beside_published(records, epochs),
     )
 
