@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from agc.reports.arms import common_seeds
 from agc.reports.families import adjusted, expected_best_of
 from agc.reports.labels import task_columns
-from agc.reports.pooled import MEASURES, RowPairs, row_pairs
+from agc.reports.pooled import MEASURES, PairedRow, paired_rows
 from agc.reports.rows import pooled_sd, row_intervals
 from agc.reports.statistics import CONFIDENCE
 from agc.reports.verdict import POINTS
@@ -77,8 +77,8 @@ def _counts(records: pd.DataFrame, line: dict[str, Any], task: list[str]) -> dic
     own = (records[task] == [line[name] for name in task]).all(axis=1)
     arm = records[own & (records["correction"] == line["correction"])]
     column = MEASURES[line["measure"]]
-    rows = row_pairs(records, arm, column, line["budget"])
-    differences = [row.differences(column) for row in rows]
+    rows = paired_rows(records, arm, column, line["budget"])
+    differences = [row.differences for row in rows]
     single = row_intervals(differences, [row.sparsity for row in rows])
     p = np.array([row.p for row in single])
     level = 1 - CONFIDENCE
@@ -102,7 +102,7 @@ def _counts(records: pd.DataFrame, line: dict[str, Any], task: list[str]) -> dic
     }
 
 
-def _identical(row: RowPairs) -> NDArray[np.bool_]:
+def _identical(row: PairedRow) -> NDArray[np.bool_]:
     """[pairs], whether both runs of a pair are the same to the last bit."""
     seeds = common_seeds(row.plain, row.corrected)
     columns = [*LOSSES, *(name for name in MEASURES.values() if row.plain[name].notna().any())]

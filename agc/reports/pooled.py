@@ -37,19 +37,16 @@ COLUMNS = [
 SENSITIVITY = "mean_with_diverged"
 
 
-class RowPairs(NamedTuple):
-    """Finished runs of one method × sparsity × recipe, by seed: those of the correction, and what
-    they are compared with.
+class PairedRow(NamedTuple):
+    """Paired differences of one method × sparsity × recipe, as fractions; a corrected slug, and the
+    finished runs of both sides by seed.
     """
 
+    differences: NDArray[np.float64]
+    sparsity: float
+    slug: str
     plain: pd.DataFrame
     corrected: pd.DataFrame
-    sparsity: float
-
-    def differences(self, column: str) -> NDArray[np.float64]:
-        """[pairs] of a column of the records, without those that lack a side."""
-        differences = paired(self.plain, self.corrected, column)
-        return differences[~np.isnan(differences)]
 
 
 def pooled(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFrame:
@@ -88,15 +85,15 @@ def pooled(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFrame:
         labels = dict(zip(task, key, strict=True))
         corrected = group[group["correction"] != PLAIN]
         for measure, column in MEASURES.items():
-            if measure == "robust" and not trains_for_robustness(labels["objective"]):
+            if measure == "robust" and not trains_for_it(labels["objective"]):
                 continue
             for budget in BUDGETS:
                 family = []
                 for name, arm in corrected.groupby("correction", sort=True):
-                    rows = row_pairs(records, arm, column, budget)
-                    line = _line(rows, column, getattr(margin, measure))
-                    again = row_pairs(counted, counted.loc[arm.index], column, budget)
-                    line[SENSITIVITY] = _mean_if_other(rows, again, column)
+                    rows = paired_rows(records, arm, column, budget)
+                    line = _line(rows, getattr(margin, measure))
+                    again = paired_rows(counted, counted.loc[arm.index], column, budget)
+                    line[SENSITIVITY] = _mean_if_other(rows, again)
                     # Without a pair a correction has a line still, but one alone.
                     if line["pairs"] or (measure, budget) == ("accuracy", "epochs"):
                         head = {"correction": name, "measure": measure, "budget": budget}
@@ -112,13 +109,15 @@ def pooled(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*task, *names])
 
 
-def trains_for_robustness(objective: str) -> bool:
+def trains_for_it(objective: str) -> bool:
     """Whether an objective, by its label, is adversarial; one that is not installed may be."""
     name, _, _ = objective.partition("(")
     return name not in OBJECTIVES.names() or OBJECTIVES[name].target.adversarial
 
 
-def row_pairs(records: pd.DataFrame, arm: pd.DataFrame, column: str, budget: str) -> list[RowPairs]:
+def paired_rows(
+    records: pd.DataFrame, arm: pd.DataFrame, column: str, budget: str
+) -> list[PairedRow]:
     """The rows of a correction within one task that have a pair.
 
     Args:
@@ -135,9 +134,12 @@ def row_pairs(records: pd.DataFrame, arm: pd.DataFrame, column: str, budget: str
             others = planned_runs(records, runs)
         else:
             others = finished(plain[(plain[keys] == list(key)).all(axis=1)])
-        row = RowPairs(others, finished(runs), runs["sparsity"].iloc[0])
-        if len(row.differences(column)):
-            rows.append(row)
+        mine = finished(runs)
+        differences = paired(others, mine, column)
+        differences = differences[~np.isnan(differences)]
+        if len(differences):
+            first = runs.iloc[0]
+            rows.append(PairedRow(differences, first["sparsity"], first["slug"], others, mine))
     return rows
 
 
@@ -173,10 +175,10 @@ def _chance(dataset: str) -> float:
     return 1 / classes if classes else np.nan
 
 
-def _mean_if_other(rows: list[RowPairs], counted: list[RowPairs], column: str) -> float:
+def _mean_if_other(rows: list[PairedRow], counted: list[PairedRow]) -> float:
     """Mean of the rows in points with diverged runs counted; NaN if that adds no pair."""
-    values = [row.differences(column) for row in counted]
-    if sum(map(len, values)) == sum(len(row.differences(column)) for row in rows):
+    values = [row.differences for row in counted]
+    if sum(map(len, values)) == sum(len(row.differences) for row in rows):
         return np.nan
     return _points(mean_of_rows(values).mean)
 
@@ -186,9 +188,9 @@ def _points(value: float) -> float:
     return round(POINTS.factor * value, 10) + 0.0
 
 
-def _line(rows: list[RowPairs], column: str, margin: float) -> dict[str, Any]:
+def _line(rows: list[PairedRow], margin: float) -> dict[str, Any]:
     """The columns of one line that its rows make."""
-    values, groups = [row.differences(column) for row in rows], [row.sparsity for row in rows]
+    values, groups = [row.differences for row in rows], [row.sparsity for row in rows]
     # A hundredth of the margin, as accuracies are fractions up to here.
     found = pool(values, margin / POINTS.factor, groups)
     single = row_intervals(values, groups)

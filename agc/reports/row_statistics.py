@@ -13,7 +13,7 @@ from agc.reports.families import adjusted
 from agc.reports.images import correct_images, two_way_interval
 from agc.reports.labels import row_columns, task_columns
 from agc.reports.machines import summarize_machines
-from agc.reports.pooled import MARGIN, MEASURES, trains_for_robustness
+from agc.reports.pooled import MARGIN, MEASURES, trains_for_it
 from agc.reports.rows import Row, row_intervals
 from agc.reports.statistics import paired_difference, summarize
 from agc.reports.verdict import POINTS, verdict
@@ -114,7 +114,7 @@ def _shared(
         frame = pd.DataFrame([_judged(row, margin) for row in rows], group.index)
         frame.insert(frame.columns.get_loc("mde80"), "p_bh", adjusted(frame["p_pooled"], "fdr_bh"))
         if measure == "robust":
-            asked = group["objective"].map(trains_for_robustness).astype(bool)
+            asked = group["objective"].map(trains_for_it).astype(bool)
             frame["verdict"] = frame["verdict"].where(asked, "")
         parts.append(frame)
     return pd.concat(parts).sort_index().set_axis(main.index)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from agc.reports.pooled import trains_for_robustness
+from agc.reports.pooled import trains_for_it
 from agc.reports.tables.comparison import SHARED, VERDICT
 from agc.reports.tables.formatting import (
     MISSING,
@@ -52,7 +52,7 @@ def overview_cells(row: Any) -> list[str]:
 
 
 def _robust(row: Any) -> str:
-    if not trains_for_robustness(row.objective):
+    if not trains_for_it(row.objective):
         return MISSING
     return _both(row, "final_robust_mean", lambda value: percent(value, 1))
 

@@ -71,7 +71,8 @@ def _calibration(found: pd.DataFrame | None) -> list[str]:
         return [WITHOUT]
     table = calibration_table(found)
     rows = markdown_rows(table).rstrip("\n")
-    return [f"## {HEADING}", escape_markdown(table.caption), rows, unmoved(found)]
+    numbers = "All of it with every digit: `calibration.csv`."
+    return [f"## {HEADING}", escape_markdown(table.caption), rows, unmoved(found), numbers]
 
 
 def _table(main: pd.DataFrame) -> TextTable:
