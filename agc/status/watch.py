@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from threading import Event, Thread
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from agc.status.survey import Status, Survey
@@ -34,7 +35,8 @@ def tell(
     wait: Wait,
     clock: Callable[[], float] = time.time,
 ) -> Status:
-    """Say a line every ``interval`` seconds, and one at the end.
+    """Say a line every ``interval`` seconds, and one at the end; nothing is said twice but once in
+    :data:`QUIET` seconds.
 
     Args:
         survey: what to look at.
@@ -46,15 +48,19 @@ def tell(
     Returns:
         the last status.
     """
+    said, when = "", 0.0
     while True:
         begin = clock()
         status = survey.look(begin)
-        say(one_line(status))
+        if (line := one_line(status)) != said or begin - when >= QUIET:
+            say(line)
+            said, when = line, begin
         if status.complete or wait(max(interval, COST * (clock() - begin))):
             break
     if not status.complete:
         status = survey.look(clock())
-        say(one_line(status))
+        if one_line(status) != said:
+            say(one_line(status))
     return status
 
 
@@ -67,8 +73,10 @@ def show_live(
             begin = clock()
             status = survey.look(begin)
             # The words stand below the bar, so that they may break where a terminal is narrow.
-            bar = ProgressBar(total=1.0, completed=status.share)
-            live.update(Group(bar, Text(one_line(status))), refresh=True)
+            shown = Table.grid(expand=True)
+            shown.add_row(ProgressBar(total=1.0, completed=status.share))
+            shown.add_row(Text(one_line(status)))
+            live.update(shown, refresh=True)
             if status.complete or wait(max(LIVE, COST * (clock() - begin))):
                 break
     for line in failures(status):
@@ -101,7 +109,8 @@ class Teller:
     def stop(self) -> None:
         """Say a last line and return; nothing is said afterwards."""
         self._ended.set()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _run(self) -> None:
         if not self._ended.wait(self.interval):
