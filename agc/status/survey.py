@@ -31,6 +31,8 @@ class Status:
         used: seconds in which cells were at work, pauses left out.
         at_once: cells that were at work at a time, on average over these seconds.
         left: seconds until all but the failed cells are done, if it goes on so; None: unknown.
+        attacks_counted: whether ``left`` has the time of the attacks, of which one must have been
+            made for that, or none be left.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Status:
     used: float
     at_once: float
     left: float | None
+    attacks_counted: bool
 
     @property
     def complete(self) -> bool:
@@ -90,6 +93,8 @@ class Survey:
             used=used,
             at_once=at_once,
             left=None if left is None else left / (at_once or 1.0),
+            attacks_counted=any(found.attacks is not None for found in stages.values())
+            or counts[DONE] == len(stages),
         )
 
     def _look_at(self, slug: str) -> Stage:

@@ -31,7 +31,8 @@ def time_left(status: Status) -> str:
     if status.left is None:
         return "time left unknown until a cell has measured an epoch"
     alone = "" if status.at_once else " for one process"
-    return f"about {duration(status.left)} left{alone}"
+    attacks = "" if status.attacks_counted else ", attacks not counted"
+    return f"about {duration(status.left)} left{alone}{attacks}"
 
 
 def failures(status: Status) -> list[str]:

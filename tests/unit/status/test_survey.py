@@ -152,6 +152,7 @@ def test_epochs_before_a_kill_count_as_done_and_give_no_rate(planted: Planted) -
     assert (stage.epochs, stage.measured) == (2, 1)
     assert status.used == pytest.approx(per_epoch, abs=1e-3)
     assert status.left == pytest.approx(sum(map(planted.seconds, range(1, 6))), rel=1e-3)
+    assert one_line(status).endswith(" left, attacks not counted")
 
 
 def test_a_done_grid_has_nothing_left(planted: Planted) -> None:
