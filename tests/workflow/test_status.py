@@ -17,14 +17,10 @@ def test_the_main_process_says_where_the_cells_stand(tmp_path: Path, repository:
     cells = project.cells("few")
     target, config = f"results/cells/{next(iter(cells))}/cell.json", {"grid": "few"}
 
-    for quiet in (["--dry-run"], ["--quiet", "progress"], ["--lint"]):
-        assert told(project.snakemake(target, *quiet, **config)[1]) == []
-        (project.folder / target).unlink(missing_ok=True)
+    assert told(project.snakemake(target, "--dry-run", **config)[1]) == []
     code, output = project.snakemake(target, "--quiet", "rules", "host", "reason", **config)
     assert code == 0, output
     # The job of the rule is a process of its own, which says nothing.
     (line,) = told(output)
     count = len(cells)
     assert line.startswith(f"few: 0 of {count} cells done, {count} waiting; ")
-    # With nothing to do there is nothing to tell of.
-    assert told(project.snakemake(target, **config)[1]) == []
