@@ -27,10 +27,10 @@ $(VENV)/.installed: envs/requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## run the grid GRID (default: digits) through Snakemake to tables and figures
+demo: setup ## run the grid GRID (default: digits) to tables, and check it against the committed report
 	@$(BIN)/snakemake --cores $(CORES) --config grid=$(GRID) --rerun-incomplete --scheduler greedy --show-failed-logs --quiet rules host reason
 	@$(MAKE) --no-print-directory report GRID=$(GRID)
-	@$(BIN)/agc compare $(GRID) --show
+	@$(BIN)/agc compare $(GRID) --show --against HEAD:reports/$(GRID)
 
 report: setup reports/$(GRID)/report.html ## one self-contained page of the grid GRID
 

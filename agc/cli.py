@@ -23,6 +23,7 @@ from agc.commands import (
     init,
     inspect,
     plan,
+    status,
     track,
     train,
 )
@@ -62,6 +63,7 @@ app.command("inspect")(inspect.inspect)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("status")(status.status)
 app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
 app.add_typer(track.app, name="track")
