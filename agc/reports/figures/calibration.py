@@ -77,7 +77,7 @@ def draw_calibration(rows: list[Pairs], title: str, styles: dict[str, Look]) -> 
     for axis, (name, values) in zip(axes, arms.items(), strict=False):
         _draw_panel(axis, values, name, styles[name]["color"], reach)
         _draw_density(axis, rows, name, known, reach)
-        axis.set_title(fit(figure, f"{name}, {len(values)} pairs", size[0] / columns - 0.5))
+        axis.set_title(f"{fit(figure, name, size[0] / columns - 0.5)}\n{len(values)} pairs")
     _annotate(figure, title, styles)
     return figure
 
@@ -147,6 +147,7 @@ def _say_beyond(axis: Axes, values: NDArray[np.float64], reach: float) -> None:
 
 def _draw_density(axis: Axes, rows: list[Pairs], name: str, known: Spreads, reach: float) -> None:
     """The density that the placebo's spreads make of no effect, as a number of pairs per bin."""
+    from matplotlib.ticker import MaxNLocator
     from scipy.stats import t
 
     x = np.linspace(-reach, reach, 201)
@@ -156,7 +157,9 @@ def _draw_density(axis: Axes, rows: list[Pairs], name: str, known: Spreads, reac
         if row.key["correction"] == name and sparsity in known:
             expected += len(row.differences) * BIN * t.pdf(x, known[sparsity].df)
     axis.plot(x, expected, color=INK, linewidth=1.2, linestyle="--")
-    axis.set_ylim(0, max(axis.get_ylim()[1], 1.08 * expected.max()))
+    # Room for the words at the edges.
+    axis.set_ylim(0, max(1.1 * axis.get_ylim()[1], 1.2 * expected.max()))
+    axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def _annotate(figure: Figure, title: str, styles: dict[str, Look]) -> None:

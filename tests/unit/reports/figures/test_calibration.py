@@ -45,7 +45,7 @@ def panels(rows: list[Pairs]) -> dict[str, Axes]:
 
 
 def named(figure: Figure) -> dict[str, Axes]:
-    return {axis.get_title().split(",")[0]: axis for axis in figure.axes if axis.get_title()}
+    return {axis.get_title().split("\n")[0]: axis for axis in figure.axes if axis.get_title()}
 
 
 def test_bars_count_the_pairs_in_spreads_of_the_placebo() -> None:
