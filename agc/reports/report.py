@@ -55,7 +55,7 @@ def write_report(
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
     write_page(out)
-    figures = write_figures(records, epochs, out)
+    figures = write_figures(records, epochs, out, comparison.pooled)
     pictures = [path for path in figures if path.parent == out]
     write_readme(comparison, out, provenance, name, description, pictures)
     return comparison
