@@ -40,11 +40,23 @@ class Effect(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A row's mean and interval, its p adjusted over its family, and its verdict."""
+    """A row's mean and interval, its p adjusted over its family, and its verdict without that."""
 
     row: Row
     p: float
     verdict: Verdict
+
+    @property
+    def word(self) -> str:
+        """The verdict; one of a difference that the adjustment takes away is marked as raw."""
+        directed = self.verdict.word not in (EQUIVALENT, NO_FINDING, NO_INTERVAL)
+        raw = directed and not self.clear
+        return f"{self.verdict.word} (raw)" if raw else self.verdict.word
+
+    @property
+    def clear(self) -> bool:
+        """Whether the row differs from 0 after the adjustment."""
+        return self.p < 1 - CONFIDENCE
 
 
 def effects(
@@ -99,7 +111,7 @@ def judge_pooled(found: Pooled) -> Verdict:
 def judge_rows(
     rows: Sequence[Effect], margin: float, how: Literal["holm", "fdr_bh"]
 ) -> list[Judged]:
-    """Each row's verdict; ``rows`` are one family, and a difference has to outlast its adjustment.
+    """Each row's verdict, and its p adjusted over ``rows``, which are one family.
 
     A row shares its spread with those of its arm, task and sparsity, as in the pooled table.
 
@@ -115,8 +127,6 @@ def judge_rows(
     for row, p in zip(single, adjusted([row.p for row in single], how), strict=True):
         half = float(t.ppf(0.95, row.df)) * row.se if row.df else np.nan
         found = verdict(row.low, row.high, row.mean - half, row.mean + half, margin, POINTS)
-        if found.word not in (EQUIVALENT, NO_FINDING, NO_INTERVAL) and p >= 1 - CONFIDENCE:
-            found = found._replace(word=NO_FINDING)
         judged.append(Judged(row, float(p), found))
     return judged
 

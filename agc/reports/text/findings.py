@@ -10,9 +10,10 @@ import numpy as np
 
 from agc.reports.arms import PLAIN
 from agc.reports.claims import PAPER
-from agc.reports.headline import BUDGETS
+from agc.reports.families import expected_best_of
 from agc.reports.labels import task_columns
 from agc.reports.machines import describe_machine
+from agc.reports.paper_metrics import BUDGETS
 from agc.reports.statistics import summarize
 from agc.reports.tables.formatting import percent, sparsity
 from agc.reports.tables.pooled import pooled_lines
@@ -56,7 +57,7 @@ def answer(reports: Path, name: str) -> str:
             _mean(effect.base),
             _mean(effect.corrected),
             difference(judged),
-            judged.verdict.word,
+            judged.word,
         ]
         for effect, judged in rows
     ]
@@ -64,8 +65,8 @@ def answer(reports: Path, name: str) -> str:
     caption = paragraph(
         "Final test accuracy in percent, mean ± standard deviation; *difference* in points over"
         f" {pairs} pairs that share seed, initial weights, masks and batches, with a 95 % interval"
-        " of the spread that all rows of a sparsity share. A row's verdict is one of a difference"
-        " only where it outlasts Benjamini and Hochberg's adjustment over the rows of its task."
+        " of the spread that all rows of a sparsity share; *(raw)*: a verdict that Benjamini"
+        " and Hochberg's adjustment over the rows of a task and correction takes away."
     )
     return f"{caption}\n\n{table(header, lines, labels=len(keys) + 2 + len(several))}"
 
@@ -122,12 +123,12 @@ def _rows_in_words(rows: Rows) -> str:
     known = [(effect, judged) for effect, judged in rows if not np.isnan(judged.row.mde)]
     if not known:
         return ""
-    differ = sum(judged.p < 0.05 for _, judged in known)
+    differ = sum(judged.clear for _, judged in known)
     detectable = [100 * judged.row.mde for _, judged in known]
     room = [100 * (1 - effect.base.mean()) for effect, _ in known]
     beyond = sum(effect > left for effect, left in zip(detectable, room, strict=True))
     largest = max(known, key=lambda pair: pair[1].row.mean)
-    chance = _largest_by_chance([judged.row.se for _, judged in known])
+    chance = expected_best_of([judged.row.se for _, judged in known]).mean
     return paragraph(
         f"After Benjamini and Hochberg's adjustment {differ} of {len(known)} rows differ from 0."
         f" A row finds a gain of {span(detectable)} points four times in five, and has"
@@ -136,12 +137,6 @@ def _rows_in_words(rows: Rows) -> str:
         f" {100 * largest[1].row.mean:+.2f}; without any effect the largest of {len(known)} is"
         f" {100 * chance:+.2f} on average."
     )
-
-
-def _largest_by_chance(errors: list[float]) -> float:
-    from agc.reports.families import expected_best_of
-
-    return expected_best_of(errors).mean
 
 
 def _mean(values: NDArray[np.float64]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from agc.reports.arms import PLAIN
-from agc.reports.statistics import CONFIDENCE
 from agc.reports.tables.formatting import MISSING, percent, sparsity
 from agc.reports.text.effects import effects, judge_rows
 from agc.reports.text.findings import difference
@@ -31,7 +30,7 @@ def bsr(reports: Path, name: str) -> str:
         if not family:
             continue
         judged = judge_rows(family, study.margin("robust"), "holm")
-        clear = sum(one.p < 1 - CONFIDENCE for one in judged)
+        clear = sum(one.clear for one in judged)
         counts.append(f"at equal {spoken} {clear} of {len(family)} rows")
         lines += [
             [
@@ -42,11 +41,14 @@ def bsr(reports: Path, name: str) -> str:
                 percent(effect.base.mean(), 1),
                 difference(one, 1),
                 MISSING if one.p != one.p else f"{one.p:.3f}",
-                one.verdict.word,
+                one.word,
             ]
             for effect, one in zip(family, judged, strict=True)
         ]
     lines.sort(key=lambda line: (line[3], line[0] != "pgd-at", line[0], line[1], line[2]))
     header = ["objective", "sparsity", "correction", "at equal", PLAIN, "difference", "Holm"]
-    text = paragraph(f"After Holm's adjustment there differ from 0 {' and '.join(counts)}.")
+    text = paragraph(
+        f"After Holm's adjustment there differ from 0 {' and '.join(counts)}; *(raw)*: a"
+        " verdict that it takes away."
+    )
     return f"{table([*header, 'verdict'], lines, labels=4)}\n\n{text}"

@@ -109,9 +109,8 @@ def test_check_shows_what_is_stale_and_writes_nothing(tmp_path: Path) -> None:
     assert page.read_text() == PAGE
     assert agc("readme", page).code == 0
     made = page.read_text()
-    assert made.startswith("first\n<!-- agc:paper -->\nIt claims") and made.endswith(
-        f"{END}\nlast\n"
-    )
+    assert made.startswith("first\n<!-- agc:paper -->\nIt claims")
+    assert made.endswith(f"{END}\nlast\n")
     assert agc("readme", page, "--check").code == 0
     assert agc("readme", page).out == ""
 
