@@ -70,11 +70,12 @@ slurm:
 		$(BIN)/uv pip install --quiet --python $(BIN)/python "snakemake-executor-plugin-slurm>=2.8,<3" || \
 		echo "missing: snakemake-executor-plugin-slurm (pip install 'agc-bench[slurm]')"
 
-lint: setup ## check style and workflow
+lint: setup ## check style, workflow and the generated blocks of READMEs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflows
 	$(BIN)/snakemake --lint
+	$(BIN)/agc readme --check
 
 format: setup ## format code and workflow
 	$(BIN)/ruff check --fix .

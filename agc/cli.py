@@ -23,6 +23,7 @@ from agc.commands import (
     init,
     inspect,
     plan,
+    readme,
     status,
     track,
     train,
@@ -72,6 +73,7 @@ app.add_typer(bench.app, name="bench")
 app.command("diagnose")(diagnose.diagnose)
 app.command("export")(export.export)
 app.command("check")(check.check)
+app.command("readme")(readme.readme)
 app.command("doctor")(doctor.doctor)
 
 
