@@ -1,4 +1,4 @@
-"""The summary: what a correction gains in accuracy, and what it costs to get as far."""
+"""The summary: what a correction changes in accuracy, and in epochs to get as far."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from agc.reports.acceleration import SHOWN
 from agc.reports.figures.style import EDGE, Look, add_legend, text_width
 from agc.reports.figures.summary_layout import Line, height, lines
 from agc.reports.tables.formatting import incomplete
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ROW_HEIGHT = 0.17
 # Around the rows, and of a panel, in inches.
 MARGIN, PANEL_WIDTH = 0.85, 2.7
-MARKERS = {"epochs": "o", "units": "s"}
+ACCURACY, EPOCHS = "accuracy_difference", f"epochs_to_{SHOWN}_difference"
 
 
 def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, Look]) -> Figure:
@@ -27,8 +28,8 @@ def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, Look]) -> Fig
 
     Left: paired difference of final test accuracy with its 95 % interval; an arrow where it is
     cut off, an open marker where there is none: one seed, or the same difference in all of them.
-    Right: change in epochs and in units to the plain run's best validation accuracy; a row that
-    does not reach it says so. The figure is as wide as its labels need.
+    Right: the same of the epochs to a share of plain's mean final validation accuracy; a run that
+    never gets there counts with all of them. The figure is as wide as its labels need.
 
     Args:
         rows: rows of the main table that have both arms.
@@ -45,15 +46,14 @@ def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, Look]) -> Fig
     figure.set_size_inches(2 * PANEL_WIDTH + labels + 2 * EDGE, max(tall, 1.8))
     figure.get_layout_engine().set(wspace=0.06, w_pad=EDGE / 2)
     left, right = figure.subplots(1, 2, sharey=True)
-    reach = _reach(rows)
+    reach, epochs = 100 * _reach(rows, ACCURACY), _reach(rows, EPOCHS)
     left.set_xlim(-reach, reach)
+    right.set_xlim(-epochs, epochs)
     for line in places:
         if line.row is not None:
             colour = styles[line.row.correction]["color"]
             _draw_difference(left, line.place, line.row, colour, reach)
-            _draw_change(right, line.place, line.row, colour)
-    right.margins(x=0.08)
-    _say_unreached(right, places, styles)
+            _draw_epochs(right, line.place, line.row, colour, epochs)
     left.set_yticks([line.place for line in places], [line.label for line in places])
     for text, line in zip(left.get_yticklabels(), places, strict=True):
         text.set(**_font(line))
@@ -67,7 +67,9 @@ def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, Look]) -> Fig
         # A fixed number of ticks: one that came with the last change of size would be cut off.
         axis.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     left.set_xlabel("final test accuracy, correction − none,\npoints, paired, 95 % t interval")
-    right.set_xlabel("change to reach none's best\nvalidation accuracy, %")
+    right.set_xlabel(
+        f"epochs to {SHOWN} % of none's mean final\nvalidation accuracy, correction − none"
+    )
     _annotate(figure, rows, title, styles)
     return figure
 
@@ -76,26 +78,38 @@ def _font(line: Line) -> dict[str, str]:
     return {"fontweight": "bold" if line.row is None else "normal"}
 
 
-def _reach(rows: pd.DataFrame) -> float:
-    """Half the width of the left panel, in points.
+def _reach(rows: pd.DataFrame, difference: str) -> float:
+    """Half the width of a panel, in the unit of the difference.
 
     The interval of two seeds is often ten times as wide as that of three: such a one is cut off,
     so that the others can be read.
     """
-    usual = rows[rows["accuracy_difference_n"] > 2]
-    ends = [usual["accuracy_difference_low"], usual["accuracy_difference_high"]]
-    farthest = np.nanmax(np.abs([*np.concatenate(ends), *rows["accuracy_difference_mean"], 0.0]))
-    return 1.08 * 100 * float(farthest) or 1.0
+    usual = rows[rows[f"{difference}_n"] > 2]
+    ends = [usual[f"{difference}_low"], usual[f"{difference}_high"]]
+    farthest = np.nanmax(np.abs([*np.concatenate(ends), *rows[f"{difference}_mean"], 0.0]))
+    return 1.08 * float(farthest) or 1.0
 
 
 def _draw_difference(axis: Axes, place: float, row: Any, colour: str, reach: float) -> None:
-    mean, low, high = (
-        100 * getattr(row, f"accuracy_difference_{key}") for key in ("mean", "low", "high")
-    )
-    if np.isnan(mean):
+    if np.isnan(row.accuracy_difference_mean):
         text = " no pair" if incomplete(row) else " all diverged"
         axis.text(0, place, text, va="center", fontsize=6.5, color=colour)
         return
+    names = ("mean", "low", "high")
+    values = [100 * getattr(row, f"accuracy_difference_{name}") for name in names]
+    _draw_interval(axis, place, values, colour, reach)
+
+
+def _draw_epochs(axis: Axes, place: float, row: Any, colour: str, reach: float) -> None:
+    values = [getattr(row, f"{EPOCHS}_{name}") for name in ("mean", "low", "high")]
+    if not np.isnan(values[0]):
+        _draw_interval(axis, place, values, colour, reach)
+
+
+def _draw_interval(
+    axis: Axes, place: float, values: list[float], colour: str, reach: float
+) -> None:
+    mean, low, high = values
     axis.plot([low, high], [place, place], color=colour, linewidth=1.4)
     if low < -reach:
         axis.plot(-reach, place, "<", color=colour, markersize=5, clip_on=False)
@@ -104,27 +118,6 @@ def _draw_difference(axis: Axes, place: float, row: Any, colour: str, reach: flo
     # An open marker: no interval.
     face = "white" if np.isnan(low) else colour
     axis.plot(mean, place, "o", color=colour, markerfacecolor=face, markersize=4)
-
-
-def _draw_change(axis: Axes, place: float, row: Any, colour: str) -> None:
-    if row.accuracy_crossing != "reached":
-        return
-    changes = {key: getattr(row, f"{key}_to_accuracy_change_percent") for key in MARKERS}
-    axis.plot(list(changes.values()), [place, place], color=colour, linewidth=0.6, alpha=0.6)
-    for key, marker in MARKERS.items():
-        face = "white" if key == "epochs" else colour
-        axis.plot(changes[key], place, marker, color=colour, markerfacecolor=face, markersize=4)
-
-
-def _say_unreached(axis: Axes, places: list[Line], styles: dict[str, Look]) -> None:
-    """Say in their rows which have no change, on the side of 0 that has the room."""
-    low, high = axis.get_xlim()
-    side = "left" if high >= -low else "right"
-    for line in places:
-        if line.row is not None and line.row.accuracy_crossing != "reached":
-            text = " not reached " if line.row.accuracy_crossing else " no pair "
-            colour = styles[line.row.correction]["color"]
-            axis.text(0, line.place, text, ha=side, va="center", fontsize=6.5, color=colour)
 
 
 def _separate(places: list[Line], axes: tuple[Axes, ...]) -> None:
@@ -143,10 +136,4 @@ def _annotate(figure: Figure, rows: pd.DataFrame, title: str, styles: dict[str, 
     names = set(rows["correction"])
     shown = sorted(names) if len(names) == 1 else []
     handles = [Line2D([], [], color=styles[name]["color"]) for name in shown]
-    for key, marker in MARKERS.items():
-        face = "white" if key == "epochs" else "#333333"
-        handles.append(
-            Line2D([], [], color="#333333", marker=marker, markerfacecolor=face, linestyle="none")
-        )
-    labels = [*shown, *(f"change in {key}" for key in MARKERS)]
-    add_legend(figure, handles, labels, title)
+    add_legend(figure, handles, shown, title)

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agc.records.failure import WITHOUT_RESULT, loss_key
+from agc.reports.acceleration import SHARES
 from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import (
     MISSING,
     accuracy,
     difference,
     divergence,
+    epochs_difference,
     loss,
     number,
+    p_value,
     percent,
-    reached,
-    reached_change,
+    points,
     sparsity,
 )
 from agc.reports.tables.markup import TextTable
@@ -35,10 +37,12 @@ ACCURACY_CAPTION = (
     f" among those at the target sparsity. {DIVERGED}."
 )
 ACCELERATION_CAPTION = (
-    "Running-best curves averaged over common seeds; the target is the last value of the plain"
-    " run's curve. One unit is a forward pass over the training set (a backward pass counts two)."
-    " Seconds: change of training time alone. Negative: the correction gets there sooner. Not"
-    " reached: not within its run."
+    "Epochs until a run has once been as accurate on validation images as a share of the plain"
+    " runs' mean final accuracy: the target, in percent. A run that never is counts with all its"
+    " epochs (restricted mean). Reached: share of runs. Difference: correction − none, paired over"
+    f" common seeds, {INTERVAL}. Two equal arms: the same difference averaged over all ways to swap"
+    " the labels within the seeds, and p: the share of them as far from that as this one. Negative:"
+    " the correction gets there sooner. One epoch of it may cost more."
 )
 PLANNED_CAPTION = (
     " Equal units: the difference to plain runs that had the correction's units as more epochs, and"
@@ -82,24 +86,23 @@ def accuracy_tables(main: pd.DataFrame) -> list[TextTable]:
 
 
 def acceleration_tables(main: pd.DataFrame) -> list[TextTable]:
-    """Epochs, units and seconds to the plain run's accuracy and to its training loss."""
+    """Restricted mean epochs to each share of the plain runs' mean final accuracy."""
     tables = []
     for title, group in _groups(main):
-        for words, target, show in (
-            ("to plain's best validation accuracy", "accuracy", percent),
-            ("to plain's final training loss", "loss", lambda value: number(value, 4)),
-        ):
-            columns: list[Column] = [
-                ("target", lambda row, t=target, f=show: f(getattr(row, f"{t}_target"))),
-            ]
-            for measure in ("epochs", "units"):
+        for name in SHARES:
+            columns: list[Column] = [("target", _named(f"target_{name}", percent))]
+            for arm, word in (("plain", "none"), ("corrected", "corrected")):
                 columns += [
-                    (f"{measure}, none", _plain(measure, target)),
-                    ("corrected", lambda row, m=measure, t=target: reached(row, m, t)),
-                    ("change", lambda row, m=measure, t=target: reached_change(row, m, t)),
+                    (f"epochs, {word}", _named(f"{arm}_epochs_to_{name}", number)),
+                    ("reached", _named(f"{arm}_reached_{name}", _share)),
                 ]
-            columns.append(("seconds", lambda row, t=target: reached_change(row, "seconds", t)))
-            tables.append(_table(f"{title}: {words}", ACCELERATION_CAPTION, group, columns))
+            columns += [
+                ("difference", lambda row, t=name: epochs_difference(row, t)),
+                ("two equal arms", _named(f"epochs_to_{name}_difference_null", points)),
+                ("p", _named(f"epochs_to_{name}_difference_p", p_value)),
+            ]
+            words = f"{title}: to {name} % of plain's mean final validation accuracy"
+            tables.append(_table(words, ACCELERATION_CAPTION, group, columns))
     return tables
 
 
@@ -159,8 +162,12 @@ def _table(title: str, caption: str, group: pd.DataFrame, columns: list[Column])
     )
 
 
-def _plain(measure: str, target: str) -> Callable[[Any], str]:
-    return lambda row: number(getattr(row, f"plain_{measure}_to_{target}"))
+def _named(column: str, show: Callable[[float], str]) -> Callable[[Any], str]:
+    return lambda row: show(getattr(row, column))
+
+
+def _share(value: float) -> str:
+    return MISSING if value != value else f"{percent(value, 0)} %"
 
 
 def _seconds(row: Any, arm: str) -> str:

@@ -114,11 +114,10 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     text = [*AXES, "recipe", "source"]
-    text += ["accuracy_crossing", "loss_crossing", "claim", "measure", "budget"]
-    text += ["verdict", "sentence"]
+    text += ["claim", "measure", "budget", "verdict", "sentence"]
     try:
         header = pd.read_csv(path, nrows=0).columns
-        text = [name for name in header if name in text or name.endswith("_row")]
+        text = [name for name in header if name in text]
         frame = pd.read_csv(path, dtype=dict.fromkeys(text, "string"), na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a comparison: {error}") from error
