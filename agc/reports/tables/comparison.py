@@ -11,9 +11,11 @@ from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import (
     MISSING,
     accuracy,
+    change,
     difference,
     divergence,
     epochs_difference,
+    interval,
     loss,
     number,
     p_value,
@@ -43,6 +45,13 @@ ACCELERATION_CAPTION = (
     f" common seeds, {INTERVAL}. Two equal arms: the same difference averaged over all ways to swap"
     " the labels within the seeds, and p: the share of them as far from that as this one. Negative:"
     " the correction gets there sooner. One epoch of it may cost more."
+)
+PAPER_CAPTION = (
+    "The paper's two measures of each row. Accuracy: correction − none in points of test accuracy,"
+    " mean over six epochs of the training. Epochs: change in percent until a level of test"
+    " accuracy is first reached, mean over levels. In brackets the 95 % interval over seeds. Not reached:"
+    " levels of all, which count as reached in the epoch after the last. Two equal arms: the change"
+    " with the labels swapped within the seeds; p: of such swaps."
 )
 PLANNED_CAPTION = (
     " Equal units: the difference to plain runs that had the correction's units as more epochs, and"
@@ -104,6 +113,29 @@ def acceleration_tables(main: pd.DataFrame) -> list[TextTable]:
             words = f"{title}: to {name} % of plain's mean final validation accuracy"
             tables.append(_table(words, ACCELERATION_CAPTION, group, columns))
     return tables
+
+
+def paper_tables(main: pd.DataFrame) -> list[TextTable]:
+    """The paper's two measures, row by row; none where no row has both arms measured throughout."""
+    measured = main[main["budget_accuracy_difference_n"] > 0]
+    name = "epochs_to_levels_change"
+    columns: list[Column] = [
+        ("accuracy", lambda row: difference(row, "budget_accuracy")),
+        ("p", _named("budget_accuracy_difference_p", p_value)),
+        ("epochs", lambda row: _levels(row, name)),
+        ("not reached", lambda row: f"{row.levels_not_reached:g} of {row.levels:g}"),
+        ("two equal arms", _named(f"{name}_null", change)),
+        ("p", _named(f"{name}_p", p_value)),
+    ]
+    return [
+        _table(f"{title}: the paper's two measures", PAPER_CAPTION, group, columns)
+        for title, group in _groups(measured)
+    ]
+
+
+def _levels(row: Any, name: str) -> str:
+    mean, low, high = (getattr(row, f"{name}_{key}") for key in ("mean", "low", "high"))
+    return f"{change(mean)} {interval(low, high, change)}".removesuffix(f" {MISSING}")
 
 
 def cost_tables(main: pd.DataFrame) -> list[TextTable]:

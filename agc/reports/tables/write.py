@@ -14,6 +14,7 @@ from agc.reports.tables.comparison import (
     acceleration_tables,
     accuracy_tables,
     cost_tables,
+    paper_tables,
     without_result,
 )
 from agc.reports.tables.markup import TextTable, escape_markdown, latex, markdown
@@ -57,7 +58,11 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     """
     views = {
         "pooled": [pooled_table(comparison.pooled)] if len(comparison.pooled) else [],
-        "claims": claim_tables(comparison.claims) + untested(comparison.main),
+        "claims": [
+            *claim_tables(comparison.claims),
+            *paper_tables(comparison.main),
+            *untested(comparison.main),
+        ],
         "accuracy": accuracy_tables(comparison.main),
         "acceleration": acceleration_tables(comparison.main),
         "cost": cost_tables(comparison.main),

@@ -38,7 +38,7 @@ def test_the_summary_has_room_for_all_corrections(row: pd.DataFrame, number: int
             for objective in ("pgd-at", "standard")
             for sparsity in (0.9, 0.98)
         ]
-    ).assign(recipe="epochs=8, optimizer.lr=0.1", units_to_accuracy_change_percent=250.0)
+    ).assign(recipe="epochs=8, optimizer.lr=0.1", epochs_to_99_difference_mean=-2.0)
     parts = pages(rows)
     pd.testing.assert_frame_equal(pd.concat(parts), rows)
     styles = looks(list(rows["correction"]))
@@ -75,17 +75,21 @@ def test_a_group_longer_than_a_page_goes_on_under_the_same_heading(row: pd.DataF
         assert figure.axes[0].get_yticklabels()[0].get_text() == "rigl 95 %"
 
 
-def test_words_in_the_summary_stand_where_the_room_is(row: pd.DataFrame) -> None:
+def test_a_row_without_a_number_of_epochs_is_an_empty_line(row: pd.DataFrame) -> None:
     rows = rows_of(row, 2)
-    rows["accuracy_crossing"] = ["reached", "not reached"]
-    for change, side in ((-80.0, "right"), (80.0, "left")):
-        for key in ("epochs", "units"):
-            rows[f"{key}_to_accuracy_change_percent"] = [change, np.nan]
-        with style():
-            figure = draw_summary(rows, "title", looks(list(rows["correction"])))
-            assert_all_on_the_canvas(figure)
-        (text,) = figure.axes[1].texts
-        assert text.get_ha() == side
+    rows["epochs_to_99_difference_n"] = 3
+    for name, values in {
+        "mean": [-2.0, np.nan],
+        "low": [-3.0, np.nan],
+        "high": [-1.0, np.nan],
+    }.items():
+        rows[f"epochs_to_99_difference_{name}"] = values
+    with style():
+        figure = draw_summary(rows, "title", looks(list(rows["correction"])))
+        assert_all_on_the_canvas(figure)
+    right = figure.axes[1]
+    assert [line.get_xdata()[0] for line in right.lines if line.get_marker() == "o"] == [-2.0]
+    assert right.get_xlim() == pytest.approx((-3 * 1.08, 3 * 1.08))
 
 
 @pytest.fixture
