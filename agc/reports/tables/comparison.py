@@ -49,9 +49,9 @@ ACCELERATION_CAPTION = (
 PAPER_CAPTION = (
     "The paper's two measures of each row. Accuracy: correction − none in points of test accuracy,"
     " mean over six epochs of the training. Epochs: change in percent until a level of test"
-    " accuracy is first reached, mean over levels. In brackets the 95 % interval over seeds. Not reached:"
-    " levels of all, which count as reached in the epoch after the last. Two equal arms: the change"
-    " with the labels swapped within the seeds; p: of such swaps."
+    " accuracy is first reached, mean over levels. In brackets the 95 % interval over seeds. Not"
+    " reached: levels of all, which count as reached in the epoch after the last. Two equal arms:"
+    " the change with the labels swapped within the seeds; p: of such swaps."
 )
 PLANNED_CAPTION = (
     " Equal units: the difference to plain runs that had the correction's units as more epochs, and"

@@ -54,7 +54,7 @@ def test_epochs_to_shares_of_plains_mean_final_accuracy(hand_made: Any) -> None:
     assert (hand_made.plain_reached_99, hand_made.corrected_reached_99) == (0.5, 1)
     assert hand_made.epochs_to_99_difference_mean == -2
     assert np.isnan(hand_made.epochs_to_99_difference_low), "the same in both seeds"
-    # With labels swapped in seed 0, in seed 1 and in both (targets .7425, .792 and .8415): -1, 0, 0.
+    # Labels swapped in seed 0, in seed 1, in both (targets .7425, .792, .8415): -1, 0, 0.
     assert hand_made.epochs_to_99_difference_null == pytest.approx((-2 - 1) / 4)
     assert hand_made.epochs_to_99_difference_p == 0.25
     assert hand_made.target_97 < hand_made.target_99 < hand_made.target_100
