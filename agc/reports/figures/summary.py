@@ -136,4 +136,5 @@ def _annotate(figure: Figure, rows: pd.DataFrame, title: str, styles: dict[str, 
     names = set(rows["correction"])
     shown = sorted(names) if len(names) == 1 else []
     handles = [Line2D([], [], color=styles[name]["color"]) for name in shown]
-    add_legend(figure, handles, shown, title)
+    handles.append(Line2D([], [], color="#333333", marker="o", markersize=4))
+    add_legend(figure, handles, [*shown, "mean, 95 % t interval"], title)
