@@ -1,11 +1,11 @@
-"""The two headline claims of the paper, beside what a grid measured.
+"""The claims of the paper, beside what a grid measured.
 
 Claim A is about accuracy at an equal number of epochs, claim B about epochs to an equal accuracy.
 Both headline numbers are means: A's over six epochs of a training, B's over levels of accuracy
-(:mod:`agc.reports.headline`). Both are of BSR-Net in standard training at 99 % sparsity; at the
-last epoch and at the top level of the same runs next to nothing is left of them. So each stands
-in its own measure and at the end. An epoch of a corrected run costs more than a plain one, so each
-claim stands beside its counterpart at equal computation.
+(:mod:`agc.reports.paper_metrics`). Both are of BSR-Net in standard training at 99 % sparsity; at
+the last epoch and at the top level of the same runs next to nothing is left of them. So each stands
+in its own measure and at the end. Every estimate is of all rows of a task, and stands beside what
+two equal arms give.
 """
 
 from __future__ import annotations
@@ -14,7 +14,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from agc.grids.files import Margin
+from agc.reports.acceleration import (
+    SHARES,
+    level_changes,
+    level_values,
+    stack_counted,
+    tested_arms,
+)
+from agc.reports.arms import PLAIN, common_seeds, finished
+from agc.reports.claim_lines import difference_line, time_line
+from agc.reports.curves import Curve
 from agc.reports.labels import task_columns
+from agc.reports.paper_metrics import budget_gaps, mean_reduction
+from agc.reports.restricted import (
+    reached_shares,
+    share_of_final,
+    swapped_times,
+    time_differences,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,163 +44,156 @@ class Claim(NamedTuple):
     """What the paper has of one measure: its largest number, or the one of the same runs."""
 
     measure: str
-    paper: float
-    """In the measure's unit; NaN where it claims nothing."""
-    place: str
-    """Where it stands; empty where it claims nothing."""
+    unit: str
+    paper: float = np.nan
+    """In the measure's unit; NaN where it has nothing."""
+    place: str = ""
+    """Where it stands; empty where it has nothing."""
 
 
 PAPER = {
-    "A": Claim("final test accuracy, points", 1.3, "Table 1, the headline's runs at epoch 200"),
+    "A": Claim("final test accuracy", "points", 1.3, "Table 1, the headline's runs at epoch 200"),
     "A budgets": Claim(
-        "test accuracy, mean of six epochs, points", 5.0, "headline; Table 1, VGG-16"
+        "test accuracy, mean of six epochs", "points", 5.0, "headline; Table 1, VGG-16"
     ),
-    "A robust": Claim("robust accuracy, points", np.nan, ""),
+    "A robust": Claim("robust accuracy", "points"),
+    # Of a ladder of budgets, where the grid has one.
     "B": Claim(
-        "epochs to plain's best validation accuracy, %",
+        "epochs to equal error",
+        "%",
         -1.9,
         "Figure 4b, the headline's runs at the top level of test accuracy, digitised",
     ),
+    **{
+        f"B {name} %": Claim(
+            f"restricted mean epochs to {name} % of plain's mean final validation accuracy",
+            "epochs",
+        )
+        for name in SHARES
+    },
     "B levels": Claim(
-        "epochs to test accuracy, mean over levels, %", -52.1, "headline; Figure 4b, WRN-28-4"
+        "epochs to test accuracy, mean over levels", "%", -52.1, "headline; Figure 4b, WRN-28-4"
     ),
 }
+FROM_POOLED = {"accuracy": "A", "robust": "A robust"}
 COLUMNS = [
-    "claim",
-    "measure",
-    "paper",
-    "source",
-    "objective",
-    "correction",
-    "rows",
-    "diverged",
-    "not_reached",
-    *(
-        f"{budget}_{key}"
-        for budget in ("epochs", "units", "planned", "seconds")
-        for key in ("mean", "best", "best_row", "worst", "worst_row", "wins", "losses")
-    ),
+    *("correction", "budget", "rows", "pairs", "diverged"),
+    *("mean", "low", "high", "low90", "high90", "p", "null_mean", "swap_p"),
+    *("reached_plain", "reached_corrected", "attained", "pred_low", "pred_high"),
+    *("margin", "verdict", "sentence", "up", "down", "null_best"),
 ]
 
 
-def claims(main: pd.DataFrame) -> pd.DataFrame:
-    """What the grid says to each claim, for each objective × correction.
+class _Row(NamedTuple):
+    """Runs of the same seeds of one method × sparsity × recipe."""
 
-    Columns ``epochs_*`` are the claim's own terms, ``units_*`` and ``seconds_*`` the same for
-    equal computation and equal training time, ``planned_*`` against plain runs that were given the
-    correction's units as more epochs. ``mean`` is over rows; ``best`` and ``worst`` are
-    from the correction's side, with the rows' names. For claim A a win or a loss is a row whose
-    95 % interval excludes 0, in percentage points; a row without an interval is neither. For
-    claim B the numbers are changes in percent over the rows that reach the target, a win is a row
-    with less than the plain run, and a row that does not reach it is a loss, the worst, and
-    counted in ``not_reached``. For its levels, a row counts there if it does not reach them all;
-    its mean is over those that it reaches.
-    ``diverged`` counts the corrected runs that gave no result.
+    sparsity: float
+    plain: list[Curve]
+    corrected: list[Curve]
+
+
+def claims(
+    records: pd.DataFrame,
+    curves: dict[str, Curve],
+    pooled: pd.DataFrame,
+    margin: Margin,
+) -> pd.DataFrame:
+    """What the grid says to each claim, for each task × correction × budget.
+
+    Lines of final accuracies are those of ``pooled``. ``mean`` is over ``rows``, with its 95 % and
+    90 % intervals, in the unit that ``measure`` ends with; ``paper`` is the paper's number and
+    ``source`` its place. ``null_mean`` is what two equal arms give in the mean, ``swap_p`` how
+    often swapped labels are as far from that; ``p`` is that of a t test, which only differences
+    of accuracy have. ``reached_*`` are shares of runs that reach the target, or, of the corrected
+    arm alone, of the levels that it reaches. ``up`` and ``down`` are rows above and below their
+    null after Benjamini and Hochberg's adjustment; ``null_best`` is the mean of the row most in the
+    correction's favour if none has an effect. ``margin``, ``verdict`` and ``sentence`` are there
+    for accuracies alone: a number of epochs of one training has no margin.
+
+    Args:
+        records: a row for each cell, as collected.
+        curves: of each finished cell, by slug.
+        pooled: as of :func:`agc.reports.pooled.pooled`, of the same records.
+        margin: the largest differences that do not matter, as the grid has them.
     """
     import pandas as pd
 
-    rows = []
-    main = main.assign(name=row_names(main))
-    corrected = main[main["correction"] != ""]
-    for (objective, correction), group in corrected.groupby(["objective", "correction"]):
-        diverged = int(group["corrected_diverged"].sum())
-        for claim in PAPER:
-            values = _claim(claim, group)
-            if values["rows"] or (diverged and claim in ("A", "B")):
-                key = {"objective": objective, "correction": correction}
-                rows.append(_head(claim) | key | values | {"diverged": diverged})
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    names = [column for column in COLUMNS if column.endswith("_row")]
-    frame[names] = frame[names].astype(object).fillna("")
-    return frame.sort_values(["claim", "objective", "correction"], ignore_index=True)
-
-
-def row_names(main: pd.DataFrame) -> list[str]:
-    """Each row in words: method and sparsity, and what else is not the same in all rows."""
-    task = [key for key in task_columns(main.columns) if key != "objective"]
-    varying = [key for key in task if main[key].nunique() > 1]
-    names = []
-    for row in main.to_dict("records"):
-        parts = [row[key] for key in varying] + [
-            row["method"],
-            *([f"{100 * row['sparsity']:g} %"] if row["sparsity"] else []),
-        ]
-        names.append(" ".join(parts) + (f" ({row['recipe']})" if row["recipe"] else ""))
-    return names
+    task = task_columns(records.columns)
+    lines = _of_accuracy(pooled)
+    corrected = records[records["correction"] != PLAIN]
+    for key, arm in corrected.groupby([*task, "correction"], sort=True):
+        head = dict(zip([*task, "correction"], key, strict=True)) | {"budget": "epochs"}
+        head["diverged"] = int((arm["status"] == "diverged").sum())
+        rows = _rows(records, arm, curves)
+        found = {"A budgets": _gaps(rows, margin.accuracy), "B levels": _levels(rows)}
+        found |= {f"B {name} %": _target(rows, share) for name, share in SHARES.items()}
+        lines += [_head(claim) | head | line for claim, line in found.items() if line]
+    columns = ["claim", "measure", "paper", "source", *task, *COLUMNS]
+    frame = pd.DataFrame(lines, columns=columns)
+    for name in ("verdict", "sentence"):
+        frame[name] = frame[name].astype(object).fillna("")
+    order = frame["claim"].map(list(PAPER).index)
+    return frame.loc[order.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def _head(claim: str) -> dict[str, Any]:
-    measure, paper, place = PAPER[claim]
+    measure, unit, paper, place = PAPER[claim]
     source = f"{SOURCE}, {place}" if place else ""
-    return {"claim": claim, "measure": measure, "paper": paper, "source": source}
+    return {"claim": claim, "measure": f"{measure}, {unit}", "paper": paper, "source": source}
 
 
-def _claim(claim: str, group: pd.DataFrame) -> dict[str, Any]:
-    if claim == "A":
-        pairs = group[group["accuracy_difference_n"] > 0]
-        own = _differences("epochs", "accuracy_difference", pairs)
-        matched = _differences("units", "matched_accuracy_difference", pairs)
-        planned = _differences("planned", "planned_accuracy_difference", pairs)
-        return {"rows": len(pairs)} | own | matched | planned
-    if claim == "A budgets":
-        pairs = group[group["budget_accuracy_difference_n"] > 0]
-        return {"rows": len(pairs)} | _differences("epochs", "budget_accuracy_difference", pairs)
-    if claim == "A robust":
-        pairs = group[group["robust_difference_n"] > 0]
-        planned = _differences("planned", "planned_robust_difference", pairs)
-        return {"rows": len(pairs)} | _differences("epochs", "robust_difference", pairs) | planned
-    if claim == "B":
-        pairs = group[group["accuracy_crossing"] != ""]
-        missed, target = pairs["accuracy_crossing"] == "not reached", "accuracy"
-        values: dict[str, Any] = {"rows": len(pairs), "not_reached": int(missed.sum())}
-    else:
-        pairs = group[group["levels"] > 0]
-        missed, target = pairs["levels"] == pairs["levels_not_reached"], "levels"
-        some = int((pairs["levels_not_reached"] > 0).sum())
-        values = {"rows": len(pairs), "not_reached": some}
-    for budget in ("epochs", "units", "seconds"):
-        values |= _changes(budget, target, pairs, missed)
-    return values
+def _of_accuracy(pooled: pd.DataFrame) -> list[dict[str, Any]]:
+    """Lines of final accuracies, whose null is no difference: a swap of labels is one of sign."""
+    return [
+        row | _head(FROM_POOLED[row["measure"]]) | {"null_mean": 0.0 if row["pairs"] else np.nan}
+        for row in pooled.to_dict("records")
+    ]
 
 
-def _differences(budget: str, column: str, pairs: pd.DataFrame) -> dict[str, Any]:
-    """Claim A in one budget: differences in points, larger is better."""
-    pairs = pairs[pairs[f"{column}_mean"].notna()]
-    if not len(pairs):
-        return {}
-    mean = 100 * pairs[f"{column}_mean"]
-    best, worst = pairs.loc[mean.idxmax()], pairs.loc[mean.idxmin()]
-    return {
-        f"{budget}_mean": mean.mean(),
-        f"{budget}_best": mean.max(),
-        f"{budget}_best_row": best["name"],
-        f"{budget}_worst": mean.min(),
-        f"{budget}_worst_row": worst["name"],
-        f"{budget}_wins": int((pairs[f"{column}_low"] > 0).sum()),
-        f"{budget}_losses": int((pairs[f"{column}_high"] < 0).sum()),
-    }
+def _rows(records: pd.DataFrame, arm: pd.DataFrame, curves: dict[str, Curve]) -> list[_Row]:
+    """The rows of a correction within one task that have a pair."""
+    plain = records[records["correction"] == PLAIN]
+    keys = [*task_columns(records.columns), "method", "sparsity", "recipe"]
+    rows = []
+    for key, runs in arm.groupby(keys, sort=True):
+        arms = finished(plain[(plain[keys] == list(key)).all(axis=1)]), finished(runs)
+        if seeds := common_seeds(*arms):
+            pairs = ([curves[slug] for slug in one.loc[seeds, "slug"]] for one in arms)
+            rows.append(_Row(runs["sparsity"].iloc[0], *pairs))
+    return rows
 
 
-def _changes(
-    budget: str, target: str, pairs: pd.DataFrame, missed: pd.Series[bool]
-) -> dict[str, Any]:
-    """Claim B in one budget: changes in percent, smaller is better, not reached is the worst."""
-    change = pairs[f"{budget}_to_{target}_change_percent"]
-    values: dict[str, Any] = {
-        f"{budget}_wins": int((change < 0).sum()),
-        f"{budget}_losses": int((change > 0).sum() + missed.sum()),
-    }
-    if change.notna().any():
-        values |= {
-            f"{budget}_mean": change.mean(),
-            f"{budget}_best": change.min(),
-            f"{budget}_best_row": pairs.loc[change.idxmin(), "name"],
-        }
-    if missed.any():
-        values[f"{budget}_worst_row"] = pairs.loc[missed, "name"].iloc[0]
-    elif change.notna().any():
-        values |= {
-            f"{budget}_worst": change.max(),
-            f"{budget}_worst_row": pairs.loc[change.idxmax(), "name"],
-        }
-    return values
+def _gaps(rows: list[_Row], margin: float) -> dict[str, Any]:
+    found = [(row.sparsity, tested_arms(row.plain, row.corrected)) for row in rows]
+    found = [(group, arms) for group, arms in found if arms]
+    return difference_line(
+        [budget_gaps(*arms) for _, arms in found], [group for group, _ in found], margin
+    )
+
+
+def _levels(rows: list[_Row]) -> dict[str, Any]:
+    found = [(row.sparsity, tested_arms(row.plain, row.corrected)) for row in rows]
+    found = [(group, arms) for group, arms in found if arms and len(level_changes(*arms))]
+    whole = [mean_reduction(*arms) for _, arms in found]
+    return time_line(
+        [level_changes(*arms) for _, arms in found],
+        [group for group, _ in found],
+        [level_values(*arms) for _, arms in found],
+        # The plain arm reaches its own levels.
+        [(1.0, 1 - one.not_reached / one.levels) for one in whole],
+    )
+
+
+def _target(rows: list[_Row], share: float) -> dict[str, Any]:
+    target = share_of_final(share)
+    found = []
+    for row in rows:
+        arms = [stack_counted(arm, "validation_accuracy") for arm in (row.plain, row.corrected)]
+        if not np.isnan(target(arms[0])):
+            found.append((row.sparsity, arms))
+    return time_line(
+        [time_differences(*arms, target) for _, arms in found],
+        [group for group, _ in found],
+        [swapped_times(*arms, target) for _, arms in found],
+        [reached_shares(*arms, target) for _, arms in found],
+    )

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from agc.records.failure import WITHOUT_RESULT, loss_key
-from agc.reports.acceleration import crossings
+from agc.reports.acceleration import in_the_papers_measures, to_targets
 from agc.reports.arms import PLAIN, common_seeds, finished, paired, planned_runs
 from agc.reports.calibration import calibration
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
-from agc.reports.headline import budget_gap, level_changes
 from agc.reports.labels import row_columns
 from agc.reports.pooled import MARGIN, pooled
 from agc.reports.published import Beside, beside_published
@@ -42,7 +39,7 @@ class Comparison:
     ``main``: one row for each combination of the axes × sparsity × recipe, the correction last, the
     arms ``plain_*`` and ``corrected_*`` beside each other. Accuracies and their
     differences are fractions; columns in ``_percent`` are percent of the plain run's value.
-    ``claims``: one row for each headline claim × objective × correction (see ``claims``).
+    ``claims``: one row for each claim of the paper × task × correction × budget (see ``claims``).
     ``pooled``: one estimate from all rows of a task and correction, with its verdict (see
     ``pooled``); in percentage points.
     ``published``: what others published of the same; None if it was read from a report's files.
@@ -65,11 +62,10 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
         epochs: a row for each cell and epoch, as collected.
         margin: the largest differences that do not matter, as the grid has them.
     """
-    main = main_table(records, epochs, margin)
     together = pooled(records, margin)
     return Comparison(
-        main=main,
-        claims=claims(main),
+        main=main_table(records, epochs, margin),
+        claims=claims(records, read_curves(records, epochs), together, margin),
         pooled=together,
         calibration=calibration(records, together),
         published=beside_published(records, epochs),
@@ -129,19 +125,8 @@ def compare_arms(
         differences = paired(first, second, ACCURACIES[f"final_{name}"])
         row |= _prefixed(f"{name}_difference", paired_difference(differences))
     seeds = common_seeds(first, second)
-    first, second = first.loc[seeds], second.loc[seeds]
-    pairs = [
-        (curves[one], curves[other]) for one, other in zip(first.slug, second.slug, strict=True)
-    ]
-    gaps = [budget_gap(one, other) for one, other in pairs]
-    row |= _prefixed("budget_accuracy_difference", paired_difference(gaps))
-    row |= _at_equal_units(first, pairs)
-    if len(plain) and not len(corrected):
-        # Nothing to pair with: the plain run's own targets are still worth a row.
-        own = [curves[slug] for slug in finished(plain).slug]
-        return row | crossings(own, []) | level_changes(own, [])
-    arms = [one for one, _ in pairs], [other for _, other in pairs]
-    return row | crossings(*arms) | level_changes(*arms)
+    arms = [[curves[slug] for slug in arm.loc[seeds, "slug"]] for arm in (first, second)]
+    return row | to_targets(*arms) | in_the_papers_measures(*arms)
 
 
 def _arm(name: str, cells: pd.DataFrame) -> dict[str, Any]:
@@ -165,19 +150,6 @@ def _arm(name: str, cells: pd.DataFrame) -> dict[str, Any]:
     row[f"{name}_extra_tensors"] = summarize(done["extra_tensors"]).mean
     row |= _prefixed(f"{name}_train_seconds", summarize(done["seconds_train"]))
     return row
-
-
-def _at_equal_units(plain: pd.DataFrame, pairs: list[tuple[Curve, Curve]]) -> dict[str, Any]:
-    """Accuracy of the correction for the units of the whole plain run, minus the plain best's.
-
-    The corrected run is cut off at the last epoch that those units pay for; its schedule was made
-    for more epochs, so the difference is a lower bound.
-    """
-    affordable = [other.best_within(one.units[-1]) for one, other in pairs]
-    accuracies = np.array([accuracy for _, accuracy in affordable], dtype=float)
-    differences = accuracies - plain["best_test_accuracy"].to_numpy(float)
-    row: dict[str, Any] = {"matched_epochs": summarize([paid for paid, _ in affordable]).mean}
-    return row | _prefixed("matched_accuracy_difference", paired_difference(differences))
 
 
 def _at_equal_units_planned(records: pd.DataFrame, corrected: pd.DataFrame) -> dict[str, Any]:

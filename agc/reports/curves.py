@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 # Sparsity is counted exactly; this is only room for the rounding of each layer's count.
 SPARSITY_TOLERANCE = 1e-3
-# Units are sums of many fractions: an equal budget must not fail by its last bit.
-BUDGET_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -42,19 +40,6 @@ class Curve:
     def tested(self) -> bool:
         """Whether the test images were measured after every epoch."""
         return not np.isnan(self.test_accuracy).any()
-
-    def best_within(self, units: float) -> tuple[int, float]:
-        """Epochs that ``units`` pay for, and the test accuracy of the best-on-validation of them.
-
-        The accuracy is NaN if no epoch that counts is paid for, and for less than the whole run if
-        it was not measured after every epoch: that one run's best happens to be known, and not
-        another's, would select among them.
-        """
-        paid = int(np.sum(self.units <= units * (1 + BUDGET_TOLERANCE)))
-        accuracy = self.counted("validation_accuracy")[:paid]
-        if np.isnan(accuracy).all() or not (self.tested or paid == len(self.units)):
-            return paid, float("nan")
-        return paid, float(self.test_accuracy[np.nanargmax(accuracy)])
 
 
 def read_curves(records: pd.DataFrame, epochs: pd.DataFrame) -> dict[str, Curve]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agc.errors import UserError
 from agc.grids.axes import AXES, Axis
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ARMS = ("method", "correction")
 """Axes that are compared with each other; the others together are the task."""
@@ -44,6 +47,20 @@ def row_columns(columns: Iterable[str]) -> list[str]:
     names = [name for name in axis_columns(columns) if name != "correction"]
     place = names.index("method") + 1
     return [*names[:place], "sparsity", *names[place:]]
+
+
+def row_names(main: pd.DataFrame) -> list[str]:
+    """Each row in words: method and sparsity, and what else is not the same in all rows."""
+    task = [key for key in task_columns(main.columns) if key != "objective"]
+    varying = [key for key in task if main[key].nunique() > 1]
+    names = []
+    for row in main.to_dict("records"):
+        parts = [row[key] for key in varying] + [
+            row["method"],
+            *([f"{100 * row['sparsity']:g} %"] if row["sparsity"] else []),
+        ]
+        names.append(" ".join(parts) + (f" ({row['recipe']})" if row["recipe"] else ""))
+    return names
 
 
 def label_cells(cells: list[dict[str, Any]]) -> list[dict[str, str]]:

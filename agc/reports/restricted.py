@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agc.reports.rows import smallest_detectable
-from agc.reports.statistics import paired_difference, running_best, summarize
-from agc.reports.swaps import matching_arms, sign_flip_p, swap_test
+from agc.reports.statistics import ROUNDING, paired_difference, running_best, summarize
+from agc.reports.swaps import against_labellings, matching_arms, sign_flip_p, swapped_values
 
-Target = float | Callable[[NDArray[np.float64]], float]
-"""A value, or what makes one of the plain arm's curves, [seeds, epochs]."""
+Target = float | Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""A value, or what makes one of the plain arm's curves: [..., seeds, epochs] to [...]."""
 
 
 class Restricted(NamedTuple):
@@ -48,9 +48,72 @@ class Restricted(NamedTuple):
     n: int
 
 
-def share_of_final(share: float) -> Callable[[NDArray[np.float64]], float]:
+def share_of_final(share: float) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
     """Target that is a share of the plain runs' mean final value, such as 0.99 of an accuracy."""
-    return lambda plain: float(share * np.mean(plain[:, -1]))
+    return lambda plain: share * np.mean(plain[..., -1], axis=-1)
+
+
+def time_differences(
+    plain: ArrayLike,
+    corrected: ArrayLike,
+    target: Target,
+    horizon: int | None = None,
+    largest: bool = True,
+) -> NDArray[np.float64]:
+    """Epochs to a target of each corrected run minus those of the plain run of its seed.
+
+    Args:
+        plain: [..., seeds, epochs] of raw values; NaN marks an epoch that does not count.
+        corrected: the same seeds in the same order.
+        target: the value to reach, or :func:`share_of_final`.
+        horizon: epochs after which a run is no longer followed; all of them by default.
+        largest: whether larger is better (accuracy), or smaller (loss).
+
+    Returns:
+        [..., seeds]; a run that does not reach the target counts with the horizon.
+    """
+    one, other = np.asarray(plain, dtype=np.float64), np.asarray(corrected, dtype=np.float64)
+    end = one.shape[-1] if horizon is None else horizon
+    goal = np.asarray(target(one) if callable(target) else target)
+    return _times(other, goal, end, largest) - _times(one, goal, end, largest)
+
+
+def reached_shares(
+    plain: ArrayLike,
+    corrected: ArrayLike,
+    target: Target,
+    horizon: int | None = None,
+    largest: bool = True,
+) -> tuple[float, float]:
+    """Shares of the plain and of the corrected runs that reach a target.
+
+    Arguments are those of :func:`restricted_time`.
+    """
+    one, other = np.asarray(plain, dtype=np.float64), np.asarray(corrected, dtype=np.float64)
+    end = one.shape[-1] if horizon is None else horizon
+    goal = np.asarray(target(one) if callable(target) else target)
+    first, second = (_reached(arm, goal, end, largest).any(axis=-1) for arm in (one, other))
+    return float(first.mean()), float(second.mean())
+
+
+def swapped_times(
+    plain: ArrayLike,
+    corrected: ArrayLike,
+    target: Target,
+    horizon: int | None = None,
+    largest: bool = True,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Mean of :func:`time_differences` for each labelling of the pairs, the one at hand first.
+
+    A target that is made of the plain runs is made anew for each, as it favours one arm. Arguments
+    are those of :func:`restricted_time`; see :func:`agc.reports.swaps.swapped_values`.
+    """
+
+    def mean(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+        return time_differences(one, other, target, horizon, largest).mean(axis=-1)
+
+    return swapped_values(mean, plain, corrected, seed)
 
 
 def restricted_time(
@@ -84,24 +147,19 @@ def restricted_time(
     if not 1 <= end <= one.shape[1]:
         raise ValueError(f"a horizon of {end} epochs for curves of {one.shape[1]}")
 
-    def gap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-        goal = target(first) if callable(target) else target
-        return float(
-            np.mean(_times(second, goal, end, largest) - _times(first, goal, end, largest))
-        )
-
-    goal = float(target(one) if callable(target) else target)
+    goal = np.asarray(target(one) if callable(target) else target)
     if np.isnan(goal):
         raise ValueError("the target is not a number")
     first, second = (_times(arm, goal, end, largest) for arm in (one, other))
     wide, narrow = (paired_difference(second - first, level) for level in (0.95, 0.90))
     null, swap_p = 0.0, sign_flip_p((second - first) / len(one), seed)
     if callable(target):
-        swapped = swap_test(gap, one, other, seed)
+        swapped = against_labellings(swapped_times(one, other, target, end, largest, seed))
         null, swap_p = swapped.null_mean, swapped.p
+    reached = reached_shares(one, other, target, end, largest)
     spread = np.nan if np.isnan(wide.low) else summarize(second - first).sd
     return Restricted(
-        target=goal,
+        target=float(goal),
         horizon=end,
         plain=float(first.mean()),
         corrected=float(second.mean()),
@@ -111,8 +169,8 @@ def restricted_time(
         low90=narrow.low,
         high90=narrow.high,
         mde=smallest_detectable(spread / np.sqrt(len(one)), len(one) - 1),
-        reached_plain=float(_reached(one, goal, end, largest).any(axis=1).mean()),
-        reached_corrected=float(_reached(other, goal, end, largest).any(axis=1).mean()),
+        reached_plain=reached[0],
+        reached_corrected=reached[1],
         null=null,
         swap_p=swap_p,
         n=len(one),
@@ -120,16 +178,17 @@ def restricted_time(
 
 
 def _reached(
-    curves: NDArray[np.float64], target: float, horizon: int, largest: bool
+    curves: NDArray[np.float64], target: NDArray[np.float64], horizon: int, largest: bool
 ) -> NDArray[np.bool_]:
-    """[seeds, horizon]: whether the best so far is as good as the target."""
-    best = running_best(curves[:, :horizon], largest)
-    return best >= target if largest else best <= target
+    """[..., seeds, horizon]: whether the best so far is as good as the target, [...]."""
+    best, goal = running_best(curves[..., :horizon], largest), target[..., None, None]
+    # A target that is a mean of equal values is not missed by its last bit.
+    return best >= goal - ROUNDING if largest else best <= goal + ROUNDING
 
 
 def _times(
-    curves: NDArray[np.float64], target: float, horizon: int, largest: bool
+    curves: NDArray[np.float64], target: NDArray[np.float64], horizon: int, largest: bool
 ) -> NDArray[np.float64]:
     """Epochs of each run until it reaches the target, counted from 1; else the horizon."""
     reached = _reached(curves, target, horizon, largest)
-    return np.where(reached.any(axis=1), reached.argmax(axis=1) + 1.0, float(horizon))
+    return np.where(reached.any(axis=-1), reached.argmax(axis=-1) + 1.0, float(horizon))

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from agc.grids.axes import AXES
 from agc.reports.arms import PLAIN
-from agc.reports.claims import row_names
 from agc.reports.compare import ACCURACIES
-from agc.reports.labels import row_columns
+from agc.reports.labels import row_columns, row_names
 from agc.reports.same_cells import SameCells
 
 MEASURES = {"accuracy": ACCURACIES["final_accuracy"], "robust": ACCURACIES["final_robust"]}

@@ -63,35 +63,21 @@ def running_best(curves: ArrayLike, largest: bool = True) -> NDArray[np.float64]
     """Best value so far of each curve.
 
     Args:
-        curves: [seeds, epochs]; NaN marks an epoch that does not count.
+        curves: [..., seeds, epochs]; NaN marks an epoch that does not count.
         largest: whether the largest value is best, or the smallest.
 
     Returns:
-        [seeds, epochs]; NaN before the first epoch that counts.
+        The same shape; NaN before the first epoch that counts.
     """
     table = np.atleast_2d(np.asarray(curves, dtype=np.float64))
-    return (np.fmax if largest else np.fmin).accumulate(table, axis=1)
+    return (np.fmax if largest else np.fmin).accumulate(table, axis=-1)
 
 
 def mean_running_best(curves: ArrayLike, largest: bool = True) -> NDArray[np.float64]:
-    """Running-best curves averaged over seeds: [epochs]; NaN until every seed has a value."""
-    return running_best(curves, largest).mean(axis=0)
-
-
-def epochs_to_target(curves: ArrayLike, target: float, largest: bool = True) -> int | None:
-    """First epoch (from 1) at which the seeds' averaged running-best curve reaches ``target``.
-
-    Args:
-        curves: [seeds, epochs] of raw values of each epoch; NaN marks one that does not count.
-        target: the value to reach.
-        largest: whether larger is better (accuracy), or smaller (loss).
-
-    Returns:
-        The epoch, or None if the target is not reached: that is a result of its own.
+    """Running-best curves averaged over seeds: [..., epochs]; NaN until every seed has a
+    value.
     """
-    curve = mean_running_best(curves, largest)
-    reached = curve >= target if largest else curve <= target
-    return int(np.argmax(reached)) + 1 if reached.any() else None
+    return running_best(curves, largest).mean(axis=-2)
 
 
 def _numbers(values: ArrayLike) -> NDArray[np.float64]:

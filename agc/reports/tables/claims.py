@@ -1,37 +1,56 @@
-"""The headline claims as tables: what the paper says, what the grid measured, at what cost."""
+"""The paper's claims as tables and lines: what it says, what the grid measured, what chance is."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agc.reports.claims import PAPER, SOURCE
 from agc.reports.compare import UNTESTED
-from agc.reports.headline import LOWEST
-from agc.reports.tables.formatting import MISSING, NOT_REACHED, change, points, sparsity
+from agc.reports.labels import task_columns
+from agc.reports.paper_metrics import BUDGETS, LOWEST
+from agc.reports.tables.formatting import MISSING, change, interval, p_value, points, sparsity
 from agc.reports.tables.markup import TextTable
+from agc.reports.tables.pooled import BUDGETS as EQUAL
+from agc.reports.tables.pooled import counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = "A row is one data set × architecture × method × sparsity × recipe."
-CUT_OFF = (
-    "At equal units: the corrected run cut off at the last epoch that the units of the whole plain"
-    " run pay for, its best-on-validation test accuracy minus the plain run's. Its learning-rate"
-    " schedule was made for more epochs, so this is a lower bound for the correction."
+ROWS = (
+    "Mean of all rows of a task, which are its methods × sparsities × recipes, with its 95 %"
+    " interval. Attained: the least margin that the 90 % interval lies within. Another row: the"
+    " 95 % prediction interval. Two equal arms: what the mean is without any effect, all labels"
+    " swapped within the seeds, and the swap's p. Extreme row by chance: what the row most in the"
+    " correction's favour shows on average without any effect. Rows up, down: above and below what"
+    " two equal arms give, after Benjamini and Hochberg's adjustment. Diverged: corrected runs that"
+    " gave no result."
 )
 PLANNED = (
     " At equal units, planned: minus plain runs that had the correction's units as more epochs,"
     " with a learning-rate schedule made for them."
 )
 HEADLINE = (
-    "It is of BSR-Net in standard training at 99 % sparsity, the largest of the settings shown."
+    " It is of BSR-Net in standard training at 99 % sparsity, the largest of the settings shown."
+)
+TIMES = (
+    "Correction − none in epochs until a run has once been as accurate on validation images as a"
+    " share of the plain runs' mean final accuracy; a run that never is counts with all its epochs."
+    " Negative: the correction gets there sooner. Reached: share of runs."
+)
+LEVELS = (
+    "Change in percent of the epochs that the correction needs to first reach a test accuracy,"
+    f" averaged over levels a point apart from {LOWEST:g} of the plain arm's mean best up to it. A"
+    " level that it does not reach counts as reached in the epoch after the last. Intervals are the"
+    " jackknife's over seeds. Reached: share of levels."
 )
 UNTESTED_CAPTION = (
     "These runs measured test images after the last epoch alone (evaluation.test: last). So they"
-    " have no test accuracy at six epochs, at levels, or at equal units within a run: those"
-    " measures of the claims need evaluation.test: every-epoch."
+    " have no test accuracy at six epochs or at levels: those measures of the claims need"
+    " evaluation.test: every-epoch."
 )
-NAMES = {"planned": "units, planned"}
+# Of each measure's unit: how a number of it is written.
+SHOW = {"points": points, "epochs": points, "%": change}
 
 
 def untested(main: pd.DataFrame) -> list[TextTable]:
@@ -49,62 +68,16 @@ def untested(main: pd.DataFrame) -> list[TextTable]:
 
 def claim_tables(claims: pd.DataFrame) -> list[TextTable]:
     """One table for each claim that the grid can speak to."""
-    tables = []
-    for claim in PAPER:
-        rows = claims[claims["claim"] == claim]
-        if len(rows):
-            tables.append((_acceleration if claim.startswith("B") else _accuracy)(claim, rows))
-    return tables
+    names = [claim for claim in PAPER if (claims["claim"] == claim).any()]
+    return [_table(claim, claims[claims["claim"] == claim], _keys(claims)) for claim in names]
 
 
-def _accuracy(claim: str, rows: pd.DataFrame) -> TextTable:
-    budgets = ["epochs", "units"] if claim == "A" else ["epochs"]
-    if rows["planned_mean"].notna().any():
-        budgets.append("planned")
-    measure = {
-        "A": "final test accuracy",
-        "A budgets": "test accuracy, averaged over 10, 20, 35, 45, 70 and 100 % of the epochs",
-        "A robust": "final robust accuracy",
-    }[claim]
-    caption = (
-        f"Correction − none in percentage points of {measure} at equal epochs, paired over seeds."
-        f" {ROWS} Wins and losses: rows whose 95 % t interval excludes 0."
-    )
-    if PAPER[claim].place:
-        caption += f" The paper: {points(PAPER[claim].paper)} ({source(claim)})."
-    if claim == "A budgets":
-        caption += f" {HEADLINE}"
-    if claim == "A":
-        caption += f" {CUT_OFF}"
-    if "planned" in budgets:
-        caption += PLANNED
-    name = {"A": "final test", "A budgets": "test", "A robust": "robust"}[claim]
-    within = ", mean over six of them" if claim == "A budgets" else ""
-    return _table(
-        f"Claim A: {name} accuracy at equal epochs{within}",
-        *(caption, rows, budgets, points, ("wins", "losses")),
-    )
-
-
-def _acceleration(claim: str, rows: pd.DataFrame) -> TextTable:
-    paper = f" The paper: {change(PAPER[claim].paper)} of the epochs ({source(claim)})."
-    if claim == "B":
-        title = "Claim B: epochs to equal accuracy"
-        caption = (
-            "Change in percent of what the correction needs to reach the plain run's best"
-            f" validation accuracy, in epochs, in units and in seconds of training.{paper} {ROWS}"
-            " Means are over the rows that reach it; one that does not is counted as more."
-            " Running-best curves averaged over seeds."
-        )
-    else:
-        title = "Claim B: epochs to equal accuracy, mean over levels"
-        caption = (
-            "Change in percent of what the correction needs to first reach a test accuracy,"
-            f" averaged over levels a point apart from {LOWEST:g} of the plain run's best up to"
-            f" it, in epochs, in units and in seconds of training.{paper} {HEADLINE} {ROWS} Levels"
-            " that a row does not reach are in no mean; one that reaches none is counted as more."
-        )
-    return _table(title, caption, rows, ["epochs", "units", "seconds"], change, ("less", "more"))
+def claim_lines(claims: pd.DataFrame) -> list[str]:
+    """Each estimate in one line: what it is of, the verdict's sentence or the interval, the null,
+    and the paper's number with its place.
+    """
+    keys = _keys(claims)
+    return [_line(row, keys) for row in claims.to_dict("records")]
 
 
 def source(claim: str) -> str:
@@ -112,44 +85,91 @@ def source(claim: str) -> str:
     return f"{SOURCE}, {PAPER[claim].place}"
 
 
-def _table(
-    title: str,
-    caption: str,
-    rows: pd.DataFrame,
-    budgets: list[str],
-    show: Any,
-    outcomes: tuple[str, str],
-) -> TextTable:
-    header = ["objective", "correction", "in" if show is change else "at equal"]
-    header += ["rows", "mean", "best", "best row", "worst", "worst row", *outcomes]
-    header += ["runs diverged"]
-    cells = []
-    for row in rows.to_dict("records"):
-        for budget in budgets:
-            cells.append(
-                [
-                    row["objective"],
-                    row["correction"],
-                    NAMES.get(budget, budget),
-                    str(row["rows"]),
-                    show(row[f"{budget}_mean"]),
-                    *_extreme(row, budget, "best", show),
-                    *_extreme(row, budget, "worst", show),
-                    _count(row[f"{budget}_wins"]),
-                    _count(row[f"{budget}_losses"]),
-                    str(row["diverged"]),
-                ]
-            )
-    return TextTable(title, caption, header, cells, labels=3, wrapped=(6, 8))
+def _keys(claims: pd.DataFrame) -> list[str]:
+    """Of the task, the objective and what is not the same in all lines."""
+    return [
+        key
+        for key in task_columns(claims.columns)
+        if key == "objective" or claims[key].nunique() > 1
+    ]
 
 
-def _extreme(row: dict[str, Any], budget: str, which: str, show: Any) -> list[str]:
-    name = row[f"{budget}_{which}_row"]
-    if not name:
-        return ["–", "–"]
-    value = row[f"{budget}_{which}"]
-    return [show(value) if value == value else NOT_REACHED, name]
+def _caption(claim: str, rows: pd.DataFrame) -> str:
+    measure, unit, paper, place = PAPER[claim]
+    if claim == "B levels":
+        text = LEVELS
+    elif unit == "epochs":
+        text = TIMES
+    else:
+        text = f"Correction − none, {measure}, in {unit}, paired over seeds."
+    if claim == "A budgets":
+        shares = [f"{100 * share:g}" for share in BUDGETS]
+        text += f" The epochs end at {', '.join(shares)} % of the training."
+    if "planned" in set(rows["budget"]):
+        text += PLANNED
+    if place:
+        text += f" The paper: {SHOW[unit](paper)} ({source(claim)})."
+        text += HEADLINE if place.startswith("headline;") else ""
+    return f"{text} {ROWS}"
 
 
-def _count(value: Any) -> str:
-    return "–" if value != value or value is None else str(int(value))
+def _table(claim: str, rows: pd.DataFrame, keys: list[str]) -> TextTable:
+    show = SHOW[PAPER[claim].unit]
+    limits = partial(interval, show=show)
+    columns = {
+        "at equal": lambda row: EQUAL[row["budget"]],
+        "rows (pairs)": lambda row: f"{row['rows']} ({row['pairs']})",
+        "mean": lambda row: _estimate(row, show),
+        "attained": lambda row: _size(row["attained"], show),
+        "another row": lambda row: limits(row["pred_low"], row["pred_high"]),
+        "two equal arms": lambda row: show(row["null_mean"]),
+        "p": lambda row: p_value(row["swap_p"]),
+        "extreme row by chance": lambda row: show(row["null_best"]),
+        "rows up, down": lambda row: f"{row['up']}, {row['down']}",
+        "diverged": lambda row: str(row["diverged"]),
+    }
+    if rows["reached_corrected"].notna().any():
+        del columns["at equal"]
+        columns["reached, none"] = lambda row: _share(row["reached_plain"])
+        columns["reached, corrected"] = lambda row: _share(row["reached_corrected"])
+    if (rows["verdict"] != "").any():
+        columns["verdict"] = lambda row: row["verdict"]
+    cells = [
+        [*(row[key] for key in keys), row["correction"], *(cell(row) for cell in columns.values())]
+        for row in rows.to_dict("records")
+    ]
+    title = f"Claim {claim}: {PAPER[claim].measure}"
+    header = [*keys, "correction", *columns]
+    return TextTable(title, _caption(claim, rows), header, cells, len(keys) + 1, (len(keys),))
+
+
+def _line(row: dict[str, Any], keys: list[str]) -> str:
+    measure, unit, paper, place = PAPER[row["claim"]]
+    show = SHOW[unit]
+    said = f" (the paper: {show(paper)}, {place})" if place else ""
+    head = [f"claim {row['claim']}, {measure}{said}", *(row[key] for key in keys)]
+    head += [row["correction"], f"at equal {EQUAL[row['budget']]}"]
+    if row["reached_corrected"] == row["reached_corrected"]:
+        head.pop()
+    head.append(f"{counted(row['rows'], 'row')} ({counted(row['pairs'], 'pair')})")
+    text = row["sentence"] or f"{_estimate(row, show)} {unit}".removesuffix(" %")
+    parts = [f"{', '.join(head)}: {text}", f"two equal arms {show(row['null_mean'])}"]
+    if row["swap_p"] == row["swap_p"]:
+        parts[-1] += f", p {p_value(row['swap_p'])}"
+    if row["reached_corrected"] == row["reached_corrected"]:
+        shares = [_share(row[f"reached_{arm}"]) for arm in ("plain", "corrected")]
+        parts.append(f"reached by none {shares[0]}, corrected {shares[1]}")
+    return "; ".join(parts)
+
+
+def _estimate(row: dict[str, Any], show: Any) -> str:
+    limits = interval(row["low"], row["high"], show)
+    return f"{show(row['mean'])} {limits}".removesuffix(f" {MISSING}")
+
+
+def _size(value: float, show: Any) -> str:
+    return MISSING if value != value else show(value).replace("+", "±")
+
+
+def _share(value: float) -> str:
+    return MISSING if value != value else f"{100 * value:.0f} %"

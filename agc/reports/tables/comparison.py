@@ -6,17 +6,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agc.records.failure import WITHOUT_RESULT, loss_key
+from agc.reports.acceleration import SHARES
 from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import (
     MISSING,
     accuracy,
+    change,
     difference,
     divergence,
+    epochs_difference,
+    interval,
     loss,
     number,
+    p_value,
     percent,
-    reached,
-    reached_change,
+    points,
     row_verdict,
     shared_difference,
     sparsity,
@@ -42,10 +46,19 @@ ACCURACY_CAPTION = (
     f" accuracy among those at the target sparsity. {DIVERGED}."
 )
 ACCELERATION_CAPTION = (
-    "Running-best curves averaged over common seeds; the target is the last value of the plain"
-    " run's curve. One unit is a forward pass over the training set (a backward pass counts two)."
-    " Seconds: change of training time alone. Negative: the correction gets there sooner. Not"
-    " reached: not within its run."
+    "Epochs until a run has once been as accurate on validation images as a share of the plain"
+    " runs' mean final accuracy: the target, in percent. A run that never is counts with all its"
+    " epochs (restricted mean). Reached: share of runs. Difference: correction − none, paired over"
+    f" common seeds, {INTERVAL}. Two equal arms: the same difference averaged over all ways to swap"
+    " the labels within the seeds, and p: the share of them as far from that as this one. Negative:"
+    " the correction gets there sooner. One epoch of it may cost more."
+)
+PAPER_CAPTION = (
+    "The paper's two measures of each row. Accuracy: correction − none in points of test accuracy,"
+    " mean over six epochs of the training. Epochs: change in percent until a level of test"
+    " accuracy is first reached, mean over levels. In brackets the 95 % interval over seeds. Not"
+    " reached: levels of all, which count as reached in the epoch after the last. Two equal arms:"
+    " the change with the labels swapped within the seeds; p: of such swaps."
 )
 PLANNED_CAPTION = (
     " Equal units: the difference to plain runs that had the correction's units as more epochs, and"
@@ -90,25 +103,47 @@ def accuracy_tables(main: pd.DataFrame) -> list[TextTable]:
 
 
 def acceleration_tables(main: pd.DataFrame) -> list[TextTable]:
-    """Epochs, units and seconds to the plain run's accuracy and to its training loss."""
+    """Restricted mean epochs to each share of the plain runs' mean final accuracy."""
     tables = []
     for title, group in _groups(main):
-        for words, target, show in (
-            ("to plain's best validation accuracy", "accuracy", percent),
-            ("to plain's final training loss", "loss", lambda value: number(value, 4)),
-        ):
-            columns: list[Column] = [
-                ("target", lambda row, t=target, f=show: f(getattr(row, f"{t}_target"))),
-            ]
-            for measure in ("epochs", "units"):
+        for name in SHARES:
+            columns: list[Column] = [("target", _named(f"target_{name}", percent))]
+            for arm, word in (("plain", "none"), ("corrected", "corrected")):
                 columns += [
-                    (f"{measure}, none", _plain(measure, target)),
-                    ("corrected", lambda row, m=measure, t=target: reached(row, m, t)),
-                    ("change", lambda row, m=measure, t=target: reached_change(row, m, t)),
+                    (f"epochs, {word}", _named(f"{arm}_epochs_to_{name}", number)),
+                    ("reached", _named(f"{arm}_reached_{name}", _share)),
                 ]
-            columns.append(("seconds", lambda row, t=target: reached_change(row, "seconds", t)))
-            tables.append(_table(f"{title}: {words}", ACCELERATION_CAPTION, group, columns))
+            columns += [
+                ("difference", lambda row, t=name: epochs_difference(row, t)),
+                ("two equal arms", _named(f"epochs_to_{name}_difference_null", points)),
+                ("p", _named(f"epochs_to_{name}_difference_p", p_value)),
+            ]
+            words = f"{title}: to {name} % of plain's mean final validation accuracy"
+            tables.append(_table(words, ACCELERATION_CAPTION, group, columns))
     return tables
+
+
+def paper_tables(main: pd.DataFrame) -> list[TextTable]:
+    """The paper's two measures, row by row; none where no row has both arms measured throughout."""
+    measured = main[main["budget_accuracy_difference_n"] > 0]
+    name = "epochs_to_levels_change"
+    columns: list[Column] = [
+        ("accuracy", lambda row: difference(row, "budget_accuracy")),
+        ("p", _named("budget_accuracy_difference_p", p_value)),
+        ("epochs", lambda row: _levels(row, name)),
+        ("not reached", lambda row: f"{row.levels_not_reached:g} of {row.levels:g}"),
+        ("two equal arms", _named(f"{name}_null", change)),
+        ("p", _named(f"{name}_p", p_value)),
+    ]
+    return [
+        _table(f"{title}: the paper's two measures", PAPER_CAPTION, group, columns)
+        for title, group in _groups(measured)
+    ]
+
+
+def _levels(row: Any, name: str) -> str:
+    mean, low, high = (getattr(row, f"{name}_{key}") for key in ("mean", "low", "high"))
+    return f"{change(mean)} {interval(low, high, change)}".removesuffix(f" {MISSING}")
 
 
 def cost_tables(main: pd.DataFrame) -> list[TextTable]:
@@ -167,8 +202,12 @@ def _table(title: str, caption: str, group: pd.DataFrame, columns: list[Column])
     )
 
 
-def _plain(measure: str, target: str) -> Callable[[Any], str]:
-    return lambda row: number(getattr(row, f"plain_{measure}_to_{target}"))
+def _named(column: str, show: Callable[[float], str]) -> Callable[[Any], str]:
+    return lambda row: show(getattr(row, column))
+
+
+def _share(value: float) -> str:
+    return MISSING if value != value else f"{percent(value, 0)} %"
 
 
 def _seconds(row: Any, arm: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from agc.records.failure import WITHOUT_RESULT, loss_key
@@ -10,7 +11,6 @@ from agc.reports.statistics import CONFIDENCE
 from agc.reports.verdict import DIRECTED
 
 MISSING = "–"
-NOT_REACHED = "not reached"
 
 
 def percent(value: float, digits: int = 2) -> str:
@@ -25,7 +25,7 @@ def change(value: float) -> str:
 
 def points(value: float) -> str:
     """A difference that is in percentage points already."""
-    return MISSING if _empty(value) else f"{value:+.2f}"
+    return MISSING if _empty(value) else f"{round(value, 2) + 0.0:+.2f}"
 
 
 def number(value: float, digits: int = 1) -> str:
@@ -107,23 +107,32 @@ def row_verdict(row: Any, measure: str) -> str:
     return f"{word} (raw)" if word in DIRECTED and not clear else word or MISSING
 
 
-def reached(row: Any, measure: str, target: str) -> str:
-    """Epochs, units or seconds after which the corrected arm reaches a target."""
-    value = getattr(row, f"corrected_{measure}_to_{target}")
-    return _crossed(row, target, number(value))
+def epochs_difference(row: Any, target: str) -> str:
+    """``+0.33 [-0.51, +1.18]``: epochs to a target, corrected minus plain, with the interval.
 
-
-def reached_change(row: Any, measure: str, target: str) -> str:
-    """Change of epochs, units or seconds to a target, in percent."""
-    return _crossed(row, target, change(getattr(row, f"{measure}_to_{target}_change_percent")))
-
-
-def _crossed(row: Any, target: str, text: str) -> str:
-    crossing = getattr(row, f"{target}_crossing")
-    if crossing == "":
+    ``+1.00 (n=3)`` where there is none; ``diverged`` where all corrected runs did.
+    """
+    mean, low, high, n = (
+        getattr(row, f"epochs_to_{target}_difference_{key}") for key in ("mean", "low", "high", "n")
+    )
+    if not n:
         all_diverged = row.corrected_diverged and row.corrected_diverged == row.corrected_seeds
         return "diverged" if all_diverged else MISSING
-    return NOT_REACHED if crossing == "not reached" else text
+    if _empty(low):
+        return f"{points(mean)} (n={n})"
+    return f"{points(mean)} {interval(low, high)}"
+
+
+def interval(low: float, high: float, show: Callable[[float], str] = points) -> str:
+    """``[-0.51, +1.18]``, or a dash."""
+    return MISSING if _empty(low) else f"[{show(low)}, {show(high)}]"
+
+
+def p_value(value: float) -> str:
+    """Three digits, and nothing below them."""
+    if _empty(value):
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _interval(mean: float, low: float, high: float, n: int) -> str:

@@ -55,7 +55,7 @@ def pooled_lines(pooled: pd.DataFrame) -> list[str]:
                 *(row[key] for key in keys),
                 row["correction"],
                 f"at equal {BUDGETS[row['budget']]}",
-                f"{_counted(row['rows'], 'row')} ({_counted(row['pairs'], 'pair')})",
+                f"{counted(row['rows'], 'row')} ({counted(row['pairs'], 'pair')})",
             ]
         )
         + f": {row['sentence']}"
@@ -108,5 +108,6 @@ def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _counted(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
+    """``1 row``, ``2 rows``."""
     return f"{count} {what}{'' if count == 1 else 's'}"

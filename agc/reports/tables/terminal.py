@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from agc.reports.claims import PAPER
 from agc.reports.compare import Comparison
 from agc.reports.labels import task_columns
-from agc.reports.tables.formatting import change, number, points
+from agc.reports.tables.claims import claim_lines
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_lines
 
@@ -35,7 +34,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
                 justify="left" if index < 2 else "right",
                 overflow="fold",
                 no_wrap=name in KEPT_WHOLE,
-                max_width=8 if name in ("epochs", "units") else None,
+                max_width=16 if name.startswith("epochs to") else None,
             )
         for row in group.itertuples():
             table.add_row(*name_row(row), *overview_cells(row))
@@ -44,24 +43,5 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     console.print(CAPTION, highlight=False, style="dim")
     for line in pooled_lines(comparison.pooled):
         console.print(line, highlight=False, markup=False)
-    for row in comparison.claims.itertuples():
-        console.print(_claim(row), highlight=False, markup=False)
-
-
-def _claim(row: Any) -> str:
-    claim = PAPER[row.claim]
-    show = change if row.claim.startswith("B") else points
-    paper = f" (paper: {show(claim.paper)}, {claim.place})" if claim.place else ""
-    text = f"{row.measure}{paper}, {row.objective} {row.correction}; rows: {row.rows}; mean "
-    parts = [f"{show(row.epochs_mean)} at equal epochs"]
-    if row.claim == "A":
-        parts.append(f"{show(row.units_mean)} at equal units")
-    if row.claim.startswith("B"):
-        missed = "not reached" if row.claim == "B" else "not all reached"
-        parts = [
-            f"{show(row.epochs_mean)} in epochs, {show(row.units_mean)} in units",
-            f"{missed}: {number(row.not_reached)}",
-        ]
-    if row.epochs_best_row:
-        parts.append(f"best {show(row.epochs_best)} ({row.epochs_best_row})")
-    return text + "; ".join(parts)
+    for line in claim_lines(comparison.claims):
+        console.print(line, highlight=False, markup=False)

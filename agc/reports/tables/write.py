@@ -15,6 +15,7 @@ from agc.reports.tables.comparison import (
     acceleration_tables,
     accuracy_tables,
     cost_tables,
+    paper_tables,
     without_result,
 )
 from agc.reports.tables.markup import TextTable, escape_markdown, latex, markdown
@@ -60,7 +61,11 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     """
     views = {
         "pooled": [pooled_table(comparison.pooled)] if len(comparison.pooled) else [],
-        "claims": claim_tables(comparison.claims) + untested(comparison.main),
+        "claims": [
+            *claim_tables(comparison.claims),
+            *paper_tables(comparison.main),
+            *untested(comparison.main),
+        ],
         "accuracy": accuracy_tables(comparison.main),
         "acceleration": acceleration_tables(comparison.main),
         "cost": cost_tables(comparison.main),
@@ -121,11 +126,10 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     text = [*AXES, "recipe", "source"]
-    text += ["accuracy_crossing", "loss_crossing", "claim", "measure", "budget"]
-    text += ["verdict", "sentence", "cpu_capability"]
+    text += ["claim", "measure", "budget", "verdict", "sentence", "cpu_capability"]
     try:
         header = pd.read_csv(path, nrows=0).columns
-        text = [name for name in header if name in text or name.endswith(("_row", "_verdict"))]
+        text = [name for name in header if name in text or name.endswith("_verdict")]
         frame = pd.read_csv(path, dtype=dict.fromkeys(text, "string"), na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a comparison: {error}") from error

@@ -46,25 +46,18 @@ def hand_made(tmp_path: Path) -> Any:
     return comparison(folders, tmp_path / "out").main.iloc[0]
 
 
-def test_crossing_of_the_accuracy(hand_made: Any) -> None:
-    # Means of the running bests: plain .3 .5 .55 .7, corrected .4 .725 .725 .85.
-    assert hand_made.accuracy_target == pytest.approx(0.7)
-    assert hand_made.accuracy_crossing == "reached"
-    assert (hand_made.plain_epochs_to_accuracy, hand_made.corrected_epochs_to_accuracy) == (4, 2)
-    assert (hand_made.plain_units_to_accuracy, hand_made.corrected_units_to_accuracy) == (12, 20)
-    assert hand_made.corrected_seconds_to_accuracy == pytest.approx(5)
-    assert hand_made.epochs_to_accuracy_change_percent == pytest.approx(-50)
-    assert hand_made.units_to_accuracy_change_percent == pytest.approx(100 * 8 / 12)
-    assert hand_made.seconds_to_accuracy_change_percent == pytest.approx(100 * 8 / 12)
-
-
-def test_crossing_of_the_loss(hand_made: Any) -> None:
-    # Running minima: plain .8 .4 .4 .2 and 1 .9 .8 .8, their mean ends at .5;
-    # corrected .5 .3 .3 .1 and 1 .9 .8 .7, their mean .75 .6 .55 .4.
-    assert hand_made.loss_target == pytest.approx(0.5)
-    assert (hand_made.plain_epochs_to_loss, hand_made.corrected_epochs_to_loss) == (4, 4)
-    assert hand_made.epochs_to_loss_change_percent == 0
-    assert hand_made.units_to_loss_change_percent == pytest.approx(100 * 28 / 12)
+def test_epochs_to_shares_of_plains_mean_final_accuracy(hand_made: Any) -> None:
+    # Plain ends at .8 and .6, and reaches .693 in its fourth epoch and not at all: that counts with
+    # all four. Corrected reaches it in the second epoch, twice.
+    assert hand_made.target_99 == pytest.approx(0.693)
+    assert (hand_made.plain_epochs_to_99, hand_made.corrected_epochs_to_99) == (4, 2)
+    assert (hand_made.plain_reached_99, hand_made.corrected_reached_99) == (0.5, 1)
+    assert hand_made.epochs_to_99_difference_mean == -2
+    assert np.isnan(hand_made.epochs_to_99_difference_low), "the same in both seeds"
+    # Labels swapped in seed 0, in seed 1, in both (targets .7425, .792, .8415): -1, 0, 0.
+    assert hand_made.epochs_to_99_difference_null == pytest.approx((-2 - 1) / 4)
+    assert hand_made.epochs_to_99_difference_p == 0.25
+    assert hand_made.target_97 < hand_made.target_99 < hand_made.target_100
 
 
 def test_accuracies_and_their_paired_difference(hand_made: Any) -> None:
@@ -78,14 +71,6 @@ def test_accuracies_and_their_paired_difference(hand_made: Any) -> None:
     assert hand_made.accuracy_difference_n == 2
 
 
-def test_accuracy_at_equal_units(hand_made: Any) -> None:
-    # The plain run's 12 units pay for one corrected epoch of 10.
-    assert hand_made.matched_epochs == 1
-    assert hand_made.matched_accuracy_difference_mean == pytest.approx(
-        np.mean([0.45 - 0.7, 0.3 - 0.6])
-    )
-
-
 def test_costs_of_both_arms(hand_made: Any) -> None:
     assert (hand_made.plain_units_per_epoch, hand_made.corrected_units_per_epoch) == (3, 10)
     assert hand_made.corrected_relative_training_flops == pytest.approx(0.05 * 10 / 3)
@@ -93,21 +78,19 @@ def test_costs_of_both_arms(hand_made: Any) -> None:
     assert hand_made.corrected_extra_tensors == 2
 
 
-def test_a_target_that_is_not_reached_is_a_result(tmp_path: Path) -> None:
+def test_a_target_that_is_not_reached_counts_with_all_epochs(tmp_path: Path) -> None:
     folders = [
         run(tmp_path, PLAIN, 0, [0.2, 0.6, 0.7]),
         run(tmp_path, AGC, 0, [0.5, 0.6, 0.65]),
     ]
     result = comparison(folders, tmp_path / "out")
     row = result.main.iloc[0]
-    assert row.accuracy_crossing == "not reached"
-    assert np.isnan(row.corrected_epochs_to_accuracy)
-    assert np.isnan(row.units_to_accuracy_change_percent)
-    assert row.plain_epochs_to_accuracy == 3
-    claim = result.claims.set_index("claim").loc["B"]
-    assert (claim.rows, claim.not_reached, claim.epochs_wins, claim.epochs_losses) == (1, 1, 0, 1)
-    assert np.isnan(claim.epochs_mean)
-    assert claim.epochs_worst_row == "rigl 95 %"
+    assert (row.plain_epochs_to_99, row.corrected_epochs_to_99) == (3, 3)
+    assert (row.plain_reached_99, row.corrected_reached_99) == (1, 0)
+    claim = result.claims.set_index("claim").loc["B 99 %"]
+    assert (claim["rows"], claim.pairs, claim["mean"]) == (1, 1, 0)
+    assert (claim.reached_plain, claim.reached_corrected) == (1, 0)
+    assert np.isnan(claim.low), "one seed has no interval"
 
 
 def test_epochs_below_the_target_sparsity_do_not_count(tmp_path: Path) -> None:
@@ -117,10 +100,8 @@ def test_epochs_below_the_target_sparsity_do_not_count(tmp_path: Path) -> None:
         run(tmp_path, AGC, 0, [0.9, 0.8, 0.6, 0.5], reached=dense_first),
     ]
     row = comparison(folders, tmp_path / "out").main.iloc[0]
-    assert row.accuracy_target == pytest.approx(0.6)
-    assert (row.plain_epochs_to_accuracy, row.corrected_epochs_to_accuracy) == (4, 3)
-    # 12 units pay for one epoch, and that one does not count.
-    assert row.matched_accuracy_difference_n == 0
+    assert row.target_100 == pytest.approx(0.6)
+    assert (row.plain_epochs_to_100, row.corrected_epochs_to_100) == (4, 3)
 
 
 def test_a_diverged_seed_counts_as_diverged_and_leaves_the_means(tmp_path: Path) -> None:
@@ -134,7 +115,7 @@ def test_a_diverged_seed_counts_as_diverged_and_leaves_the_means(tmp_path: Path)
     assert row.corrected_final_accuracy_mean == pytest.approx(0.7)
     assert row.accuracy_difference_mean == pytest.approx(0.05)
     # Seeds 0 and 1 alone: the third has no pair.
-    assert row.accuracy_target == pytest.approx(0.65)
+    assert row.target_100 == pytest.approx(0.65)
     assert set(result.claims["diverged"]) == {1}
 
 
@@ -145,19 +126,19 @@ def test_an_arm_that_diverged_altogether_is_still_there(tmp_path: Path) -> None:
     row = result.main.iloc[0]
     assert (row.corrected_seeds, row.corrected_diverged) == (2, 2)
     assert np.isnan(row.corrected_final_accuracy_mean)
-    assert row.accuracy_crossing == ""
-    claim = result.claims.set_index("claim").loc["A"]
-    assert (claim.rows, claim.diverged) == (0, 2)
+    assert row.epochs_to_99_difference_n == 0
+    assert list(result.claims["claim"]) == ["A"], "what else needs a pair"
+    claim = result.claims.iloc[0]
+    assert (claim["rows"], claim.diverged, claim.verdict) == (0, 2, "no interval")
 
 
 def test_without_a_baseline_its_columns_are_empty(tmp_path: Path) -> None:
     row = comparison([run(tmp_path, AGC, 0, [0.5, 0.6])], tmp_path / "out").main.iloc[0]
     assert row.plain_seeds == 0
     assert np.isnan(row.plain_final_accuracy_mean)
-    assert np.isnan(row.accuracy_target)
+    assert np.isnan(row.target_99)
     assert row.corrected_final_accuracy_mean == pytest.approx(0.6)
     assert row.accuracy_difference_n == 0
-    assert row.accuracy_crossing == ""
 
 
 def test_a_plain_run_alone_has_its_row(tmp_path: Path) -> None:
@@ -165,7 +146,6 @@ def test_a_plain_run_alone_has_its_row(tmp_path: Path) -> None:
     row = result.main.iloc[0]
     assert row.correction == ""
     assert row.plain_final_accuracy_mean == pytest.approx(0.6)
-    assert row.plain_epochs_to_accuracy == 2
     assert row.corrected_seeds == 0
     assert result.claims.empty
 
@@ -178,8 +158,8 @@ def test_one_seed_has_neither_deviation_nor_interval(tmp_path: Path) -> None:
     assert np.isnan(row.plain_final_accuracy_sd)
     assert np.isnan(row.accuracy_difference_low)
     claim = result.claims.set_index("claim").loc["A"]
-    assert claim.epochs_mean == pytest.approx(10)
-    assert (claim.epochs_wins, claim.epochs_losses) == (0, 0)
+    assert claim["mean"] == pytest.approx(10)
+    assert (claim.up, claim.down, claim.verdict) == (0, 0, "no interval")
 
 
 def test_a_correction_that_does_nothing_changes_nothing(tmp_path: Path) -> None:
@@ -189,8 +169,9 @@ def test_a_correction_that_does_nothing_changes_nothing(tmp_path: Path) -> None:
         folders += [run(tmp_path, correction, seed, accuracy) for correction in (PLAIN, AGC)]
     row = comparison(folders, tmp_path / "out").main.iloc[0]
     assert row.accuracy_difference_mean == 0
-    assert row.epochs_to_accuracy_change_percent == 0
-    assert row.epochs_to_loss_change_percent == 0
+    assert row.epochs_to_99_difference_mean == 0
+    assert row.epochs_to_levels_change_mean == 0
+    assert row.budget_accuracy_difference_mean == 0
 
 
 def test_recipes_are_never_mixed(tmp_path: Path) -> None:
@@ -221,24 +202,28 @@ def test_a_whole_grid_has_one_row_for_each_combination(tmp_path: Path) -> None:
     assert row.robust_difference_mean == pytest.approx((by_seed["agc"] - by_seed["none"]).mean())
     assert (row.robust_difference_low, row.robust_difference_high) == pytest.approx(tuple(oracle))
 
-    claim = result.claims.set_index(["claim", "objective", "correction"]).loc[
-        ("A", "standard", "agc")
-    ]
-    mine = result.main[
-        (result.main["objective"] == "standard") & (result.main["correction"] == "agc")
-    ]
-    assert claim.rows == len(mine) == 10
-    assert claim.epochs_mean == pytest.approx(100 * mine["accuracy_difference_mean"].mean())
-    assert claim.epochs_best == pytest.approx(100 * mine["accuracy_difference_mean"].max())
-    best = mine.loc[mine["accuracy_difference_mean"].idxmax()]
-    assert claim.epochs_best_row.startswith(f"{best.dataset} {best.method}")
-    assert claim.epochs_wins == (mine["accuracy_difference_low"] > 0).sum()
-    assert claim.units_losses == (mine["matched_accuracy_difference_high"] < 0).sum()
-    assert claim.units_mean < claim.epochs_mean
+    key = ["dataset", "objective", "correction"]
+    mine = result.main.set_index(key).loc[("digits", "standard", "agc")]
+    claim = result.claims.set_index(["claim", *key]).loc[("A", "digits", "standard", "agc")]
+    assert claim["rows"] == len(mine) == 5
+    assert claim["mean"] == pytest.approx(100 * mine["accuracy_difference_mean"].mean())
+    times = result.claims[result.claims["claim"] == "B 99 %"]
+    assert len(times) == 2 * 2 * 2
+    by_row = result.main.groupby(key)
+    for line in times.itertuples():
+        rows = by_row.get_group((line.dataset, line.objective, line.correction))
+        assert line.mean == pytest.approx(rows["epochs_to_99_difference_mean"].mean())
+        assert line.null_mean == pytest.approx(rows["epochs_to_99_difference_null"].mean())
+        assert line.pairs == rows["epochs_to_99_difference_n"].sum()
 
 
 def test_runs_of_different_lengths_are_refused(tmp_path: Path) -> None:
-    folders = [run(tmp_path, PLAIN, 0, [0.5, 0.6]), run(tmp_path, PLAIN, 1, [0.5, 0.6, 0.7])]
+    lengths = ([0.5, 0.6], [0.5, 0.6, 0.7])
+    folders = [
+        run(tmp_path, correction, seed, values)
+        for correction in (PLAIN, AGC)
+        for seed, values in enumerate(lengths)
+    ]
     with pytest.raises(UserError, match="2 and 3 epochs"):
         comparison(folders, tmp_path / "out")
 

@@ -5,10 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agc.reports.paper_metrics import mean_gap, mean_reduction
-from agc.reports.swaps import swap_test
+from agc.reports.claims import PAPER
+from agc.reports.paper_metrics import (
+    BUDGETS,
+    censored_reduction,
+    mean_gap,
+    mean_reduction,
+    reductions_by_seed,
+)
+from agc.reports.published import read_published
+from agc.reports.statistics import paired_difference
+from agc.reports.swaps import swap_test, swapped_values
 
-BUDGETS = (20, 40, 70, 90, 140, 200)
+EPOCHS = (20, 40, 70, 90, 140, 200)
+
+
+def test_table_1_gives_what_the_paper_claims() -> None:
+    table = read_published()
+    rows = table[table["note"] == "Table 1"]
+    rows = rows[(rows["objective"] == "standard") & (rows["sparsity"] == 0.99)]
+    curves = np.zeros((2, 1, 200))
+    for curve, name in zip(curves, ("none", "agc(variant=a-bsr)"), strict=True):
+        arm = rows[rows["correction"] == name]
+        curve[0, arm["epoch"].astype(int) - 1] = arm["mean"] / 100
+    assert tuple(round(200 * share) for share in BUDGETS) == EPOCHS
+    assert round(100 * mean_gap(*curves).mean, 1) == PAPER["A budgets"].paper == 5.0
+    last = 100 * (curves[1] - curves[0])[0, -1]
+    assert round(last, 1) == PAPER["A"].paper == 1.3
 
 
 @pytest.mark.parametrize(
@@ -24,7 +47,7 @@ def test_mean_gap_is_that_of_the_papers_table(
     plain: tuple[float, ...], corrected: tuple[float, ...], expected: float
 ) -> None:
     curves = np.zeros((2, 1, 200))
-    curves[:, 0, np.array(BUDGETS) - 1] = [plain, corrected]
+    curves[:, 0, np.array(EPOCHS) - 1] = [plain, corrected]
     got = mean_gap(*curves / 100)
     assert 100 * got.mean == pytest.approx(expected, abs=0.005)
     assert np.isnan(got.low)  # One run has no interval.
@@ -84,6 +107,30 @@ def test_epochs_that_do_not_count_reach_nothing() -> None:
     assert mean_reduction([[np.nan]], [[0.5]]).levels == 0
 
 
+def test_many_pairs_of_arms_at_once_are_each_by_itself() -> None:
+    arms = np.stack([equal_arms(np.random.default_rng(seed), 3) for seed in range(6)])
+    arms[2, 0] *= 0.5  # fewer levels than the others
+    arms[3, 1, 0, :2] = np.nan
+    got = censored_reduction(arms[:, 0], arms[:, 1])
+    expected = [mean_reduction(*pair).censored for pair in arms]
+    np.testing.assert_allclose(got, expected)
+    values = swapped_values(censored_reduction, *arms[0])
+    swapped = swap_test(lambda one, other: mean_reduction(one, other).censored, *arms[0])
+    assert values.mean() == pytest.approx(swapped.null_mean)
+
+
+def test_what_seeds_add_is_the_jackknife_around_the_reduction() -> None:
+    arms = equal_arms(np.random.default_rng(1), 5)
+    got = reductions_by_seed(*arms)
+    whole = mean_reduction(*arms).censored
+    left = [mean_reduction(*np.delete(arms, seed, axis=1)).censored for seed in range(5)]
+    assert got.mean() == pytest.approx(whole)
+    variance = 4 / 5 * np.sum((left - np.mean(left)) ** 2)
+    assert np.var(got, ddof=1) / 5 == pytest.approx(variance)
+    assert reductions_by_seed(*arms[:, :1]) == pytest.approx(mean_reduction(*arms[:, :1]).censored)
+    assert len(reductions_by_seed([[np.nan, 0.5]], [[np.nan, np.nan]])) == 0
+
+
 def test_bad_arms_are_refused() -> None:
     with pytest.raises(ValueError, match="fractions"):
         mean_gap([[0.1]], [[0.1]], fractions=(0.0, 1.0))
@@ -138,3 +185,15 @@ def test_what_two_equal_arms_give(seeds: int) -> None:
     assert abs(gaps.mean()) < 4 * gaps.std() / np.sqrt(len(gaps))
     assert censored.mean() <= reached.mean()
     assert best[0] > 1.2 * gaps.std()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_jackknifes_interval_covers_what_two_equal_arms_give(seeds: int) -> None:
+    rng = np.random.default_rng(seeds)
+    found = [reductions_by_seed(*equal_arms(rng, seeds)) for _ in range(2_000)]
+    centre = np.mean([values.mean() for values in found])
+    limits = [paired_difference(values) for values in found]
+    covered = np.mean([one.low <= centre <= one.high for one in limits])
+    print(f"{seeds} seeds: mean {100 * centre:+.2f} %, covered {covered:.3f}")
+    assert covered > 0.9

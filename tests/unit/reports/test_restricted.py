@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agc.reports.restricted import restricted_time, share_of_final
+from agc.reports.restricted import (
+    reached_shares,
+    restricted_time,
+    share_of_final,
+    swapped_times,
+    time_differences,
+)
 
 
 def curves(times: list[int], epochs: int = 6) -> np.ndarray:
@@ -140,3 +146,22 @@ def test_simulated_p_under_the_null(seeds: int, epochs: int, target, few_ties: b
     assert null == pytest.approx(bias, abs=4 * np.std([one.difference for one in found]) / 44)
     if few_ties:
         assert (sizes >= levels - error).all()
+
+
+def test_many_pairs_of_arms_at_once_are_each_by_itself() -> None:
+    rng = np.random.default_rng(0)
+    arms = rng.random((5, 2, 3, 8))
+    got = time_differences(arms[:, 0], arms[:, 1], share_of_final(0.99))
+    for pair, own in zip(arms, got, strict=True):
+        alone = restricted_time(*pair, share_of_final(0.99))
+        assert own.mean() == pytest.approx(alone.difference)
+        shares = reached_shares(*pair, share_of_final(0.99))
+        assert shares == (alone.reached_plain, alone.reached_corrected)
+        assert swapped_times(*pair, share_of_final(0.99)).mean() == pytest.approx(alone.null)
+
+
+def test_a_target_is_not_missed_by_the_last_bit_of_its_mean() -> None:
+    """The mean of equal accuracies is above them for some numbers of seeds."""
+    plain = np.array([[0.1, 0.1], [0.1, 0.1], [0.1, 0.1]])
+    assert plain[:, -1].mean() > 0.1
+    assert restricted_time(plain, plain, share_of_final(1.0)).reached_plain == 1

@@ -1,4 +1,4 @@
-"""Statistics against numpy and scipy, and crossings against hand-made curves."""
+"""Statistics against numpy and scipy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from agc.reports.statistics import (
-    epochs_to_target,
     mean_running_best,
     paired_difference,
     running_best,
@@ -86,28 +85,9 @@ def test_running_best_begins_where_epochs_count() -> None:
     assert np.isnan(mean_running_best([[np.nan, 0.3], [0.1, 0.2]])[0])
 
 
-def test_crossing_is_on_the_mean_of_the_running_bests() -> None:
-    # Running bests .2 .6 .6 .8 and .4 .4 .5 .6; their mean .3 .5 .55 .7.
-    curves = [[0.2, 0.6, 0.1, 0.8], [0.4, 0.0, 0.5, 0.6]]
-    assert epochs_to_target(curves, 0.3) == 1
-    assert epochs_to_target(curves, 0.5) == 2
-    assert epochs_to_target(curves, 0.51) == 3
-    assert epochs_to_target(curves, 0.7) == 4
-    assert epochs_to_target(curves, 0.71) is None
-
-
-def test_crossing_of_a_loss_goes_down() -> None:
-    # Running minima 2 1 1 .5 and 1 1 .8 .8; their mean 1.5 1 .9 .65.
-    curves = [[2.0, 1.0, 3.0, 0.5], [1.0, 9.0, 0.8, 1.0]]
-    assert epochs_to_target(curves, 1.0, largest=False) == 2
-    assert epochs_to_target(curves, 0.7, largest=False) == 4
-    assert epochs_to_target(curves, 0.6, largest=False) is None
-
-
-def test_a_lucky_epoch_of_one_seed_is_no_crossing_of_the_mean() -> None:
-    curves = [[0.9, 0.5, 0.6], [0.1, 0.5, 0.9]]
-    assert epochs_to_target(curves, 0.8) == 3
-
-
-def test_an_undefined_target_is_not_reached() -> None:
-    assert epochs_to_target([[0.1, 0.2]], float("nan")) is None
+def test_curves_are_averaged_after_their_running_bests() -> None:
+    # Running bests .2 .6 .6 .8 and .4 .4 .5 .6.
+    curves = np.array([[0.2, 0.6, 0.1, 0.8], [0.4, 0.0, 0.5, 0.6]])
+    expected = [0.3, 0.5, 0.55, 0.7]
+    np.testing.assert_allclose(mean_running_best(curves), expected)
+    np.testing.assert_allclose(mean_running_best([curves, curves[::-1]]), [expected] * 2)

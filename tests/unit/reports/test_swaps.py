@@ -7,7 +7,14 @@ from itertools import product
 import numpy as np
 import pytest
 
-from agc.reports.swaps import EXACT_UP_TO, labellings, sign_flip_p, swap_test
+from agc.reports.swaps import (
+    EXACT_UP_TO,
+    labellings,
+    pooled_against_labellings,
+    sign_flip_p,
+    swap_test,
+    swapped_values,
+)
 
 
 def test_all_labellings_once_and_the_one_at_hand_first() -> None:
@@ -78,3 +85,22 @@ def test_arms_need_the_same_seeds() -> None:
         swap_test(lambda one, other: 0.0, [1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="at least one"):
         swap_test(lambda one, other: 0.0, [], [])
+
+
+def test_rows_are_swapped_each_by_itself() -> None:
+    """Of mean differences it is the flip of all signs, counted out and drawn."""
+
+    def gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        return (other - one).mean(axis=-1)
+
+    rng = np.random.default_rng(3)
+    for pairs, tolerance in ((4, 1e-12), (6, 0.015)):
+        arms = rng.normal(size=(3, 2, pairs))
+        arms[:, 1] += 0.4
+        rows = [swapped_values(gap, *pair) for pair in arms]
+        got = pooled_against_labellings([*rows, np.array([np.nan])])
+        terms = (arms[:, 1] - arms[:, 0]) / pairs / 3
+        assert got.value == pytest.approx(terms.sum())
+        assert got.null_mean == pytest.approx(0, abs=1e-12)
+        assert got.p == pytest.approx(sign_flip_p(terms), abs=tolerance)
+    assert np.isnan(pooled_against_labellings([]).value)

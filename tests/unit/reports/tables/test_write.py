@@ -78,20 +78,19 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     assert accuracy[1][4:6] == ["1 of 1 diverged", "–"]
     acceleration = table_rows(
         (tmp_path / "tables" / "acceleration.md").read_text(),
-        "digits, resnet8, standard: to plain's best validation accuracy",
+        "digits, resnet8, standard: to 99 % of plain's mean final validation accuracy",
     )
-    assert acceleration[0][3:7] == ["80.00", "6", "not reached", "not reached"]
-    assert acceleration[1][5] == "diverged"
+    assert acceleration[0][3:9] == ["79.20", "6", "100 %", "6", "0 %", "+0.00 (n=1)"]
+    assert acceleration[1][8] == "diverged"
     claims = (tmp_path / "tables" / "claims.md").read_text()
     assert "PMLR 234:341-378" in claims
     assert "abstract" not in claims
     assert "+5.00 (PMLR" in claims.replace("\\", "")
-    assert "-52.1 % of the epochs (PMLR" in claims
-    assert "lower bound" in claims
-    assert "not reached" in claims
+    assert "-52.1 % (PMLR" in claims.replace("\\", "")
+    assert "26 of 26" in claims, "levels that are not reached"
 
 
-def test_the_same_gain_in_all_seeds_is_neither_an_interval_nor_a_win(tmp_path: Path) -> None:
+def test_the_same_gain_in_all_seeds_is_neither_an_interval_nor_a_gain(tmp_path: Path) -> None:
     folders = []
     for seed, plain in enumerate((0.5, 0.6, 0.7)):
         for name, gain in (("none", 0.0), ("agc", 0.05)):
@@ -103,8 +102,8 @@ def test_the_same_gain_in_all_seeds_is_neither_an_interval_nor_a_win(tmp_path: P
     (row,) = table_rows((tmp_path / "out" / "tables" / "accuracy.md").read_text(), title)
     assert "+5.00 (n=3)" in row
     claim = result.claims.set_index("claim").loc["A"]
-    assert claim.epochs_mean == pytest.approx(5)
-    assert (claim.epochs_wins, claim.epochs_losses) == (0, 0)
+    assert claim["mean"] == pytest.approx(5)
+    assert (claim.up, claim.down, claim.verdict) == (0, 0, "no interval")
 
 
 def test_a_grid_of_plain_runs_alone_is_written(tmp_path: Path) -> None:
