@@ -25,6 +25,7 @@ from agc.commands import (
     plan,
     track,
     train,
+    tune,
 )
 from agc.errors import UserError
 
@@ -62,6 +63,7 @@ app.command("inspect")(inspect.inspect)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("tune")(tune.tune)
 app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
 app.add_typer(track.app, name="track")
