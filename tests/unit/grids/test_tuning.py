@@ -74,7 +74,7 @@ def test_it_is_a_grid_by_name_and_by_path(files: Files) -> None:
     assert load_grid(str(by_name.path)) == by_name
     assert tuning_name("mine") == "mine-tuning"
     assert tuning_name(str(files.folder / "grids" / "mine.yaml")) == str(by_name.path)
-    with pytest.raises(UserError, match="mine.yaml has no key 'tuning'"):
+    with pytest.raises(UserError, match=r"mine\.yaml has no key 'tuning'"):
         files.load("mine-tuning", tuning=None)
     with pytest.raises(UserError, match="unknown grid 'other-tuning'"):
         files.load("other-tuning")
