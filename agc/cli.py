@@ -27,6 +27,7 @@ from agc.commands import (
     status,
     track,
     train,
+    tune,
 )
 from agc.errors import UserError
 
@@ -65,6 +66,7 @@ app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)
+app.command("tune")(tune.tune)
 app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
 app.add_typer(track.app, name="track")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +17,8 @@ from rich.text import Text
 from agc.commands.common import make_console
 from agc.errors import UserError, unknown
 from agc.grids.axes import AXES
-from agc.grids.grid import load_grid
+from agc.grids.grid import load_grid, read_grid
+from agc.grids.tuning import tuning_name
 from agc.places import known_files
 from agc.registry import ATTACKS, Registry
 
@@ -132,12 +134,22 @@ def _grids(console: Console) -> None:
     table = Table(title="grids", title_justify="left", title_style="bold", show_edge=False)
     for column in ("name", "cells", "what it is"):
         table.add_column(column, no_wrap=column == "name")
-    for _, path in sorted(known_files("grids").items()):
+    paths = [path for _, path in sorted(known_files("grids").items())]
+    for name in [name for path in paths for name in _with_tuning(path)]:
         try:
-            grid = load_grid(str(path))
+            grid = load_grid(name)
         except UserError as error:
             # A grid of entries that are not installed must not hide the others.
-            table.add_row(path.stem, "–", str(error))
+            table.add_row(Path(name).stem, "–", str(error))
         else:
             table.add_row(grid.name, str(len(grid.cells)), grid.file.description)
     console.print(table)
+
+
+def _with_tuning(path: Path) -> list[str]:
+    """A grid's file and, if it has such, the grid of its tuning runs."""
+    try:
+        tuned = read_grid(str(path))[1].tuning is not None
+    except UserError:
+        tuned = False
+    return [str(path), tuning_name(str(path))] if tuned else [str(path)]

@@ -79,7 +79,8 @@ def _write(collected: Path, out: Path, grid: Grid) -> None:
     from agc.reports.study import publish_study, read_study
 
     records, epochs = read_study(collected)
-    write_report(records, epochs, out, grid.name, grid.file.description, grid.file.margin)
+    named = (grid.name, grid.file.description, grid.file.margin, grid.learning_rates)
+    write_report(records, epochs, out, *named)
     # Drawn from their own copy, the tables stay as they are.
     if collected.resolve() != out.resolve():
         publish_study(records, epochs, out)

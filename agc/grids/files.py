@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, create_model
+from pydantic import Field, ValidationError, create_model, field_validator
 
 from agc.errors import UserError, describe, unknown
 from agc.files import parse_yaml
@@ -60,6 +60,26 @@ class Margin(Strict):
     epochs: float = Field(default=0.8, gt=0, lt=1)
 
 
+class Tuning(Strict):
+    """The same budget for the learning rate of every arm (:mod:`agc.grids.tuning`).
+
+    Attributes:
+        lr: the learning rates that each arm tries, two at least.
+        seeds: of the runs that try them; no cell of the grid has one of these.
+    """
+
+    lr: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=2)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+
+    @field_validator("lr", "seeds")
+    @classmethod
+    def _distinct(cls, values: list[float]) -> list[float]:
+        twice = [value for value in values if values.count(value) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]:g} is given twice")
+        return values
+
+
 def _entries() -> dict[str, Any]:
     """A list for each axis, by its plural; those of later axes may be left out."""
     several = Annotated[list[Entry], Field(min_length=1)]
@@ -86,6 +106,9 @@ class GridFile(_Axes):
         exclude: combinations to leave out, with the reason.
         reference: what a run of the grid has measured.
         margin: what its verdicts are judged by.
+        tuning: the runs that choose its learning rates, which are the grid ``NAME-tuning``.
+        learning_rates: path, from the grid's folder, of a ``tuning.csv``: each arm trains with the
+            learning rate that is chosen there, whatever its recipe says.
     """
 
     description: str
@@ -96,6 +119,8 @@ class GridFile(_Axes):
     exclude: list[Exclusion] = Field(default=[])
     reference: Reference | None = None
     margin: Margin = Margin()
+    tuning: Tuning | None = None
+    learning_rates: str | None = None
 
     @property
     def recipes(self) -> list[str]:

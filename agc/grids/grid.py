@@ -13,6 +13,13 @@ from agc.grids.axes import AXES
 from agc.grids.cell import Cell, make_cell
 from agc.grids.files import Exclusion, GridFile, Recipe, read_file
 from agc.grids.recipes import apply_recipe, read_entry, read_recipe
+from agc.grids.tuning import (
+    check_seeds,
+    read_learning_rates,
+    tuned_grid,
+    tuning_cells,
+    tuning_name,
+)
 from agc.places import find_file
 from agc.registry import DATASETS, METHODS
 
@@ -42,14 +49,21 @@ class Grid:
     cells: tuple[Cell, ...]
     skips: tuple[Skip, ...] = field(default=())
 
+    @property
+    def learning_rates(self) -> Path | None:
+        """The file from which its arms have their learning rates, if they have."""
+        named = self.file.learning_rates
+        return None if named is None else self.path.parent / named
+
 
 def read_grid(name: str, workflows: Path | None = None) -> tuple[Path, GridFile]:
-    """Find and read a grid's file, without a look at its cells.
+    """Find and read a grid's file, without a look at its cells; for ``NAME-tuning`` that of
+    ``NAME``.
 
     Raises:
         UserError: no such grid, a key misspelt or of a wrong type.
     """
-    path = find_file("grids", name, workflows)
+    path = find_file("grids", tuned_grid(name, workflows) or name, workflows)
     return path, read_file(path, GridFile)
 
 
@@ -57,17 +71,36 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
     """Load a grid by path, or by name: ``grids/NAME.yaml`` of ``workflows`` if given, of the
     present folder's ``workflows/`` or of the package. Its recipes are first looked for beside it.
 
+    ``NAME-tuning`` is the grid of the runs that choose the learning rates of ``NAME``, unless a
+    file has that name.
+
     Raises:
         UserError: no such grid, a key misspelt, an unknown entry, an impossible value; the
             message names the file and the key.
     """
     path, file = read_grid(name, workflows)
+    if tuned_grid(name, workflows) is None:
+        return _load(path, file)
+    if file.tuning is None:
+        raise UserError(f"{path} has no key 'tuning', so there is no grid {name!r}")
+    # The rates are still to be chosen: what may have been chosen before does not count.
+    file = file.model_copy(update={"learning_rates": None})
+    cells = tuning_cells(_load(path, file).cells, file.tuning, str(path))
+    file = file.model_copy(update={"description": f"runs that choose learning rates: {path.stem}"})
+    path = Path(tuning_name(str(path)))
+    return Grid(path.stem, path, file, tuple(cells))
+
+
+def _load(path: Path, file: GridFile) -> Grid:
+    """The cells that the file itself names, with the learning rates of its arms if it has them."""
     # It becomes a folder of the results and the reports: `...yaml` would be the one above them.
     if not re.fullmatch(r"\w[\w+. -]*", path.stem) or path.stem in RESERVED:
         raise UserError(
             f"{path}: {path.stem!r} is no name for a grid; it begins with a letter or a digit, "
             f"goes on with those and ' +.-_', and is none of {', '.join(RESERVED)}"
         )
+    grid = Grid(path.stem, path, file, ())
+    rates = read_learning_rates(grid.learning_rates) if grid.learning_rates else None
     names = file.recipes
     folder = path.parent.parent
     recipes: dict[str, tuple[Path, Recipe]] = {}
@@ -101,7 +134,9 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
             what = ", ".join(f"{key} {_told(value)}" for key, value in excluded.where.items())
             key = (what, excluded.reason)
             skips[key] = skips.get(key, 0) + 1
-        elif cell.slug in cells:
+            continue
+        cell = cell if rates is None else rates.given(cell)
+        if cell.slug in cells:
             reason = "it has no sparsity: one cell for all of them" if collapsed else "a duplicate"
             key = (f"method {cell.method.name}" if collapsed else cell.slug, reason)
             skips[key] = skips.get(key, 0) + 1
@@ -109,6 +144,10 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
             cells[cell.slug] = cell
     if not cells:
         raise UserError(f"{path}: no cell is left")
+    if file.tuning is not None:
+        check_seeds(cells.values(), file.tuning.seeds, str(path))
+    if rates is not None:
+        check_seeds(cells.values(), rates.seeds, f"{path} with {rates.path}")
     listed = tuple(Skip(count, what, reason) for (what, reason), count in skips.items())
     return Grid(path.stem, path, file, tuple(cells.values()), listed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
 from agc.reports.figures.write import write_figures
 from agc.reports.pooled import MARGIN
@@ -12,6 +13,7 @@ from agc.reports.sources import summarize_provenance
 from agc.reports.tables.html import write_page
 from agc.reports.tables.readme import write_readme
 from agc.reports.tables.write import write_tables
+from agc.reports.tuning import FILE, read_tuning
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,9 @@ PUBLISHED = (
 )
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
 
+TUNING = FILE
+"""Kept, too, where the grid's learning rates were chosen for each arm."""
+
 
 def write_report(
     records: pd.DataFrame,
@@ -37,6 +42,7 @@ def write_report(
     name: str,
     description: str = "",
     margin: Margin = MARGIN,
+    learning_rates: Path | None = None,
 ) -> Comparison:
     """Write tables, figures and page of a study.
 
@@ -51,11 +57,17 @@ def write_report(
         name: the grid's.
         description: the grid's, in one line.
         margin: the grid's largest differences that do not matter.
+        learning_rates: the table by which each arm has its learning rate, if it has; a copy of it
+            is written into ``out``.
     """
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
     write_page(out)
     figures = write_figures(records, epochs, out, comparison.pooled)
     pictures = [path for path in figures if path.parent == out]
-    write_readme(comparison, out, provenance, name, description, pictures)
+    tuning = None
+    if learning_rates is not None:
+        tuning = read_tuning(learning_rates)
+        atomic_write_text(out / TUNING, learning_rates.read_text(encoding="utf-8"))
+    write_readme(comparison, out, provenance, name, description, pictures, tuning)
     return comparison

@@ -47,6 +47,7 @@ PARSED = {
     r"agc evaluate .*--attacks (ladder|autoattack)": "minutes of attacks",
     r"agc compare (?!digits)\S+ --from ": "reports/README.md draws one study anew",
     r"agc readme ": "another test asks the same of the pages of the repository",
+    r"agc tune ": "tests/unit/commands/test_tune.py, with made-up runs",
     r"agc check ": "tests/conformance runs the same checks on every entry",
 }
 """Commands that are parsed by their program and not run, as regular expressions, and why not."""

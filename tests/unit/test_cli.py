@@ -59,7 +59,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     names = {path[0] for path in COMMANDS if path}
     assert names == {
         *("list", "plan", "train", "evaluate", "collect", "compare", "track"),
-        *("inspect", "diagnose", "doctor", "data", "bench", "check", "export", "init"),
+        *("inspect", "diagnose", "doctor", "data", "bench", "check", "export", "init", "tune"),
     }
     groups = {
         "track": {"sync", "check", "ui"},

@@ -13,6 +13,7 @@ from agc.reports.tables.calibration import HEADING, WITHOUT, calibration_table, 
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_table
+from agc.reports.tables.tuning import tuning_sentence, tuning_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ def write_readme(
     name: str,
     description: str = "",
     pictures: list[Path] | None = None,
+    tuning: pd.DataFrame | None = None,
 ) -> Path:
     """Write ``README.md`` of a report folder; returns its path.
 
@@ -45,6 +47,7 @@ def write_readme(
         name: the grid's.
         description: the grid's, in one line.
         pictures: figures to show, files in ``out``.
+        tuning: how learning rates were chosen, as of :func:`agc.reports.tuning.choose`.
     """
     main = comparison.main
     parts = [f"# {name}", _sentence(description), _source(main, provenance)]
@@ -55,6 +58,10 @@ def write_readme(
     parts.append(markdown_rows(_table(main)).rstrip("\n"))
     parts += _calibration(comparison.calibration)
     parts += [f"![summary]({path.name})" for path in pictures or []]
+    if tuning is not None:
+        table = tuning_table(tuning)
+        parts += [tuning_sentence(tuning), escape_markdown(table.caption)]
+        parts.append(markdown_rows(table).rstrip("\n"))
     parts.append("The files:\n\n" + FILES.rstrip("\n"))
     parts.append(
         "More tables (Markdown, LaTeX, HTML) and the learning curves are drawn from these files, "
