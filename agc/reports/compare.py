@@ -10,6 +10,7 @@ import numpy as np
 from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import crossings
 from agc.reports.arms import PLAIN, common_seeds, finished, paired, planned_runs
+from agc.reports.budgets import budget_ladders
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
 from agc.reports.headline import budget_gap, level_changes
@@ -43,12 +44,15 @@ class Comparison:
     ``claims``: one row for each headline claim × objective × correction (see ``claims``).
     ``pooled``: one estimate from all rows of a task and correction, with its verdict (see
     ``pooled``); in percentage points.
+    ``ladder``: ratios of epochs and of units to equal error, where rows were trained for several
+    budgets in both arms (see ``budget_ladders``); else without a line.
     ``published``: what others published of the same; None if it was read from a report's files.
     """
 
     main: pd.DataFrame
     claims: pd.DataFrame
     pooled: pd.DataFrame
+    ladder: pd.DataFrame
     published: Beside | None = None
 
 
@@ -65,6 +69,7 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
         main=main,
         claims=claims(main),
         pooled=pooled(records, margin),
+        ladder=budget_ladders(records, margin),
         published=beside_published(records, epochs),
     )
 

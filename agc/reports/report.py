@@ -28,6 +28,8 @@ PUBLISHED = (
     "provenance.json",
 )
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
+WHERE_DUE = ("ladder.csv",)
+"""The same, of grids that have it."""
 
 
 def write_report(
@@ -41,8 +43,9 @@ def write_report(
     """Write tables, figures and page of a study.
 
     In ``out`` itself: ``README.md``, ``comparison.csv``, ``pooled.csv``, ``claims.csv``,
-    ``provenance.json`` and the summary as PNG, which are worth publishing. In ``out/tables`` and
-    ``out/figures``: what anybody can draw again from the study's own two tables.
+    ``ladder.csv`` where there are ladders, ``provenance.json`` and the summary as PNG, which are
+    worth publishing. In ``out/tables`` and ``out/figures``: what anybody can draw again from the
+    study's own two tables.
 
     Args:
         records: a row for each cell, as collected.

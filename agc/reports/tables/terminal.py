@@ -8,6 +8,7 @@ from agc.reports.claims import PAPER
 from agc.reports.compare import Comparison
 from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import change, number, points
+from agc.reports.tables.ladder import ladder_lines
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_lines
 
@@ -42,7 +43,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(table)
         console.print()
     console.print(CAPTION, highlight=False, style="dim")
-    for line in pooled_lines(comparison.pooled):
+    for line in [*pooled_lines(comparison.pooled), *ladder_lines(comparison.ladder)]:
         console.print(line, highlight=False, markup=False)
     for row in comparison.claims.itertuples():
         console.print(_claim(row), highlight=False, markup=False)

@@ -16,6 +16,7 @@ from agc.reports.tables.comparison import (
     cost_tables,
     without_result,
 )
+from agc.reports.tables.ladder import ladder_table
 from agc.reports.tables.markup import TextTable, escape_markdown, latex, markdown
 from agc.reports.tables.methods import method_tables
 from agc.reports.tables.pooled import pooled_table
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 HEADINGS = {
     "pooled": "All rows together",
+    "ladder": "Budget ladders",
     "claims": "The claims",
     "accuracy": "Accuracy",
     "acceleration": "Acceleration",
@@ -42,7 +44,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     ``comparison.csv``, ``pooled.csv`` and ``claims.csv`` hold every number. In the folder
     ``tables``, ``pooled``, ``claims``, ``accuracy``, ``acceleration`` and ``cost`` are views as
     ``.md`` and ``.tex``, and ``comparison.md`` and ``.tex`` all views in one file; ``methods`` is
-    there where a grid has several, ``missing`` where cells have no result, ``published`` (as
+    there where a grid has several, ``ladder`` (and ``ladder.csv``) where it has rows of several
+    budgets in both arms, ``missing`` where cells have no result, ``published`` (as
     ``.csv``, too) where others published figures of the same. The LaTeX needs no package but
     booktabs.
 
@@ -62,6 +65,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         "acceleration": acceleration_tables(comparison.main),
         "cost": cost_tables(comparison.main),
     }
+    if len(comparison.ladder):
+        views["ladder"] = [ladder_table(comparison.ladder)]
     if methods := method_tables(comparison.main):
         views["methods"] = methods
     if lacking := without_result(provenance):
@@ -71,6 +76,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         "pooled.csv": _csv(comparison.pooled),
         "claims.csv": _csv(comparison.claims),
     }
+    if len(comparison.ladder):
+        texts["ladder.csv"] = _csv(comparison.ladder)
     beside = comparison.published
     if beside is not None and beside.covered:
         views["published"] = published_tables(beside)
@@ -86,7 +93,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     for name, text in texts.items():
         atomic_write_text(out / name, text)
     passing = ["missing.md", "missing.tex", "published.csv", "published.md", "published.tex"]
-    for name in {f"tables/{name}" for name in passing} - {*texts}:
+    passing += ["ladder.md", "ladder.tex"]
+    for name in {"ladder.csv", *(f"tables/{name}" for name in passing)} - {*texts}:
         (out / name).unlink(missing_ok=True)  # of the cells that were there before
     write_json(out / "provenance.json", provenance)
     return [out / name for name in (*sorted(texts), "provenance.json")]
@@ -98,10 +106,13 @@ def load_comparison(out: Path) -> Comparison:
     Raises:
         UserError: a file is missing or no table of this kind.
     """
+    import pandas as pd
+
     return Comparison(
         main=_read(out / "comparison.csv"),
         claims=_read(out / "claims.csv"),
         pooled=_read(out / "pooled.csv"),
+        ladder=_read(out / "ladder.csv") if (out / "ladder.csv").exists() else pd.DataFrame(),
     )
 
 
@@ -115,7 +126,7 @@ def _read(path: Path) -> pd.DataFrame:
 
     text = [*AXES, "recipe", "source"]
     text += ["accuracy_crossing", "loss_crossing", "claim", "measure", "budget"]
-    text += ["verdict", "sentence"]
+    text += ["verdict", "sentence", "family", "budgets_plain", "budgets_corrected", "cost"]
     try:
         header = pd.read_csv(path, nrows=0).columns
         text = [name for name in header if name in text or name.endswith("_row")]
