@@ -15,7 +15,7 @@ import numpy as np
 from agc.reports.arms import PLAIN, common_seeds, finished
 from agc.reports.claims import PAPER
 from agc.reports.labels import row_columns, task_columns
-from agc.reports.ladder import Ladder, Rungs, pooled_ladder
+from agc.reports.ladder import DRAWS, Ladder, Rungs, pooled_ladder
 from agc.reports.pooled import MARGIN
 from agc.reports.verdict import CHANGE, CHANGE_UNITS, Measure, sentence, verdict
 
@@ -77,7 +77,9 @@ def ladder_rows(records: pd.DataFrame) -> Iterator[LadderRow]:
                 yield LadderRow(labels, plain, corrected)
 
 
-def budget_ladders(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFrame:
+def budget_ladders(
+    records: pd.DataFrame, margin: Margin = MARGIN, draws: int = DRAWS
+) -> pd.DataFrame:
     """Ratio of epochs, and of units, to equal error: for each row, and for all rows together.
 
     A line for each row × correction × ``measure`` (``test`` or ``validation``, whose error is
@@ -91,6 +93,7 @@ def budget_ladders(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFra
     Args:
         records: a row for each cell, as collected.
         margin: the grid's; its ratio of epochs is used.
+        draws: of the bootstrap.
 
     Returns:
         The lines; none where no row has several budgets in both arms.
@@ -109,21 +112,21 @@ def budget_ladders(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFra
         everything |= {"method": "", "sparsity": np.nan, "family": ""}
         for measure in MEASURES:
             for row in rows:
-                lines += _lines(row.labels, [row], measure, margin.epochs)
+                lines += _lines(row.labels, [row], measure, margin.epochs, draws)
             if len(rows) > 1:
-                lines += _lines(everything, rows, measure, margin.epochs)
+                lines += _lines(everything, rows, measure, margin.epochs, draws)
     return pd.DataFrame(lines, columns=[*task, *COLUMNS])
 
 
 def _lines(
-    labels: dict[str, Any], rows: list[LadderRow], measure: str, margin: float
+    labels: dict[str, Any], rows: list[LadderRow], measure: str, margin: float, draws: int
 ) -> list[dict[str, Any]]:
     """A line for each cost, of one row or of several; none where they have no seed in common."""
     seeds = sorted(set.intersection(*(set(row.plain.index) for row in rows)))
     pairs = [row.rungs(measure, seeds) for row in rows]
     if any(len(arm.budgets) < 2 for pair in pairs for arm in pair):
         return []
-    found = pooled_ladder(pairs)
+    found = pooled_ladder(pairs, draws=draws)
     arms = [[row.plain for row in rows], [row.corrected for row in rows]]
     # The geometric mean over rows, as that of their ratios.
     dear = [np.exp(np.mean(np.log([arm["units_per_epoch"].mean() for arm in own]))) for own in arms]
