@@ -13,6 +13,7 @@ from agc.reports.figures.learning_curves import draw_learning_curves, pages
 from agc.reports.figures.style import Look, file_stem, looks, save, style
 from agc.reports.figures.summary import draw_summary
 from agc.reports.figures.summary_layout import pages as summary_pages
+from agc.reports.figures.where_due import write_where_due
 from agc.reports.labels import task_columns
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
     ``loss-by-{epochs,units}``, followed by what tells it from the others. A recipe of plain runs
     alone has none where another recipe has corrections: its runs stand for equal units, in the
     tables. For each data set and architecture: ``summary``, of which the first two pages are in
-    ``out`` itself as PNG. What does not fit on a page is cut into parts, ``…-1``, ``…-2``.
+    ``out`` itself as PNG. What only some grids have: :mod:`agc.reports.figures.where_due`. What does not fit on a page is cut into parts, ``…-1``, ``…-2``.
 
     Args:
         records: a row for each cell, as collected.
@@ -59,6 +60,7 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
                     for name, figure in _parts(stem, figures):
                         paths += save(figure, out / "figures", name)
         paths += _write_summaries(records, epochs, out, styles)
+        paths += write_where_due(records, out, styles)
     return paths
 
 
