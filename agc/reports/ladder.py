@@ -104,7 +104,7 @@ def pooled_ladder(rows: Sequence[tuple[Rungs, Rungs]], seed: int = 0, draws: int
     Each row counts the same, and a draw has the same seeds in all rows: runs of a seed share its
     draws (and its images, where it splits them) across rows, which a pool of rows that were
     independent would take for so many witnesses more. For that t keeps the degrees of freedom of
-    the seeds; in simulations of four rows it covers 95 to 98 %. A row whose arms share no error
+    the seeds; in simulations of four rows it covers 99 % for three, 96 % for ten. A row whose arms share no error
     leaves no ratio. Several rows have no one overlap.
 
     Args:

@@ -128,7 +128,7 @@ def _draw(panels: list[tuple[str, dict[str, list[tuple[float, float, float, floa
         _draw_panel(axis, curves, labels, looks)
         axis.set_title(fit(figure, title, width / len(panels) - 0.5))
     handles = [Line2D([], [], **looks[label], markersize=MARKER_SIZE) for label in labels]
-    figure.supylabel("final test accuracy,\ncorrection − none, points", fontsize=8, ha="center")
+    axes[0].set_ylabel("final test accuracy,\ncorrection − none, points")
     figure.supxlabel(
         "γ\nmean of the rows' means, at equal epochs, with its 95 % t interval", fontsize=7.5
     )

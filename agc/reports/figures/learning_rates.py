@@ -6,6 +6,8 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from agc.reports.arms import PLAIN
 from agc.reports.figures.style import EDGE, LINES, MARKERS, Look, add_legend, fit
 from agc.reports.labels import task_columns
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 MOST_COLUMNS, MOST_ROWS = 5, 4
 WIDTH, HEIGHT, MARGINS = 1.7, 1.6, 0.9
 MARKER_SIZE = 4
+APART = 1.07
+"""Factor between neighbouring lines: bars at one rate would hide each other."""
 RATE = re.compile(r"(?:^|, )optimizer\.lr=([^,]+)")
 CAPTION = "learning rate\nbars: 95 % t interval over seeds; grey: the same rows of none"
 
@@ -76,12 +80,13 @@ def _draw(cells: pd.DataFrame, names: list[str], title: str, styles: dict[str, L
         if index >= len(names):
             axis.set_axis_off()
             continue
-        for row, look in looks.items():
+        for place, (row, look) in enumerate(looks.items()):
+            aside = APART ** (place - (len(looks) - 1) / 2)
             here = cells[(cells["method"] == row[0]) & (cells["sparsity"] == row[1])]
             if names[index] != PLAIN:
-                _draw_row(axis, here[here["correction"] == PLAIN], look, "#aaaaaa", bars=False)
+                _draw_row(axis, here[here["correction"] == PLAIN], look, "#aaaaaa", None)
             own = here[here["correction"] == names[index]]
-            _draw_row(axis, own, look, styles[names[index]]["color"], bars=True)
+            _draw_row(axis, own, look, styles[names[index]]["color"], aside)
         axis.set_title(fit(figure, names[index], size[0] / columns - 0.4))
         axis.tick_params(labelbottom=index + columns >= len(names))
     _ticks(axes[0], sorted(set(cells["rate"])))
@@ -98,18 +103,25 @@ def _draw(cells: pd.DataFrame, names: list[str], title: str, styles: dict[str, L
     return figure
 
 
-def _draw_row(axis: Axes, runs: pd.DataFrame, look: Look, colour: str, bars: bool) -> None:
+def _draw_row(axis: Axes, runs: pd.DataFrame, look: Look, colour: str, aside: float | None) -> None:
     if not len(runs):
         return
     groups = [(rate, own) for rate, own in runs.groupby("rate", sort=True)]
     found = [paired_difference(100 * own["final_test_accuracy"]) for _, own in groups]
     rates, means = [rate for rate, _ in groups], [one.mean for one in found]
-    if not bars:
+    if aside is None:
         axis.plot(rates, means, color=colour, linestyle=look["linestyle"], linewidth=0.9)
         return
     half = [one.high - one.mean for one in found]
     axis.errorbar(
-        rates, means, half, **look, color=colour, markersize=MARKER_SIZE, elinewidth=0.9, capsize=2
+        np.multiply(rates, aside),
+        means,
+        half,
+        **look,
+        color=colour,
+        markersize=MARKER_SIZE,
+        elinewidth=0.9,
+        capsize=2,
     )
 
 

@@ -40,9 +40,9 @@ class Profile(NamedTuple):
 def profiles(records: pd.DataFrame) -> list[Profile]:
     """Plain runs' distances to the highest final test accuracy of the same place.
 
-    A place is a task × sparsity × recipe × seed, and counts where at least five methods have a cell.
-    A run without a result is infinitely far. Sorted by the median distance, then by the mean of the
-    finite ones, nearest first.
+    A place is a task × sparsity × recipe × seed, and counts where at least five methods have a
+    cell. A run without a result is infinitely far. Sorted by the mean distance, nearest first; a
+    run without a result counts in it as the farthest of all that have one.
 
     Args:
         records: a row for each cell, as collected.
@@ -57,7 +57,9 @@ def profiles(records: pd.DataFrame) -> list[Profile]:
         Profile(method, np.sort(own["distance"].fillna(np.inf).to_numpy(float)))
         for method, own in cells.groupby("method", sort=True)
     ]
-    return sorted(found, key=_rank)
+    farthest = float(cells["distance"].max())
+    means = {one.method: np.minimum(one.distances, farthest).mean() for one in found}
+    return sorted(found, key=lambda one: (means[one.method], one.method))
 
 
 def draw_profile(records: pd.DataFrame) -> list[Figure]:
@@ -112,18 +114,10 @@ def draw_profile(records: pd.DataFrame) -> list[Figure]:
     return [figure]
 
 
-def _rank(one: Profile) -> tuple[float, float, str]:
-    finite = one.distances[np.isfinite(one.distances)]
-    mean = float(finite.mean()) if len(finite) else np.inf
-    # An infinite middle and a finite one have no mean that is a number.
-    middle = float(one.distances[(len(one.distances) - 1) // 2])
-    return middle, mean, one.method
-
-
 def _title(found: list[Profile], named: list[Profile]) -> str:
     if len(found) == len(named):
         return f"{len(found)} methods without correction"
     return (
-        f"{len(found)} methods without correction; named: the {len(named)} whose median distance"
+        f"{len(found)} methods without correction; named: the {len(named)} whose mean distance"
         f" to the highest is smallest; grey: the other {len(found) - len(named)}"
     )

@@ -33,7 +33,8 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
     ``loss-by-{epochs,units}``, followed by what tells it from the others. A recipe of plain runs
     alone has none where another recipe has corrections: its runs stand for equal units, in the
     tables. For each data set and architecture: ``summary``, of which the first two pages are in
-    ``out`` itself as PNG. What only some grids have: :mod:`agc.reports.figures.where_due`. What does not fit on a page is cut into parts, ``…-1``, ``…-2``.
+    ``out`` itself as PNG. What only some grids have is :mod:`agc.reports.figures.where_due`'s.
+    What does not fit on a page is cut into parts, ``…-1``, ``…-2``.
 
     Args:
         records: a row for each cell, as collected.
