@@ -104,8 +104,8 @@ def pooled_ladder(rows: Sequence[tuple[Rungs, Rungs]], seed: int = 0, draws: int
     Each row counts the same, and a draw has the same seeds in all rows: runs of a seed share its
     draws (and its images, where it splits them) across rows, which a pool of rows that were
     independent would take for so many witnesses more. For that t keeps the degrees of freedom of
-    the seeds; in simulations of four rows it covers 99 % for three, 96 % for ten. A row whose arms share no error
-    leaves no ratio. Several rows have no one overlap.
+    the seeds; in simulations of four rows it covers 99 % for three, 96 % for ten. A row whose arms
+    share no error leaves no ratio. Several rows have no one overlap.
 
     Args:
         rows: plain and corrected arm of each row, all of the same seeds in the same order.
