@@ -27,10 +27,10 @@ $(VENV)/.installed: envs/requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## run the grid GRID (default: digits) through Snakemake to tables and figures
+demo: setup ## run the grid GRID (default: digits) to tables, and check it against the committed report
 	@$(BIN)/snakemake --cores $(CORES) --config grid=$(GRID) --rerun-incomplete --scheduler greedy --show-failed-logs --quiet rules host reason
 	@$(MAKE) --no-print-directory report GRID=$(GRID)
-	@$(BIN)/agc compare $(GRID) --show
+	@$(BIN)/agc compare $(GRID) --show --against HEAD:reports/$(GRID)
 
 report: setup reports/$(GRID)/report.html ## one self-contained page of the grid GRID
 
@@ -70,11 +70,12 @@ slurm:
 		$(BIN)/uv pip install --quiet --python $(BIN)/python "snakemake-executor-plugin-slurm>=2.8,<3" || \
 		echo "missing: snakemake-executor-plugin-slurm (pip install 'agc-bench[slurm]')"
 
-lint: setup ## check style and workflow
+lint: setup ## check style, workflow and the generated blocks of READMEs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflows
 	$(BIN)/snakemake --lint
+	$(BIN)/agc readme --check
 
 format: setup ## format code and workflow
 	$(BIN)/ruff check --fix .

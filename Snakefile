@@ -47,6 +47,7 @@ container: "docker://agc:0.1.0"
 
 include: "workflows/rules/common.smk"
 include: "workflows/rules/results.smk"
+include: "workflows/rules/status.smk"
 
 
 # A partial run makes tables of the records that are there; nothing can make it train a cell.
@@ -56,6 +57,19 @@ if not config["partial"]:
     include: "workflows/rules/prepare.smk"
     include: "workflows/rules/train.smk"
     include: "workflows/rules/evaluate.smk"
+
+
+# Cells, beside Snakemake's jobs; of the main process alone, as jobs run without these hooks.
+onstart:
+    TELLER.start()
+
+
+onsuccess:
+    TELLER.stop()
+
+
+onerror:
+    TELLER.stop()
 
 
 localrules:

@@ -23,6 +23,8 @@ from agc.commands import (
     init,
     inspect,
     plan,
+    readme,
+    status,
     track,
     train,
 )
@@ -62,6 +64,7 @@ app.command("inspect")(inspect.inspect)
 app.command("plan")(plan.plan)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("status")(status.status)
 app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
 app.add_typer(track.app, name="track")
@@ -70,6 +73,7 @@ app.add_typer(bench.app, name="bench")
 app.command("diagnose")(diagnose.diagnose)
 app.command("export")(export.export)
 app.command("check")(check.check)
+app.command("readme")(readme.readme)
 app.command("doctor")(doctor.doctor)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from agc.errors import UserError
 from agc.grids.files import Margin
 from agc.grids.grid import Grid, load_grid
 from agc.places import checkout
+
+if TYPE_CHECKING:
+    from agc.reports.against import Check
 
 Reports = Annotated[
     Path, typer.Option("--reports", help="Folder of the reports; one subfolder a grid.")
@@ -25,12 +28,14 @@ From = Annotated[
     ),
 ]
 Against = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--against",
+        metavar="FOLDER",
         help="Only check against the parquet files of this folder, such as those of another "
-        "machine: exit code 0 if all is identical or reproduced, 1 if not, or if too few runs "
-        "can tell. Nothing is written.",
+        "machine, or of a commit, as HEAD:reports/GRID: exit code 0 if all is identical or "
+        "reproduced, 1 if not, or if too few runs can tell. Nothing is written. With --show the "
+        "tables that are there end with its verdict, and only what is not reproduced is a 1.",
     ),
 ]
 
@@ -54,10 +59,8 @@ def compare(
 
     if show and source is not None:
         raise UserError("--show prints the tables that are there, --from draws new ones")
-    if show and against is not None:
-        raise UserError("--against prints tables of its own, and writes none: leave out --show")
     loaded = load_grid(grid)
-    if against is not None:
+    if against is not None and not show:
         _check(source or results / loaded.name, against, loaded.file.margin)
         return
     out = reports / loaded.name
@@ -67,6 +70,8 @@ def compare(
     print_comparison(load_comparison(out), console)
     if show:
         _next_steps(loaded.name, results, out, console)
+    if against is not None:
+        _conclude(out, against, loaded.file.margin, console)
 
 
 def _write(collected: Path, out: Path, grid: Grid) -> None:
@@ -80,18 +85,41 @@ def _write(collected: Path, out: Path, grid: Grid) -> None:
         publish_study(records, epochs, out)
 
 
-def _check(here: Path, there: Path, margin: Margin) -> None:
+def _check(here: Path, there: str, margin: Margin) -> None:
+    from agc.reports.tables.against import print_check
+
+    check = _judge(here, there, margin)
+    print_check(check, str(here), there, make_console())
+    if not check.holds:
+        raise typer.Exit(1)
+
+
+def _conclude(here: Path, there: str, margin: Margin, console: Console) -> None:
+    """The verdict without its tables; runs that cannot tell are no fault of who shows them."""
+    from agc.reports.against import NOT_REPRODUCED
+    from agc.reports.tables.against import conclusion, head
+
+    try:
+        check = _judge(here, there, margin)
+    except UserError as error:
+        console.print(f"not checked against {there}: {error}", highlight=False, markup=False)
+        return
+    for line in (*head(check.same, str(here), there), conclusion(check)):
+        console.print(line, highlight=False, markup=False)
+    if check.word == NOT_REPRODUCED:
+        raise typer.Exit(1)
+
+
+def _judge(here: Path, there: str, margin: Margin) -> Check:
     from agc.reports.against import check_against
+    from agc.reports.committed import study_folder
     from agc.reports.same_cells import match_cells
     from agc.reports.same_rows import MEASURES
     from agc.reports.study import read_study
-    from agc.reports.tables.against import print_check
 
-    same = match_cells(read_study(here), read_study(there))
-    check = check_against(same, {name: getattr(margin, name) for name in MEASURES})
-    print_check(check, str(here), str(there), make_console())
-    if not check.holds:
-        raise typer.Exit(1)
+    with study_folder(there) as folder:
+        same = match_cells(read_study(here), read_study(folder))
+    return check_against(same, {name: getattr(margin, name) for name in MEASURES})
 
 
 def _next_steps(name: str, results: Path, out: Path, console: Console) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 
 from agc import rng
 from agc.attacks.shared.pgd import attacked, pgd
-from agc.datasets.base import Split
+from agc.datasets.base import SPLIT_SEED, Split
 from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
 from agc.evaluation.calibration import calibration
@@ -21,48 +22,78 @@ Crafter = Callable[[Tensor, Tensor], Tensor]
 """``(images, labels) -> adversarial images``."""
 
 
-def evaluate_robust(
-    model: nn.Module, split: Split, settings: Evaluation, seed: int
-) -> dict[str, float]:
-    """Accuracy before and after PGD, and calibration before it.
+class Attacked(NamedTuple):
+    """What an attack on a network's test images has found.
+
+    ``measures``: ``clean_accuracy`` and ``robust_accuracy``, fractions, and what
+    :func:`agc.evaluation.calibration.calibration` measures. ``right`` before the attack, ``asked``,
+    and ``held`` in spite of it: bool [images] on the CPU; one that was not asked has not held.
+    """
+
+    measures: dict[str, float]
+    right: Tensor
+    asked: Tensor
+    held: Tensor
+
+
+def evaluate_robust(model: nn.Module, split: Split, settings: Evaluation, seed: int) -> Attacked:
+    """Attack images by PGD; accuracy before and after it, and calibration before it.
 
     The L∞ attack is torchattacks'. The library draws from torch's global generators and forgets
     the modes of submodules; both are fenced off here. Its L2 attack fails on channels-last
     tensors, so that one is our own. An image that is wrong before the attack counts as wrong
-    after it.
+    after it; with several random starts, one that is wrong after any of them.
 
     Args:
         model: takes images in [0, 1].
         split: images to attack.
-        settings: norm, radius, step size and steps.
+        settings: norm, radius, step size, steps, random starts and number of images.
         seed: of the random starts.
-
-    Returns:
-        ``clean_accuracy`` and ``robust_accuracy``, fractions, and what
-        :func:`agc.evaluation.calibration.calibration` measures.
 
     Raises:
         UserError: torchattacks is not installed.
     """
-    device = split.labels.device
-    robust = torch.zeros((), dtype=torch.int64, device=device)
-    logits = []
-    seed = rng.derive(seed, "robust evaluation")
+    with attacked(model), torch.no_grad():
+        logits = torch.cat([model(batch.images) for batch in in_order(split, BATCH)])
+    right = logits.argmax(dim=1) == split.labels
+    asked = chosen_images(len(split), settings.images).to(right.device)
+    # The first start is made on all that are asked: its draws do not depend on the network.
+    held, rows = right & asked, asked.nonzero().flatten()
+    for start in range(settings.restarts):
+        draw = rng.derive(seed, "robust evaluation", start)
+        held[rows] &= _stands(model, split[rows], settings, draw)
+        rows = held.nonzero().flatten()
+    measures = {
+        "clean_accuracy": right.double().mean().item(),
+        "robust_accuracy": held[asked].double().mean().item(),
+        **calibration(logits, split.labels),
+    }
+    return Attacked(measures, right.cpu(), asked.cpu(), held.cpu())
+
+
+def chosen_images(count: int, images: int | None) -> Tensor:
+    """The test images that are attacked, bool [count]: the first ``images`` of a fixed shuffle."""
+    if images is None or images >= count:
+        return torch.ones(count, dtype=torch.bool)
+    generator = rng.generator(SPLIT_SEED, "attacked images")
+    chosen = torch.zeros(count, dtype=torch.bool)
+    chosen[torch.randperm(count, generator=generator)[:images]] = True
+    return chosen
+
+
+def _stands(model: nn.Module, split: Split, settings: Evaluation, seed: int) -> Tensor:
+    """Which images are right after one start of the attack, bool [images]."""
+    if not len(split):
+        return split.labels.bool()
+    found = []
     with rng.isolated(seed), attacked(model):
-        craft = _crafter(model, settings, torch.Generator(device=device).manual_seed(seed))
+        generator = torch.Generator(device=split.labels.device).manual_seed(seed)
+        craft = _crafter(model, settings, generator)
         for batch in in_order(split, BATCH):
             adversarial = craft(batch.images, batch.labels).detach()
             with torch.no_grad():
-                logits.append(model(batch.images))
-                right = logits[-1].argmax(dim=1) == batch.labels
-                held = model(adversarial).argmax(dim=1) == batch.labels
-            robust += (right & held).sum()
-    clean = torch.cat(logits)
-    return {
-        "clean_accuracy": (clean.argmax(dim=1) == split.labels).double().mean().item(),
-        "robust_accuracy": robust.item() / len(split),
-        **calibration(clean, split.labels),
-    }
+                found.append(model(adversarial).argmax(dim=1) == batch.labels)
+    return torch.cat(found)
 
 
 def _crafter(model: nn.Module, settings: Evaluation, generator: Generator) -> Crafter:

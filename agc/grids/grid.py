@@ -98,7 +98,8 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         if excluded is not None:
-            key = (", ".join(f"{k} {v}" for k, v in excluded.where.items()), excluded.reason)
+            what = ", ".join(f"{key} {_told(value)}" for key, value in excluded.where.items())
+            key = (what, excluded.reason)
             skips[key] = skips.get(key, 0) + 1
         elif cell.slug in cells:
             reason = "it has no sparsity: one cell for all of them" if collapsed else "a duplicate"
@@ -154,6 +155,11 @@ def _matches(cell: Cell, exclusion: Exclusion) -> bool:
         any(_has(cell, key, value) for value in (wanted if isinstance(wanted, list) else [wanted]))
         for key, wanted in exclusion.where.items()
     )
+
+
+def _told(value: Any) -> str:
+    """What an exclusion has for a field, in words."""
+    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _has(cell: Cell, key: str, value: Any) -> bool:

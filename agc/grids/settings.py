@@ -125,6 +125,10 @@ class Evaluation(Strict):
         test: ``every-epoch`` measures loss and accuracy on the test images after each epoch,
             ``last`` after the last one, of its weights and of those of the best epoch. The
             training is the same; what needs the course of the test accuracy has no value then.
+        restarts: random starts of the attack; an image counts as robust if it stands all of them.
+        images: attack so many of the test images, the same ones in every cell; null: all.
+        ties: which of several epochs with the best validation accuracy is the best one: the
+            ``first``, or the one of the least validation ``loss``.
     """
 
     epsilon: Annotated[float, Field(ge=0)] = 8 / 255
@@ -133,3 +137,6 @@ class Evaluation(Strict):
     norm: Annotated[Norm, LATER] = "linf"
     validation_steps: Annotated[int, Field(ge=0), LATER] = 0
     test: Annotated[Literal["every-epoch", "last"], LATER] = "every-epoch"
+    restarts: Annotated[Count, LATER] = 1
+    images: Annotated[Count | None, LATER] = None
+    ties: Annotated[Literal["first", "loss"], LATER] = "first"

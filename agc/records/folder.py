@@ -13,6 +13,28 @@ from agc.grids.cell import Cell, read_cell
 from agc.machine.provenance import now
 from agc.records.failure import clear_failure, write_failure
 
+LOCK = ".lock"
+LOOK = 0.2
+"""Seconds that a training waits for the lock: who looks whether it is held takes it for less."""
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process trains the cell of a folder now, as far as locks tell: where a file system
+    keeps them to one machine, those of others are not seen.
+
+    It writes nothing and needs no right to, so that anybody may look at the results of others.
+    """
+    import fcntl
+
+    try:
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
 
 class CellFolder:
     """The folder of a cell.
@@ -40,7 +62,7 @@ class CellFolder:
             return
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            held = FileLock(self.path / ".lock", timeout=0).acquire()
+            held = FileLock(self.path / LOCK, timeout=LOOK).acquire()
         except Timeout as error:
             raise UserError(f"{self.cell.slug} is being trained by another process") from error
         except OSError as error:
@@ -60,7 +82,7 @@ class CellFolder:
         for unfinished in self.path.glob(".*.tmp"):
             if not unfinished.name.startswith(".cell.json."):  # `agc plan` may be writing it
                 unfinished.unlink(missing_ok=True)
-        for name in ("robustness.json", "record.json"):
+        for name in ("robustness.json", "correct.npz", "record.json"):
             (self.path / name).unlink(missing_ok=True)
         clear_failure(self.path)
 

@@ -6,9 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from agc.errors import UserError
 from agc.grids.axes import AXES
 from agc.machine.hardware import LIMITS
+from agc.records.correct import Correct, read_correct
 from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
 from agc.records.record import RESULT_KEYS, record_without_result
@@ -17,6 +20,7 @@ from agc.reports.labels import label_cells, label_in_full
 from agc.reports.study import write_study
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
+LATER_RESULTS = ("final_correct", "test_images")
 PROVENANCE_KEYS = (
     "agc",
     "git_commit",
@@ -77,9 +81,10 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
     labels = label_cells([record["cell"] for record in records])
     rows = [flat_row(record, label) for record, label in zip(records, labels, strict=True)]
     frame = pd.DataFrame(rows)
-    later = [_provenance_column(key) for key in LATER_PROVENANCE]
+    later = [*map(_provenance_column, LATER_PROVENANCE), *LATER_RESULTS]
     frame = frame.drop(columns=[name for name in later if frame[name].isna().all()])
-    frame = frame.astype(dict.fromkeys(WHOLE_NUMBERS, "Int64"))
+    whole = [name for name in (*WHOLE_NUMBERS, "test_images") if name in frame]
+    frame = frame.astype(dict.fromkeys(whole, "Int64"))
     frame = frame.astype({c: "string" for c in frame.columns if c.startswith("provenance_")})
     write_study(frame, pd.concat(epochs, ignore_index=True), out)
     return [record["status"] for record in records]
@@ -95,7 +100,7 @@ def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     for which in ("final", "best"):
         result = record["results"][which] or {}
         row |= {f"{which}_{key}": result.get(key) for key in RESULT_KEYS}
-    row |= record["costs"]
+    row |= _correct(record.get("correct")) | record["costs"]
     row["target_sparsity"] = record["sparsity"]["target"]
     row["reached_sparsity"] = record["sparsity"]["reached"]
     row |= {key: record["sparsity"][key] for key in ("exploration_rate", "weights", "active")}
@@ -111,6 +116,13 @@ def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     }
 
 
+def _correct(found: Correct | None) -> dict[str, Any]:
+    """Which test images the last weights have right, an image a bit, and how many images."""
+    if found is None:
+        return dict.fromkeys(LATER_RESULTS)
+    return {"final_correct": np.packbits(found.right).tobytes(), "test_images": len(found.right)}
+
+
 def _provenance_column(key: str) -> str:
     return f"provenance_{key.replace('.', '_')}"
 
@@ -123,7 +135,7 @@ def _told(provenance: dict[str, Any], key: str) -> Any:
 
 
 def _is_text(column: str) -> bool:
-    return column.startswith("provenance_") or column in WHOLE_NUMBERS
+    return column.startswith("provenance_") or column in (*WHOLE_NUMBERS, *LATER_RESULTS)
 
 
 def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]], list[Any]]:
@@ -134,7 +146,7 @@ def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]],
                 records.append(record_without_result(folder))
                 continue
             record = _read_finished(folder)
-            curve = read_epochs(folder, record)
+            curve, correct = read_epochs(folder, record), read_correct(folder)
         except UserError as error:
             failures.append(str(error))
             continue
@@ -143,6 +155,7 @@ def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]],
             failures.append(f"{folder}: dataset {name!r} is made up, and belongs in no table")
             continue
         curve.insert(0, "slug", record["slug"])
+        record["correct"] = correct
         records.append(record)
         epochs.append(curve)
     if failures:

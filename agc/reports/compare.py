@@ -11,12 +11,14 @@ from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import crossings
 from agc.reports.arms import PLAIN, common_seeds, finished, paired, planned_runs
 from agc.reports.budgets import budget_ladders
+from agc.reports.calibration import calibration
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
 from agc.reports.headline import budget_gap, level_changes
 from agc.reports.labels import row_columns
 from agc.reports.pooled import MARGIN, pooled
 from agc.reports.published import Beside, beside_published
+from agc.reports.row_statistics import add_row_statistics
 from agc.reports.statistics import paired_difference, summarize
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Comparison:
     ``ladder``: ratios of epochs and of units to equal error, where rows were trained for several
     budgets in both arms (see ``budget_ladders``); else without a line.
     ``published``: what others published of the same; None if it was read from a report's files.
+    ``calibration``: the pooled estimates beside those of the placebo (see ``calibration``); None if
+    the grid has no placebo arm, or it was read from a report's files.
     """
 
     main: pd.DataFrame
@@ -54,6 +58,7 @@ class Comparison:
     pooled: pd.DataFrame
     ladder: pd.DataFrame
     published: Beside | None = None
+    calibration: pd.DataFrame | None = None
 
 
 def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN) -> Comparison:
@@ -64,17 +69,21 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
         epochs: a row for each cell and epoch, as collected.
         margin: the largest differences that do not matter, as the grid has them.
     """
-    main = main_table(records, epochs)
+    main = main_table(records, epochs, margin)
+    together = pooled(records, margin)
     return Comparison(
         main=main,
         claims=claims(main),
-        pooled=pooled(records, margin),
+        pooled=together,
         ladder=budget_ladders(records, margin),
+        calibration=calibration(records, together),
         published=beside_published(records, epochs),
     )
 
 
-def main_table(records: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
+def main_table(
+    records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
+) -> pd.DataFrame:
     """``Comparison.main``: each correction beside the plain run of the same seeds and settings.
 
     Diverged runs count in ``{arm}_seeds`` and ``{arm}_diverged`` and are left out of every mean.
@@ -83,11 +92,13 @@ def main_table(records: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     A row without a plain arm has empty ``plain_*`` columns, and a plain arm without a correction
     one row whose ``correction`` is empty.
     Where test images were not measured after every epoch, what needs that is NaN, and column
-    ``runs_without_test_course`` counts such runs of both arms.
+    ``runs_without_test_course`` counts such runs of both arms. The last columns are those of
+    :func:`agc.reports.row_statistics.add_row_statistics`.
 
     Args:
         records: a row for each cell, as collected.
         epochs: a row for each cell and epoch, as collected.
+        margin: the largest differences that do not matter, by which rows are judged.
     """
     import pandas as pd
 
@@ -108,7 +119,7 @@ def main_table(records: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
             main = main.drop(columns=counts)
     if not main[UNTESTED].any():
         main = main.drop(columns=UNTESTED)
-    return main
+    return add_row_statistics(main, records, margin)
 
 
 def compare_arms(

@@ -114,12 +114,13 @@ def expected_best(k: int, sd: float, n: int) -> Best:
     return expected_best_of(np.full(k, sd / np.sqrt(n)))
 
 
-def expected_best_of(errors: ArrayLike) -> Best:
+def expected_best_of(errors: ArrayLike, either_side: bool = False) -> Best:
     """The same of rows that are not alike.
 
     Args:
         errors: the standard error of each row's mean; NaN, or 0, is a row of unknown spread, and
             left out. NaN if none is left.
+        either_side: of the row that is farthest from 0, whatever its sign.
     """
     from scipy.integrate import quad
     from scipy.optimize import brentq
@@ -134,7 +135,10 @@ def expected_best_of(errors: ArrayLike) -> Best:
     scales = known / largest
 
     def below(x: float) -> float:
-        return float(norm.cdf(x / scales).prod())
+        chances = norm.cdf(x / scales)
+        if either_side:
+            chances = np.maximum(2 * chances - 1, 0.0)
+        return float(chances.prod())
 
     mean, _ = quad(lambda x: 1 - below(x) - below(-x), 0, 12, epsabs=1e-10)
     quantile = brentq(lambda x: below(x) - CONFIDENCE, -12, 12)

@@ -28,7 +28,7 @@ PUBLISHED = (
     "provenance.json",
 )
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
-WHERE_DUE = ("ladder.csv",)
+WHERE_DUE = ("calibration.csv", "ladder.csv")
 """The same, of grids that have it."""
 
 
@@ -43,7 +43,7 @@ def write_report(
     """Write tables, figures and page of a study.
 
     In ``out`` itself: ``README.md``, ``comparison.csv``, ``pooled.csv``, ``claims.csv``,
-    ``ladder.csv`` where there are ladders, ``provenance.json`` and the summary as PNG, which are
+    ``provenance.json``, what is in ``WHERE_DUE``, and the summary as PNG, which are
     worth publishing. In ``out/tables`` and ``out/figures``: what anybody can draw again from the
     study's own two tables.
 
@@ -58,7 +58,7 @@ def write_report(
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
     write_page(out)
-    figures = write_figures(records, epochs, out)
+    figures = write_figures(records, epochs, out, comparison.pooled)
     pictures = [path for path in figures if path.parent == out]
     write_readme(comparison, out, provenance, name, description, pictures)
     return comparison

@@ -8,6 +8,7 @@ group, such as one sparsity. Differences are in one unit throughout.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -121,12 +122,19 @@ def smallest_detectable(
     To find it in the other direction is left out: that has a probability below 1e-5 at a power of
     0.8, and scipy's noncentral t is NaN there for many effects. NaN without ``se``.
     """
+    if not se > 0 or not df > 0:
+        return np.nan
+    return _detectable_shift(df, power, alpha) * se
+
+
+# Many rows have the same degrees of freedom, and a root takes as long as all else of a row.
+@cache
+def _detectable_shift(df: float, power: float, alpha: float) -> float:
+    """The same in units of the standard error."""
     from scipy.optimize import brentq
     from scipy.stats import t
     from statsmodels.stats.power import TTestPower
 
-    if not se > 0 or not df > 0:
-        return np.nan
     test = TTestPower()
 
     def surplus(shift: float) -> float:
@@ -136,7 +144,7 @@ def smallest_detectable(
     above = 2 * float(t.isf(alpha / 2, df))
     while surplus(above) < 0:
         above *= 2
-    return float(brentq(surplus, 0.0, above) * se)
+    return float(brentq(surplus, 0.0, above))
 
 
 def rows_with_pairs(

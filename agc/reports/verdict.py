@@ -23,6 +23,9 @@ EQUIVALENT = "equivalent"
 NO_FINDING = "no finding"
 NO_INTERVAL = "no interval"
 
+DIRECTED = (RELEVANT_GAIN, GAIN_OPEN, SMALL_GAIN, RELEVANT_HARM, HARM_OPEN, SMALL_HARM)
+"""The words of an interval that does not contain 0."""
+
 MOST_DIGITS = 6
 
 

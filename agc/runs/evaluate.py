@@ -12,12 +12,13 @@ from torch import nn
 
 from agc.datasets.base import Split
 from agc.errors import UserError
-from agc.evaluation.robust import evaluate_robust
+from agc.evaluation.robust import Attacked, evaluate_robust
 from agc.files import read_json, write_json
 from agc.grids.cell import SCHEMA, Cell, read_cell
 from agc.machine.device import Machine
 from agc.machine.memory import memory_errors
 from agc.machine.provenance import installed
+from agc.records.correct import write_correct
 from agc.records.done import is_evaluated, is_trained
 from agc.records.failure import clear_failure, write_failure
 from agc.records.record import write_record
@@ -75,7 +76,7 @@ def _standard(
     """The recipe's PGD on both weights."""
     training = read_json(folder / "training.json")
     begin = time.perf_counter()
-    results: dict[str, Any] = {}
+    found: dict[str, Attacked] = {}
     if training["status"] == "finished":
         dataset = load_dataset(cell)
         test = dataset.test.to(machine.device)
@@ -83,9 +84,12 @@ def _standard(
         for name in _measured(training):
             report(f"standard attack on the {name} weights")
             load_weights(model, folder / WEIGHTS[name])
-            results[name] = _checked(model, test, cell, training[name], folder)
+            found[name] = _checked(model, test, cell, training[name], folder)
         if _same(training):
-            results["best"] = results["final"]
+            found["best"] = found["final"]
+        write_correct(
+            folder, {name: (one.right, one.asked, one.held) for name, one in found.items()}
+        )
     library = "torchattacks" if cell.evaluation.norm == "linf" else "agc-bench"
     return {
         "schema": SCHEMA,
@@ -93,7 +97,7 @@ def _standard(
         "attack": {"name": "PGD", "library": library, "version": installed(library)},
         "settings": cell.evaluation.model_dump(mode="json"),
         "seconds": time.perf_counter() - begin,
-        **results,
+        **{name: one.measures for name, one in found.items()},
     }
 
 
@@ -157,13 +161,14 @@ def _digest(path: Path) -> str:
 
 def _checked(
     model: nn.Module, test: Split, cell: Cell, trained: dict[str, float], folder: Path
-) -> dict[str, float]:
+) -> Attacked:
     """Attack, and make sure that these are the weights that training measured."""
     found = evaluate_robust(model, test, cell.evaluation, cell.seed)
     # Another device or thread count may tip an image or two, other weights many.
-    if abs(found["clean_accuracy"] - trained["test_accuracy"]) > max(0.01, 2.5 / len(test)):
+    accuracy = found.measures["clean_accuracy"]
+    if abs(accuracy - trained["test_accuracy"]) > max(0.01, 2.5 / len(test)):
         raise UserError(
-            f"{folder}: the saved weights have test accuracy {found['clean_accuracy']:.4f}, "
+            f"{folder}: the saved weights have test accuracy {accuracy:.4f}, "
             f"training measured {trained['test_accuracy']:.4f}"
         )
     return found

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.attacks.base import Attack, Threat, outcomes
-from agc.datasets.base import SPLIT_SEED, Images
+from agc.datasets.base import Images
 from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
 from agc.evaluation.clean import BATCH
+from agc.evaluation.robust import chosen_images
 from agc.files import read_json, write_json
 from agc.gradients.modes import evaluating
 from agc.grids.cell import SCHEMA, Cell
@@ -92,7 +93,7 @@ def climb(
         report: called with a line of progress.
     """
     attacks = plan.made(cell, _classes(model, test))
-    asked = _subset(len(test), plan.images)
+    asked = chosen_images(len(test), plan.images)
     standing = asked & _right(model, test).cpu()
     clean = standing.clone()
     earlier: list[str] = []
@@ -205,16 +206,6 @@ def _finished(path: Path, described: dict[str, Any]) -> dict[str, Any] | None:
     found = read_json(path)
     same = isinstance(found, dict) and all(found.get(k) == v for k, v in described.items())
     return found if same and isinstance(found.get("outcomes"), str) else None
-
-
-def _subset(count: int, images: int | None) -> Tensor:
-    """The test images that are asked, bool [N]: the first of a fixed shuffle."""
-    if images is None or images >= count:
-        return torch.ones(count, dtype=torch.bool)
-    generator = rng.generator(SPLIT_SEED, "attacked images")
-    chosen = torch.zeros(count, dtype=torch.bool)
-    chosen[torch.randperm(count, generator=generator)[:images]] = True
-    return chosen
 
 
 def _text(asked: Tensor, held: Tensor) -> str:

@@ -196,13 +196,18 @@ class CellRun:
         reached = row["sparsity"] >= run.method.target - REACHED
         # Robust overfitting: clean accuracy may still rise where robust accuracy falls.
         key = SELECTION_KEY if SELECTION_KEY in row else "validation_accuracy"
-        if reached and (self.best is None or row[key] > self.best[key]):
+        if reached and (self.best is None or self._order(row, key) > self._order(self.best, key)):
             self.best = row
             now = {"state": run.model.state_dict(), "masks": run.method.masks}
             self.best_state = {
                 kind: {name: tensor.detach().clone() for name, tensor in tensors.items()}
                 for kind, tensors in now.items()
             }
+
+    def _order(self, row: dict[str, Any], key: str) -> tuple[float, float]:
+        """What epochs are chosen by: a measure, and the loss where the cell breaks ties by it."""
+        by_loss = self.cell.evaluation.ties == "loss"
+        return row[key], -row["validation_loss"] if by_loss else 0.0
 
     def _test_best(self, run: Run) -> None:
         """Measure the test images at the best epoch's weights, where that epoch has not."""

@@ -24,6 +24,7 @@ FILES = (
     "timings.csv",
     "layers.csv",
     "robustness.json",
+    "correct.npz",
     "train.log",
     "model.safetensors",
     "best.safetensors",

@@ -159,7 +159,7 @@ def test_tables_page_and_figures_show_it_until_the_cell_is_done(
     records, epochs, comparison = tables(grid, tmp_path)
     write_tables(comparison, tmp_path, summarize_provenance(records))
     write_page(tmp_path)
-    write_figures(records, epochs, tmp_path)
+    write_figures(records, epochs, tmp_path, comparison.pooled)
     missing = (tmp_path / "tables" / "missing.md").read_text(encoding="utf-8")
     assert f"| {grid[4].name} | out of memory | out of memory in training after 2 ep" in missing
     assert f"| {grid[5].name} | unfinished | – |" in missing

@@ -42,6 +42,7 @@ FLOORS: dict[str, set[str]] = {
     # What is made of finished cells.
     "reports": {"grids", "machine", "records"},
     "tracking": {"grids"},
+    "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {
         *("architectures", "attacks", "corrections", "cost", "datasets", "gradients", "grids"),
@@ -53,7 +54,7 @@ FLOORS: dict[str, set[str]] = {
     "commands": {
         *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),
-        "tracking",
+        *("status", "tracking"),
     },
 }
 

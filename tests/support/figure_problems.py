@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from agc.reports.arms import PLAIN
-from agc.reports.compare import compare
 from agc.reports.curves import Curve, read_curves
+from agc.reports.figures.forest_rows import forest_rows
+from agc.reports.pooled import pooled
 from tests.support.records import collected, entry, write_cell
 
 # Of the SVG and of the PNG.
@@ -20,14 +21,15 @@ TALLEST, WIDEST = 11.7, 12.0
 
 
 def one_pair(root: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Curve]]:
-    """Records of a plain and a corrected run, the row that compares them, and their curves."""
+    """Records of a plain and a corrected run, their two lines of a forest, and their curves."""
     folders = [
         write_cell(root / "cells", correction=entry(name), seed=seed)
         for name in (PLAIN, "agc")
         for seed in range(2)
     ]
     records, epochs = collected(folders, root)
-    return records, compare(records, epochs).main, read_curves(records, epochs)
+    lines = forest_rows(records, pooled(records))
+    return records, lines, read_curves(records, epochs)
 
 
 def name_of(index: int) -> str:
@@ -51,9 +53,26 @@ def with_methods(rows: pd.DataFrame, number: int, sparsities: tuple[float, ...])
     )
 
 
-def rows_of(row: pd.DataFrame, number: int, **columns: Any) -> pd.DataFrame:
-    """Rows of the main table for ``number`` corrections."""
-    return pd.concat([row.assign(correction=name_of(index), **columns) for index in range(number)])
+def forest_of(
+    lines: pd.DataFrame,
+    number: int,
+    objectives: tuple[str, ...] = ("standard",),
+    sparsities: tuple[float, ...] = (0.95,),
+    recipe: str = "",
+) -> pd.DataFrame:
+    """Lines of a forest of ``number`` corrections, copied from those of one."""
+    together, single = lines[lines["pooled"]], lines[~lines["pooled"]]
+    return pd.concat(
+        [
+            line.assign(correction=name_of(index), objective=objective)
+            for objective in objectives
+            for line in (
+                together,
+                *(single.assign(sparsity=sparsity, recipe=recipe) for sparsity in sparsities),
+            )
+            for index in range(number)
+        ]
+    )
 
 
 def assert_all_on_the_canvas(figure: Figure) -> None:

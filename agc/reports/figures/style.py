@@ -6,7 +6,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +15,16 @@ from agc.files import atomic_path
 from agc.reports.arms import PLAIN
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
 
 Look = dict[str, Any]
 # Okabe and Ito's palette, which colour-blind readers can tell apart; the plain run is never
 # another colour than the first.
 PLAIN_COLOUR = "#555555"
+PLACEBO = "placebo"
+"""The A/A arm: what it shows is what nothing looks like, in grey."""
+PLACEBO_LOOK = {"color": "#8a8a8a", "linestyle": (0, (2, 1)), "marker": "P"}
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "X")
 LINES: tuple[Any, ...] = ("-", "--", ":", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (9, 2)))
@@ -60,9 +63,11 @@ def looks(corrections: list[str]) -> dict[str, Look]:
     """Colour, line and marker of each correction, the same in all figures of one grid.
 
     Line and marker together are another pair for each of the first 36 corrections, so that they
-    are told apart without the colour as well; looks repeat from there. The plain run has no marker.
+    are told apart without the colour as well; looks repeat from there. The plain run has no marker,
+    and a placebo is grey as well.
     """
-    others = sorted(set(corrections) - {PLAIN, ""})
+    placebos = {name for name in corrections if is_placebo(name)}
+    others = sorted(set(corrections) - {PLAIN, ""} - placebos)
     styles: dict[str, Look] = {PLAIN: {"color": PLAIN_COLOUR, "linestyle": "-", "marker": ""}}
     for index, name in enumerate(others):
         round_, place = divmod(index, len(COLOURS))
@@ -71,7 +76,12 @@ def looks(corrections: list[str]) -> dict[str, Look]:
             "linestyle": LINES[round_ % len(LINES)],
             "marker": MARKERS[(place + round_) % len(MARKERS)],
         }
-    return styles
+    return styles | {name: dict(PLACEBO_LOOK) for name in sorted(placebos)}
+
+
+def is_placebo(correction: str) -> bool:
+    """Whether a correction, by its label, is the A/A arm, whatever its options."""
+    return correction.partition("(")[0] == PLACEBO
 
 
 def file_stem(*parts: str) -> str:
@@ -80,7 +90,7 @@ def file_stem(*parts: str) -> str:
     return "-".join(word for word in words if word)
 
 
-def add_legend(figure: Figure, handles: list[Line2D], labels: list[str], title: str) -> None:
+def add_legend(figure: Figure, handles: Sequence[Artist], labels: list[str], title: str) -> None:
     """One legend above all panels, under the figure's title, in as few rows as its width allows.
 
     The figure grows by the height of both, so that the panels keep theirs, and becomes wider if

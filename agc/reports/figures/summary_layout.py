@@ -11,15 +11,16 @@ if TYPE_CHECKING:
 
 # Space between two groups of corrections, in rows.
 GAP = 0.6
-# Rows, headings and gaps together; 7.5 inches.
-ROWS_PER_PAGE = 44
+# Rows, headings and gaps together; 9.2 inches.
+ROWS_PER_PAGE = 54
 LETTERS_PER_LINE = 48
 GROUP = ["objective", "method", "sparsity", "recipe"]
-"""Columns of a page, all of whose other axes are the same, that make a group of corrections."""
+"""Columns of a page, all of whose other axes are the same, that make a group of corrections; those
+of a group that stands for all rows are empty."""
 
 
 class Line(NamedTuple):
-    """A labelled place in the figure: a row of the comparison, or a heading without one."""
+    """A labelled place in the figure: a line of the forest, or a heading without one."""
 
     place: float
     label: str
@@ -96,11 +97,14 @@ def _group(group: pd.DataFrame, naming: Naming) -> list[Line]:
     """The lines of one group, ``place`` from its own first row."""
     objective, method, sparsity, recipe = group[GROUP].iloc[0]
     name = f"{method} {100 * sparsity:g} %" if sparsity else method
+    name = name or _all_rows(group)
     name = f"{objective}: {name}" if naming.objectives else name
     name = f"{name}, {recipe}" if recipe else name
     texts: list[tuple[str, Any]] = [(name, None)] if naming.corrections else []
     for row in group.itertuples():
-        texts.append((row.correction if naming.corrections else name, row))
+        text = row.correction if naming.corrections else name
+        lost = row.n < row.seeds and not row.note
+        texts.append((f"{text} ({row.n} of {row.seeds} pairs)" if lost else text, row))
     found, top = [], 0.0
     for text, row in texts:
         label = textwrap.fill(text, LETTERS_PER_LINE, break_on_hyphens=False)
@@ -108,6 +112,12 @@ def _group(group: pd.DataFrame, naming: Naming) -> list[Line]:
         found.append(Line(top + more / 2, label, row, objective))
         top += 1 + more
     return found
+
+
+def _all_rows(group: pd.DataFrame) -> str:
+    """Name of the group that stands for all rows, with their number where it is one."""
+    numbers = set(group["rows"])
+    return f"all {numbers.pop()} rows" if len(numbers) == 1 else "all rows"
 
 
 def _height(found: list[Line]) -> float:

@@ -1,4 +1,4 @@
-"""The figures of a grid: learning curves against epochs and units, and a summary of effects."""
+"""The figures of a grid: learning curves, a forest of effects, and what its placebo shows."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc.reports.arms import PLAIN
-from agc.reports.compare import main_table
 from agc.reports.curves import read_curves
+from agc.reports.figures.calibration import calibrated, draw_calibration
+from agc.reports.figures.forest_rows import Pairs, forest_rows, pairs
 from agc.reports.figures.learning_curves import draw_learning_curves, pages
 from agc.reports.figures.style import Look, file_stem, looks, save, style
 from agc.reports.figures.summary import draw_summary
@@ -26,20 +27,24 @@ LONGEST_STEM = 40
 """Letters of a file's name."""
 
 
-def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> list[Path]:
+def write_figures(
+    records: pd.DataFrame, epochs: pd.DataFrame, out: Path, estimates: pd.DataFrame
+) -> list[Path]:
     """Write every figure of a report as PNG and SVG into ``out/figures``.
 
     For each data set, architecture, objective and recipe: ``accuracy-by-{epochs,units}`` and
     ``loss-by-{epochs,units}``, followed by what tells it from the others. A recipe of plain runs
     alone has none where another recipe has corrections: its runs stand for equal units, in the
     tables. For each data set and architecture: ``summary``, of which the first two pages are in
-    ``out`` itself as PNG. What only some grids have is :mod:`agc.reports.figures.where_due`'s.
-    What does not fit on a page is cut into parts, ``…-1``, ``…-2``.
+    ``out`` itself as PNG. What does not fit on a page is cut into parts, ``…-1``, ``…-2``. For each
+    task with a placebo: ``calibration``. What else only some grids have is
+    :mod:`agc.reports.figures.where_due`'s.
 
     Args:
         records: a row for each cell, as collected.
         epochs: a row for each cell and epoch, as collected.
         out: folder of the report, made if it does not exist.
+        estimates: the grid's, as of :func:`agc.reports.pooled.pooled`.
 
     Returns:
         The files written.
@@ -60,7 +65,8 @@ def write_figures(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> lis
                     ]
                     for name, figure in _parts(stem, figures):
                         paths += save(figure, out / "figures", name)
-        paths += _write_summaries(records, epochs, out, styles)
+        paths += _write_summaries(forest_rows(records, estimates), out, styles)
+        paths += _write_calibrations(records, out, styles)
         paths += write_where_due(records, out, styles)
     return paths
 
@@ -93,13 +99,9 @@ def _corrected_recipes(records: pd.DataFrame) -> pd.DataFrame:
     return records[here | ~anywhere]
 
 
-def _write_summaries(
-    records: pd.DataFrame, epochs: pd.DataFrame, out: Path, styles: dict[str, Look]
-) -> list[Path]:
-    main = main_table(records, epochs)
-    pairs = main[(main["correction"] != "") & (main["plain_seeds"] > 0)]
-    task = [name for name in task_columns(main.columns) if name != "objective"]
-    groups = list(pairs.groupby(task))
+def _write_summaries(lines: pd.DataFrame, out: Path, styles: dict[str, Look]) -> list[Path]:
+    task = [name for name in task_columns(lines.columns) if name != "objective"]
+    groups = list(lines.groupby(task))
     figures = []
     for key, rows in groups:
         stem = file_stem("summary", *(key if len(groups) > 1 else ()))
@@ -107,13 +109,27 @@ def _write_summaries(
         for page in summary_pages(rows):
             objectives = page["objective"].unique()
             title = ", ".join([*key, *objectives] if len(objectives) == 1 else key)
-            drawn.append(draw_summary(page, title, styles))
+            drawn.append(draw_summary(page, f"Effect on test accuracy: {title}", styles))
         figures += _parts(stem, drawn)
     paths = []
     for index, (name, figure) in enumerate(figures):
         paths += save(figure, out / "figures", name, out if index < MOST_SHOWN else None)
     for old in {*out.glob("summary*.png")} - {*paths}:
         old.unlink()  # of fewer pages, or other names, since
+    return paths
+
+
+def _write_calibrations(records: pd.DataFrame, out: Path, styles: dict[str, Look]) -> list[Path]:
+    task = task_columns(records.columns)
+    rows: dict[tuple[str, ...], list[Pairs]] = {}
+    for row in pairs(records):
+        rows.setdefault(tuple(row.key[name] for name in task), []).append(row)
+    shown = {key: own for key, own in rows.items() if calibrated(own)}
+    names = stems([(*key, "") for key in shown]) if shown else []
+    paths = []
+    for name, (key, own) in zip(names, shown.items(), strict=True):
+        figure = draw_calibration(own, ", ".join(key), styles)
+        paths += save(figure, out / "figures", file_stem("calibration", name))
     return paths
 
 

@@ -17,6 +17,8 @@ from agc.reports.tables.formatting import (
     percent,
     reached,
     reached_change,
+    row_verdict,
+    shared_difference,
     sparsity,
 )
 from agc.reports.tables.markup import TextTable
@@ -28,11 +30,16 @@ Column = tuple[str, Callable[[Any], str]]
 
 SPREAD = "mean ± sample standard deviation over seeds (number of seeds)"
 INTERVAL = "95 % t interval in brackets"
+SHARED = "with the spread that all rows of a sparsity, task and correction share"
+VERDICT = (
+    "Verdict: that of this interval by the grid's margin; (raw): without it once p is adjusted over"
+    " the rows of the task and correction (Benjamini and Hochberg)."
+)
 DIVERGED = "2 of 3 seeds: the third diverged and is left out of the mean"
 ACCURACY_CAPTION = (
     f"Percent, {SPREAD}. Difference: correction − none, paired over common seeds, in percentage"
-    f" points, {INTERVAL}. Final: last epoch. Best: epoch of the best validation accuracy"
-    f" among those at the target sparsity. {DIVERGED}."
+    f" points, {INTERVAL} {SHARED}. {VERDICT} Final: last epoch. Best: epoch of the best validation"
+    f" accuracy among those at the target sparsity. {DIVERGED}."
 )
 ACCELERATION_CAPTION = (
     "Running-best curves averaged over common seeds; the target is the last value of the plain"
@@ -42,7 +49,7 @@ ACCELERATION_CAPTION = (
 )
 PLANNED_CAPTION = (
     " Equal units: the difference to plain runs that had the correction's units as more epochs, and"
-    " how many those were."
+    " how many those were; the interval has the row's own spread."
 )
 COST_CAPTION = (
     "Means over finished runs. Units: forward passes over the training set, per epoch. FLOPs:"
@@ -66,7 +73,8 @@ def accuracy_tables(main: pd.DataFrame) -> list[TextTable]:
             columns: list[Column] = [
                 ("none, final", lambda row, m=final: accuracy(row, "plain", m)),
                 ("corrected, final", lambda row, m=final: accuracy(row, "corrected", m)),
-                ("difference, final", lambda row, m=paired: difference(row, m)),
+                ("difference, final", lambda row, m=paired: shared_difference(row, m)),
+                ("verdict", lambda row, m=paired: row_verdict(row, m)),
                 ("none, best", lambda row, m=best: accuracy(row, "plain", m)),
                 ("corrected, best", lambda row, m=best: accuracy(row, "corrected", m)),
             ]

@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from agc.records.failure import WITHOUT_RESULT, loss_key
+from agc.reports.statistics import CONFIDENCE
+from agc.reports.verdict import DIRECTED
 
 MISSING = "–"
 NOT_REACHED = "not reached"
@@ -86,11 +88,23 @@ def difference(row: Any, measure: str) -> str:
     mean, low, high, n = (
         getattr(row, f"{measure}_difference_{key}") for key in ("mean", "low", "high", "n")
     )
-    if not n:
-        return MISSING
-    if _empty(low):
-        return f"{100 * mean:+.2f} (n={n})"
-    return f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
+    return _interval(mean, low, high, n)
+
+
+def shared_difference(row: Any, measure: str) -> str:
+    """The same with the interval from the spread that all rows of its like share."""
+    mean, low, high, n = (
+        getattr(row, f"{measure}_difference_{key}")
+        for key in ("mean", "low_pooled", "high_pooled", "n")
+    )
+    return _interval(mean, low, high, n)
+
+
+def row_verdict(row: Any, measure: str) -> str:
+    """A row's verdict, ``(raw)`` behind it if it is a gain or harm that no adjusted p upholds."""
+    word = getattr(row, f"{measure}_difference_verdict")
+    clear = getattr(row, f"{measure}_difference_p_bh") < 1 - CONFIDENCE
+    return f"{word} (raw)" if word in DIRECTED and not clear else word or MISSING
 
 
 def reached(row: Any, measure: str, target: str) -> str:
@@ -110,6 +124,14 @@ def _crossed(row: Any, target: str, text: str) -> str:
         all_diverged = row.corrected_diverged and row.corrected_diverged == row.corrected_seeds
         return "diverged" if all_diverged else MISSING
     return NOT_REACHED if crossing == "not reached" else text
+
+
+def _interval(mean: float, low: float, high: float, n: int) -> str:
+    if not n:
+        return MISSING
+    if _empty(low):
+        return f"{100 * mean:+.2f} (n={n})"
+    return f"{100 * mean:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
 
 
 def _empty(value: Any) -> bool:

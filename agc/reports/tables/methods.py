@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST = 3
-"""Fewer methods than this are no ranking."""
+"""Fewer methods than this are no table of methods."""
 ACCURACY_CAPTION = (
-    "Plain runs: final test accuracy in percent, mean ± sample standard deviation over seeds. Best"
-    " method at the highest sparsity first."
+    "Plain runs: final test accuracy in percent, mean ± sample standard deviation over seeds."
+    " Largest mean at the highest sparsity first, which ranks no neighbours."
 )
 COST_CAPTION = (
     "Plain runs. FLOPs of training and of inference relative to dense, weighted with the active"

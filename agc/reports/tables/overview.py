@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from agc.reports.pooled import trains_for_it
+from agc.reports.tables.comparison import SHARED, VERDICT
 from agc.reports.tables.formatting import (
     MISSING,
     accuracy,
-    difference,
     number,
     percent,
     reached_change,
+    row_verdict,
+    shared_difference,
     sparsity,
 )
 
@@ -20,9 +23,10 @@ Column = tuple[str, Callable[[Any], str]]
 COLUMNS: tuple[Column, ...] = (
     ("none", lambda row: accuracy(row, "plain", "final_accuracy", count=False)),
     ("corrected", lambda row: accuracy(row, "corrected", "final_accuracy", count=False)),
-    ("difference", lambda row: difference(row, "accuracy")),
+    ("difference", lambda row: shared_difference(row, "accuracy")),
+    ("verdict", lambda row: row_verdict(row, "accuracy")),
     ("pairs", lambda row: str(row.accuracy_difference_n)),
-    ("robust", lambda row: _both(row, "final_robust_mean", lambda value: percent(value, 1))),
+    ("robust", lambda row: _robust(row)),
     ("epochs", lambda row: reached_change(row, "epochs", "accuracy")),
     ("units", lambda row: reached_change(row, "units", "accuracy")),
     ("units per epoch", lambda row: _both(row, "units_per_epoch", number)),
@@ -30,8 +34,9 @@ COLUMNS: tuple[Column, ...] = (
 
 CAPTION = (
     "Final test accuracy in percent: mean ± sample standard deviation over seeds. Difference:"
-    " paired by seed, in points, with its 95 % t interval. Robust: none→corrected. Epochs,"
-    " units: change to reach plain's best validation accuracy."
+    f" paired by seed, in points, with its 95 % t interval {SHARED}. {VERDICT} Robust:"
+    " none→corrected, where the objective trains for it. Epochs, units: change to reach plain's"
+    " best validation accuracy."
 )
 
 
@@ -44,6 +49,12 @@ def name_row(row: Any) -> list[str]:
 def overview_cells(row: Any) -> list[str]:
     """``COLUMNS`` of a row of the comparison's main table."""
     return [show(row) for _, show in COLUMNS]
+
+
+def _robust(row: Any) -> str:
+    if not trains_for_it(row.objective):
+        return MISSING
+    return _both(row, "final_robust_mean", lambda value: percent(value, 1))
 
 
 def _both(row: Any, measure: str, show: Callable[[float], str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agc.files import atomic_write_text
 from agc.grids.cell import REVISION
 from agc.reports.machines import describe_machine
+from agc.reports.tables.calibration import HEADING, WITHOUT, calibration_table, unmoved
 from agc.reports.tables.ladder import SHOWN, ladder_table
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
@@ -57,6 +58,7 @@ def write_readme(
         parts += [escape_markdown(table.caption), markdown_rows(table).rstrip("\n")]
     parts.append(CAPTION)
     parts.append(markdown_rows(_table(main)).rstrip("\n"))
+    parts += _calibration(comparison.calibration)
     parts += [f"![{path.stem.partition('-')[0]}]({path.name})" for path in pictures or []]
     parts.append("The files:\n\n" + (FILES + LADDER * bool(len(comparison.ladder))).rstrip("\n"))
     parts.append(
@@ -66,6 +68,16 @@ def write_readme(
     path = out / "README.md"
     atomic_write_text(path, "\n\n".join(part for part in parts if part) + "\n")
     return path
+
+
+def _calibration(found: pd.DataFrame | None) -> list[str]:
+    """The section on the placebo arm; one sentence if there is none."""
+    if found is None:
+        return [WITHOUT]
+    table = calibration_table(found)
+    rows = markdown_rows(table).rstrip("\n")
+    numbers = "All of it with every digit: `calibration.csv`."
+    return [f"## {HEADING}", escape_markdown(table.caption), rows, unmoved(found), numbers]
 
 
 def _table(main: pd.DataFrame) -> TextTable:

@@ -9,6 +9,7 @@ from agc.errors import UserError
 from agc.files import atomic_write_text, write_json
 from agc.grids.axes import AXES
 from agc.reports.compare import Comparison
+from agc.reports.tables.calibration import HEADING, calibration_table
 from agc.reports.tables.claims import claim_tables, untested
 from agc.reports.tables.comparison import (
     acceleration_tables,
@@ -35,6 +36,7 @@ HEADINGS = {
     "methods": "Methods",
     "missing": "Cells without a result",
     "published": "Published figures",
+    "calibration": HEADING,
 }
 
 
@@ -45,8 +47,9 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     ``tables``, ``pooled``, ``claims``, ``accuracy``, ``acceleration`` and ``cost`` are views as
     ``.md`` and ``.tex``, and ``comparison.md`` and ``.tex`` all views in one file; ``methods`` is
     there where a grid has several, ``ladder`` (and ``ladder.csv``) where it has rows of several
-    budgets in both arms, ``missing`` where cells have no result, ``published`` (as
-    ``.csv``, too) where others published figures of the same. The LaTeX needs no package but
+    budgets in both arms, ``missing`` where cells have no result, ``published`` (as ``.csv``, too)
+    where others published figures of the same, and ``calibration`` (its ``.csv`` beside the
+    others) where the grid has a placebo arm. The LaTeX needs no package but
     booktabs.
 
     Args:
@@ -82,6 +85,9 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     if beside is not None and beside.covered:
         views["published"] = published_tables(beside)
         texts["tables/published.csv"] = _csv(beside.rows)
+    if comparison.calibration is not None:
+        views["calibration"] = [calibration_table(comparison.calibration)]
+        texts["calibration.csv"] = _csv(comparison.calibration)
     source = _source(provenance)
     for name, tables in views.items():
         texts[f"tables/{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
@@ -93,8 +99,9 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     for name, text in texts.items():
         atomic_write_text(out / name, text)
     passing = ["missing.md", "missing.tex", "published.csv", "published.md", "published.tex"]
-    passing += ["ladder.md", "ladder.tex"]
-    for name in {"ladder.csv", *(f"tables/{name}" for name in passing)} - {*texts}:
+    passing += ["calibration.md", "calibration.tex", "ladder.md", "ladder.tex"]
+    due = {"calibration.csv", "ladder.csv", *(f"tables/{name}" for name in passing)}
+    for name in due - {*texts}:
         (out / name).unlink(missing_ok=True)  # of the cells that were there before
     write_json(out / "provenance.json", provenance)
     return [out / name for name in (*sorted(texts), "provenance.json")]
@@ -126,10 +133,11 @@ def _read(path: Path) -> pd.DataFrame:
 
     text = [*AXES, "recipe", "source"]
     text += ["accuracy_crossing", "loss_crossing", "claim", "measure", "budget"]
-    text += ["verdict", "sentence", "family", "budgets_plain", "budgets_corrected", "cost"]
+    text += ["verdict", "sentence", "cpu_capability"]
+    text += ["family", "budgets_plain", "budgets_corrected", "cost"]
     try:
         header = pd.read_csv(path, nrows=0).columns
-        text = [name for name in header if name in text or name.endswith("_row")]
+        text = [name for name in header if name in text or name.endswith(("_row", "_verdict"))]
         frame = pd.read_csv(path, dtype=dict.fromkeys(text, "string"), na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a comparison: {error}") from error

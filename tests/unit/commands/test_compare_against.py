@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
@@ -84,10 +85,62 @@ def test_another_revision_is_matched_by_labels_and_says_so_first(study: Study) -
     assert "both are revision 1, so some setting differs" in found.out.splitlines()[0]
 
 
+def repository(study: Study) -> None:
+    """The study is committed, and tables of a redraw lie over it."""
+    write_study(*study, Path("reports", "digits"))
+    for command in (("init", "-q"), ("add", "reports"), ("commit", "-q", "-m", "a study")):
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+        subprocess.run(["git", *who, *command], check=True)
+
+
+def show(*more: object) -> Outcome:
+    return agc("compare", "digits", "--show", "--against", "HEAD:reports/digits", *more)
+
+
+def test_a_commit_is_another_set(study: Study) -> None:
+    repository(study)
+    write_study(drawn(study[0], 1, effect=0.03), study[1], Path("results", "digits"))
+    found = agc("compare", "digits", "--against", "HEAD:reports/digits")
+    assert (found.code, found.err) == (1, "")
+    assert "here: results/digits; there: HEAD:reports/digits\n" in found.out
+    missing = agc("compare", "digits", "--against", "HEAD:reports/other").message
+    assert missing.startswith("git cannot read HEAD:reports/other/records.parquet: ")
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "word"),
+    [
+        ({}, 0, "reproduced"),
+        ({"sd": 0.05}, 0, "open, which is not reproduced"),
+        ({"effect": 0.03}, 1, "not reproduced"),
+    ],
+)
+def test_tables_that_are_shown_end_with_the_verdict(
+    study: Study, how: dict[str, float], code: int, word: str
+) -> None:
+    repository(study)
+    write_study(drawn(study[0], 1, **how), study[1], Path("results", "digits"))
+    assert agc("compare", "digits").code == 0
+    found = show()
+    assert (found.code, found.err) == (code, "")
+    assert found.out.index("tables and figures: ") < found.out.index("here: reports/digits")
+    assert f"\n{word}: " in found.out
+    assert "row by row" not in found.out
+
+
+def test_tables_that_nothing_was_committed_for_are_shown_all_the_same() -> None:
+    assert agc("compare", "digits").code == 0
+    found = show()
+    assert (found.code, found.err) == (0, "")
+    assert "\nnot checked against HEAD:reports/digits: git cannot read " in found.out
+
+
 def test_bad_input_is_one_line(study: Study) -> None:
     given = ("compare", "digits", "--against")
     assert agc(*given, "no").message.startswith("no/records.parquet does not exist")
-    assert "leave out --show" in agc(*given, "results/digits", "--show").message
+    assert agc(*given, "HEAD:reports/digits").message.startswith(
+        "git cannot read HEAD:reports/digits/records.parquet: "
+    )
     write_study(study[0].assign(slug="x", seed=9).iloc[:1], study[1], Path("other"))
     assert "no cell in common" in agc(*given, "other").message
     shutil.rmtree("results")

@@ -22,13 +22,13 @@ from agc.training.schedule import make_schedule
 
 SIZES = {
     # data sets × networks × (methods × sparsities × corrections + dense) × seeds
-    "paper-itop": 2 * 3 * (2 * 2 * 4 + 1) * 3,
-    "paper-rigl": 3 * (4 * 4 + 1) * 3,
-    "paper-bsr": 3 * 3 * (2 * 4) * 2 * 3,
-    "paper-imagenet": 2 * 3 + 1,
+    "paper-itop": 2 * 3 * (2 * 2 * 5 + 1) * 3,
+    "paper-rigl": 3 * (4 * 5 + 1) * 3,
+    "paper-bsr": 3 * 3 * (2 * 5) * 2 * 3,
+    "paper-imagenet": 2 * 4 + 1,
     # Both methods; static, dense, more epochs; under attack.
-    "fashion": (2 * 2 * 3 + 2 + 1 + 1 + 3) * 3,
-    "fashion-gpu": ((3 * 2 + 1) * 3 + 2 * 3 + 2) * 3,
+    "fashion": (2 * 2 * 4 + 2 + 1 + 1 + 4) * 3,
+    "fashion-gpu": ((3 * 2 + 1) * 4 + 2 * 4 + 2) * 3,
 }
 RECIPES = (
     *("paper-itop", "paper-rigl-c10-resnet50", "paper-rigl-c100-resnet50", "paper-rigl-wrn22"),

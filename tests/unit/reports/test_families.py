@@ -100,3 +100,12 @@ def test_simulated_best_of_rows(k: int) -> None:
     print(f"k {k}: mean {best.mean():.4f} for {expected.mean:.4f}, above the quantile {over:.4f}")
     assert best.mean() == pytest.approx(expected.mean, abs=4 * best.std() / np.sqrt(2_000))
     assert over == pytest.approx(0.05, abs=0.0195)
+
+
+def test_the_row_farthest_from_0_on_either_side() -> None:
+    # E|N(0, 1)| = √(2 / π), and 1.96 is where 95 % of |N(0, 1)| end.
+    one = expected_best_of([1.0], either_side=True)
+    assert one == pytest.approx((np.sqrt(2 / np.pi), stats.norm.ppf(0.975)))
+    several = expected_best_of([1.0, 0.5, 2.0], either_side=True)
+    draws = np.random.default_rng(0).normal(size=(100_000, 3)) * [1.0, 0.5, 2.0]
+    assert several.mean == pytest.approx(np.abs(draws).max(axis=1).mean(), rel=0.01)

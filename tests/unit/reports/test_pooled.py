@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from agc.grids.files import Margin
-from agc.reports.pooled import COLUMNS, pooled
+from agc.reports.pooled import COLUMNS, SENSITIVITY, pooled
 from agc.reports.pooling import pool
 from agc.reports.verdict import EQUIVALENT, NO_FINDING, NO_INTERVAL, RELEVANT_GAIN, RELEVANT_HARM
 from tests.support.records import collected, entry, write_cell, write_grid
@@ -63,7 +63,7 @@ def test_a_line_for_each_task_correction_and_measure(grid: Any) -> None:
     ]
     got = [(a, b.partition("(")[0], c, d, e) for a, b, c, d, e in keys.itertuples(index=False)]
     assert got == [(a, b.partition("(")[0], c, d, e) for a, b, c, d, e in expected]
-    assert list(found.columns[-len(COLUMNS) :]) == COLUMNS
+    assert [name for name in found.columns[-len(COLUMNS) - 1 :] if name != SENSITIVITY] == COLUMNS
 
 
 def test_numbers_are_those_of_the_pool_in_points(grid: Any) -> None:
@@ -177,6 +177,37 @@ def test_a_correction_that_always_diverges_is_said(tmp_path: Path) -> None:
     line = alone(tmp_path, folders)
     assert (line.rows, line.pairs, line.diverged) == (0, 0, 2)
     assert line.sentence == "no interval: no estimate"
+
+
+def test_diverged_runs_count_at_chance_beside_their_absence(tmp_path: Path) -> None:
+    folders = [final(tmp_path, 0.5, seed=seed) for seed in range(3)]
+    folders += [final(tmp_path, 0.54 + 0.01 * seed, "agc", seed=seed) for seed in range(2)]
+    folders.append(write_cell(tmp_path, diverged=True, correction=entry("agc"), seed=2))
+    folders += [final(tmp_path, 0.5 + 0.01 * seed, "svrg", seed=seed) for seed in range(3)]
+    records, _ = collected(folders, tmp_path / "out")
+    found = pooled(records).set_index("correction")
+    # Digits has ten classes.
+    assert found.loc["agc", "mean"] == pytest.approx(4.5)
+    assert found.loc["agc", SENSITIVITY] == pytest.approx(100 * (0.04 + 0.05 + 0.1 - 0.5) / 3)
+    assert np.isnan(found.loc["svrg", SENSITIVITY])
+    unknown = pooled(records.assign(dataset="of-a-plugin")).set_index("correction")
+    assert unknown[SENSITIVITY].isna().all()
+    assert SENSITIVITY not in pooled(records[records["status"] == "finished"])
+
+
+def test_a_diverged_run_has_its_planned_counterpart(tmp_path: Path) -> None:
+    def training(epochs: int) -> dict[str, Any]:
+        return {"epochs": epochs, "batch_size": 128, "optimizer": {"name": "sgd", "lr": 0.1}}
+
+    long = {name: np.full(10, 0.7) for name in ("validation_accuracy", "test_accuracy")}
+    folders = [final(tmp_path, 0.6, "agc", seed=0, training=training(3))]
+    folders += [
+        write_cell(tmp_path, columns=long, seed=seed, training=training(10)) for seed in (0, 1)
+    ]
+    cell = {"correction": entry("agc"), "seed": 1, "training": training(3)}
+    folders.append(write_cell(tmp_path, diverged=True, **cell))
+    found = pooled(collected(folders, tmp_path / "out")[0]).set_index("budget")
+    assert found.loc["planned", SENSITIVITY] == pytest.approx(100 * (-0.1 - 0.6) / 2)
 
 
 def test_plain_runs_alone_have_no_line(tmp_path: Path) -> None:

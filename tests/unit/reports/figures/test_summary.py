@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.patches import Polygon, Rectangle
 
 from agc.reports.arms import PLAIN
 from agc.reports.figures import write as figures
 from agc.reports.figures.style import looks, style
-from agc.reports.figures.summary import draw_summary
+from agc.reports.figures.summary import HEADROOM, OUTSIDE, draw_summary
 from agc.reports.figures.summary_layout import ROWS_PER_PAGE, height, pages
 from agc.reports.figures.write import write_figures
+from agc.reports.pooled import pooled
 from tests.support.figure_problems import (
     assert_all_on_the_canvas,
     assert_texts_are_apart,
+    forest_of,
     one_pair,
-    rows_of,
     with_methods,
 )
 from tests.support.records import collected, entry, write_cell
 
+# At 100 % zoom, in points.
+SMALLEST_TEXT = 7
+TALL = HEADROOM["markersize"]
+
 
 @pytest.fixture(scope="module")
-def row(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The row that compares a corrected with a plain run."""
+def pair(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The two lines that compare a corrected with a plain run: of all rows, and of the only one."""
     return one_pair(tmp_path_factory.mktemp("pair"))[1]
 
 
+def drawn(axis: Axes, marker: Any) -> list[float]:
+    """Where the marks of a kind stand, in points."""
+    return [float(line.get_xdata()[0]) for line in axis.lines if line.get_marker() == marker]
+
+
+def diamonds(axis: Axes) -> list[tuple[float, float, float]]:
+    """Lower end, centre and upper end of each diamond."""
+    corners = [patch.get_xy() for patch in axis.patches if type(patch) is Polygon]
+    return [(found[0, 0], found[1, 0], found[2, 0]) for found in corners]
+
+
 @pytest.mark.parametrize("number", [1, 2, 30])
-def test_the_summary_has_room_for_all_corrections(row: pd.DataFrame, number: int) -> None:
-    rows = pd.concat(
-        [
-            rows_of(row, number, sparsity=sparsity, objective=objective)
-            for objective in ("pgd-at", "standard")
-            for sparsity in (0.9, 0.98)
-        ]
-    ).assign(recipe="epochs=8, optimizer.lr=0.1", units_to_accuracy_change_percent=250.0)
+def test_the_summary_has_room_for_all_corrections(pair: pd.DataFrame, number: int) -> None:
+    objectives, recipe = ("pgd-at", "standard"), "epochs=8, optimizer.lr=0.1"
+    rows = forest_of(pair, number, objectives, (0.9, 0.98), recipe)
     parts = pages(rows)
     pd.testing.assert_frame_equal(pd.concat(parts), rows)
     styles = looks(list(rows["correction"]))
@@ -46,17 +61,86 @@ def test_the_summary_has_room_for_all_corrections(row: pd.DataFrame, number: int
         for part in (parts[0], parts[-1]):
             figure = draw_summary(part, "digits, resnet8", styles)
             assert_all_on_the_canvas(figure)
-            left = figure.axes[0]
-            assert_texts_are_apart(left.get_yticklabels())
-            names = {text.get_text() for text in left.get_yticklabels()}
+            (axis,) = figure.axes
+            assert_texts_are_apart([*axis.get_yticklabels(), *axis.texts])
+            assert min(text.get_fontsize() for text in axis.texts) >= SMALLEST_TEXT
+            names = {text.get_text() for text in axis.get_yticklabels()}
             named = set(part["correction"]) if number > 1 else set()
             assert named <= names
-            colours = [line.get_color() for line in left.lines if line.get_marker() == "o"]
-            assert colours == [styles[name]["color"] for name in part["correction"]]
+            colours = [line.get_color() for line in axis.lines if line.get_marker() == "o"]
+            singles = part.loc[~part["pooled"], "correction"]
+            assert colours == [styles[name]["color"] for name in singles]
 
 
-def test_the_summary_of_many_methods_is_cut_into_pages(row: pd.DataFrame) -> None:
-    rows = with_methods(row, 28, (0.9, 0.95, 0.98))
+def test_marks_stand_at_the_numbers_of_the_tables(pair: pd.DataFrame) -> None:
+    rows = forest_of(pair, 2, sparsities=(0.9, 0.98))
+    rows["headroom"] = [np.nan, np.nan, 0.5, 0.6, 1000.0, 1000.0]
+    rows.loc[:, ["mean", "low", "high"]] = [[0.1 * i, -1.0 - i, 1.0 + i] for i in range(6)]
+    (axis,) = draw_summary(rows, "title", looks(list(rows["correction"]))).axes
+    together, single = rows[rows["pooled"]], rows[~rows["pooled"]]
+    expected = together[["low", "mean", "high"]].to_numpy()
+    np.testing.assert_allclose(diamonds(axis), expected)
+    assert drawn(axis, "o") == pytest.approx(list(single["mean"]))
+    intervals = [
+        line.get_xdata()
+        for line in axis.lines
+        if line.get_linestyle() == "-" and np.ptp(line.get_xdata()) > 0
+    ]
+    np.testing.assert_allclose(intervals, single[["low", "high"]].to_numpy())
+    (band,) = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
+    assert (band.get_x(), band.get_x() + band.get_width()) == (-1, 1)
+    ticks = [line for line in axis.lines if line.get_marker() == "|"]
+    small = [float(line.get_xdata()[0]) for line in ticks if line.get_markersize() < TALL]
+    detectable = [sign * value for value in rows["detectable"] for sign in (-1, 1)]
+    assert small == pytest.approx(detectable)
+    headroom = [float(line.get_xdata()[0]) for line in ticks if line.get_markersize() >= TALL]
+    assert [value for value in headroom if not np.isnan(value)] == [0.5, 0.6]
+    # Where it is farther than the axis goes there is an arrow at the end.
+    end = axis.get_xlim()[1]
+    beyond = drawn(axis, OUTSIDE["marker"])
+    assert len(beyond) == 2
+    assert end <= min(beyond) <= max(beyond) < 1.1 * end
+
+
+def test_verdicts_numbers_and_costs_are_written_beside_the_panel(pair: pd.DataFrame) -> None:
+    (axis,) = draw_summary(pair, "title", looks(["agc"])).axes
+    together, single = pair.itertuples()
+    texts = [text.get_text() for text in axis.texts]
+    assert together.verdict in texts
+    assert f"{together.mean:+.2f} [{together.low:+.2f}, {together.high:+.2f}]" in texts
+    assert "10 (none 3)" in texts
+    assert single.units == 10
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["all 1 rows", "rigl 95 %"]
+
+
+def test_an_interval_as_wide_as_no_other_is_cut_off(pair: pd.DataFrame) -> None:
+    rows = forest_of(pair, 20)
+    rows[["mean", "low", "high"]] = 0.1, -1.0, 1.0
+    rows.iloc[-1, rows.columns.get_indexer(["low", "high"])] = -90.0, 90.0
+    (axis,) = draw_summary(rows, "title", looks(list(rows["correction"]))).axes
+    low, high = axis.get_xlim()
+    assert high < 2
+    assert drawn(axis, "<") == [low]
+    assert drawn(axis, ">") == [high]
+
+
+def test_a_placebo_is_grey_and_hatched(pair: pd.DataFrame) -> None:
+    rows = pd.concat([pair, pair.assign(correction="placebo")]).sort_values(
+        "pooled", ascending=False, kind="stable"
+    )
+    styles = looks(["agc", "placebo"])
+    figure = draw_summary(rows, "title", styles)
+    hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch()]
+    assert [to_hex(patch.get_edgecolor()) for patch in hatched] == [styles["placebo"]["color"]]
+    squares = [line for line in figure.axes[0].lines if line.get_marker() == "s"]
+    assert [line.get_color() for line in squares] == [styles["placebo"]["color"]]
+    (legend,) = figure.legends
+    assert any("placebo" in text.get_text() for text in legend.get_texts())
+
+
+def test_the_summary_of_many_methods_is_cut_into_pages(pair: pd.DataFrame) -> None:
+    together, single = pair[pair["pooled"]], pair[~pair["pooled"]]
+    rows = pd.concat([together, with_methods(single, 28, (0.9, 0.95, 0.98))])
     parts = pages(rows)
     pd.testing.assert_frame_equal(pd.concat(parts), rows)
     heights = [height(part) for part in parts]
@@ -67,25 +151,12 @@ def test_the_summary_of_many_methods_is_cut_into_pages(row: pd.DataFrame) -> Non
         assert_all_on_the_canvas(draw_summary(parts[0], "title", looks(["agc"])))
 
 
-def test_a_group_longer_than_a_page_goes_on_under_the_same_heading(row: pd.DataFrame) -> None:
-    parts = pages(rows_of(row, 60))
+def test_a_group_longer_than_a_page_goes_on_under_the_same_heading(pair: pd.DataFrame) -> None:
+    parts = pages(forest_of(pair[~pair["pooled"]], 60))
     assert [len(part) for part in parts] == [30, 30]
     for part in parts:
         figure = draw_summary(part, "title", looks(list(part["correction"])))
         assert figure.axes[0].get_yticklabels()[0].get_text() == "rigl 95 %"
-
-
-def test_words_in_the_summary_stand_where_the_room_is(row: pd.DataFrame) -> None:
-    rows = rows_of(row, 2)
-    rows["accuracy_crossing"] = ["reached", "not reached"]
-    for change, side in ((-80.0, "right"), (80.0, "left")):
-        for key in ("epochs", "units"):
-            rows[f"{key}_to_accuracy_change_percent"] = [change, np.nan]
-        with style():
-            figure = draw_summary(rows, "title", looks(list(rows["correction"])))
-            assert_all_on_the_canvas(figure)
-        (text,) = figure.axes[1].texts
-        assert text.get_ha() == side
 
 
 @pytest.fixture
@@ -95,7 +166,8 @@ def names_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names_of(folders: list[Path], out: Path) -> list[str]:
-    return [path.name for path in write_figures(*collected(folders, out), out)]
+    records, epochs = collected(folders, out)
+    return [path.name for path in write_figures(records, epochs, out, pooled(records))]
 
 
 def grid_with_controls(root: Path, corrections: tuple[str, ...]) -> list[Path]:

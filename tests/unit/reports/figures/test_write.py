@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from agc.reports.compare import compare
 from agc.reports.curves import read_curves
+from agc.reports.figures.forest_rows import forest_rows
 from agc.reports.figures.learning_curves import draw_learning_curves, panels
 from agc.reports.figures.style import PLAIN_COLOUR, file_stem, looks
 from agc.reports.figures.summary import draw_summary
 from agc.reports.figures.write import LONGEST_STEM, stems, write_figures
+from agc.reports.pooled import pooled
 from tests.support.records import collected, entry, write_cell
 
 
@@ -30,9 +30,10 @@ def small_grid(root: Path) -> list[Path]:
 
 
 def test_the_same_records_give_the_same_figures(tmp_path: Path) -> None:
-    tables = collected(small_grid(tmp_path / "cells"), tmp_path)
-    first = write_figures(*tables, tmp_path / "a")
-    second = write_figures(*tables, tmp_path / "b")
+    records, epochs = collected(small_grid(tmp_path / "cells"), tmp_path)
+    estimates = pooled(records)
+    first = write_figures(records, epochs, tmp_path / "a", estimates)
+    second = write_figures(records, epochs, tmp_path / "b", estimates)
     names = {path.name for path in first}
     assert set(first) == {path for path in (tmp_path / "a").rglob("*") if path.is_file()}
     assert {path.name for path in (tmp_path / "a").iterdir()} == {"figures", "summary.png"}
@@ -76,30 +77,22 @@ def test_diverged_runs_are_named_in_their_panel(tmp_path: Path) -> None:
     assert texts["rigl, 90 %"] == []
 
 
-def test_the_summary_shows_the_interval_and_what_has_none(tmp_path: Path) -> None:
-    main = compare(*collected(small_grid(tmp_path / "cells"), tmp_path)).main
-    figure = draw_summary(main, "title", looks(["none", "agc"]))
-    left, right = figure.axes
-    assert [label.get_text() for label in left.get_yticklabels()] == [
-        "dense",
-        "rigl 90 %",
-        "rigl 98 %",
-    ]
-    row = main.iloc[0]
-    markers = [line.get_xdata()[0] for line in left.lines if line.get_marker() == "o"]
-    assert markers == pytest.approx(list(100 * main["accuracy_difference_mean"].dropna()))
-    interval = next(line for line in left.lines if len(line.get_xdata()) == 2)
-    assert list(interval.get_xdata()) == pytest.approx(
-        [100 * row.accuracy_difference_low, 100 * row.accuracy_difference_high]
-    )
-    assert [text.get_text().strip() for text in left.texts] == ["all diverged"]
-    assert [text.get_text().strip() for text in right.texts] == ["no pair"]
+def test_the_summary_says_what_has_no_mean(tmp_path: Path) -> None:
+    records, _ = collected(small_grid(tmp_path / "cells"), tmp_path)
+    (axis,) = draw_summary(forest_rows(records, pooled(records)), "", looks(["none", "agc"])).axes
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    assert labels == ["all 2 rows", "dense", "rigl 90 %", "rigl 98 %"]
+    said = {
+        text.get_text().strip(): text.get_position()[1] for text in axis.texts if text.get_text()
+    }
+    assert said["all diverged"] == axis.get_yticks()[3]
 
 
 def test_corrections_keep_their_colours_and_the_plain_run_its_own() -> None:
     styles = looks(["svrg", "none", "agc", "", *(f"c{index}" for index in range(8))])
     assert styles["none"]["color"] == PLAIN_COLOUR
     assert len({tuple(look.values()) for look in styles.values()}) == len(styles) == 11
+    assert looks(["agc", "placebo", "svrg"])["svrg"] == looks(["agc", "svrg"])["svrg"]
     assert looks(["agc", "svrg"])["agc"] == looks(["svrg", "agc", "none"])["agc"]
 
 
@@ -131,7 +124,8 @@ def test_figures_are_named_by_what_differs() -> None:
 
 
 def test_a_picture_has_a_palette_and_no_date(tmp_path: Path) -> None:
-    paths = write_figures(*collected(small_grid(tmp_path / "cells"), tmp_path), tmp_path)
+    records, epochs = collected(small_grid(tmp_path / "cells"), tmp_path)
+    paths = write_figures(records, epochs, tmp_path, pooled(records))
     for path in paths:
         if path.suffix == ".png":
             with Image.open(path) as image:
@@ -147,12 +141,12 @@ def test_the_first_page_shows_two_summaries_and_no_old_one(tmp_path: Path) -> No
     ]
     out = tmp_path / "report"
     records, epochs = collected(folders, tmp_path / "out")
-    write_figures(records, epochs, out)
+    write_figures(records, epochs, out, pooled(records))
     shown = {path.name for path in out.glob("*.png")}
     assert shown == {"summary-digits-resnet8.png", "summary-olivetti-resnet8.png"}
     assert (out / "figures" / "summary-usps-resnet8.png").exists()
     one = records[records["dataset"] == "digits"]
-    write_figures(one, epochs, out)
+    write_figures(one, epochs, out, pooled(one))
     assert {path.name for path in out.glob("*.png")} == {"summary.png"}
 
 
@@ -162,7 +156,8 @@ def test_several_data_sets_have_a_summary_each(tmp_path: Path) -> None:
         for dataset in ("digits", "olivetti")
         for correction in (entry("none"), entry("agc"))
     ]
-    paths = write_figures(*collected(folders, tmp_path / "out"), tmp_path / "report")
+    records, epochs = collected(folders, tmp_path / "out")
+    paths = write_figures(records, epochs, tmp_path / "report", pooled(records))
     names = {path.name for path in paths}
     assert {"summary-digits-resnet8.svg", "summary-olivetti-resnet8.svg"} < names
     assert len(names) == len(paths) == 2 * (4 + 1) * 2

@@ -76,7 +76,7 @@ def test_they_come_before_the_claims_and_the_rows(
     assert len(lines) == places[-1] + 1 + len(comparison.claims)
 
     page = write_readme(comparison, tmp_path, summarize_provenance(records), "grid").read_text()
-    assert page.index("| verdict |") < page.index("| units per epoch |")
+    assert page.index("| detectable |") < page.index("| units per epoch |")
     empty = replace(comparison, pooled=comparison.pooled.iloc[:0])
     page = write_readme(empty, tmp_path, summarize_provenance(records), "grid").read_text()
-    assert "verdict" not in page
+    assert "detectable" not in page

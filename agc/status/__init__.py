@@ -1,0 +1,1 @@
+"""Where a grid stands at any moment, read from the files of its cells by whoever asks."""
