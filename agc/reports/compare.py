@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import in_the_papers_measures, to_targets
 from agc.reports.arms import PLAIN, common_seeds, finished, paired, planned_runs
+from agc.reports.budgets import budget_ladders
 from agc.reports.calibration import calibration
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
@@ -42,6 +43,8 @@ class Comparison:
     ``claims``: one row for each claim of the paper × task × correction × budget (see ``claims``).
     ``pooled``: one estimate from all rows of a task and correction, with its verdict (see
     ``pooled``); in percentage points.
+    ``ladder``: ratios of epochs and of units to equal error, where rows were trained for several
+    budgets in both arms (see ``budget_ladders``); else without a line.
     ``published``: what others published of the same; None if it was read from a report's files.
     ``calibration``: the pooled estimates beside those of the placebo (see ``calibration``); None if
     the grid has no placebo arm, or it was read from a report's files.
@@ -50,6 +53,7 @@ class Comparison:
     main: pd.DataFrame
     claims: pd.DataFrame
     pooled: pd.DataFrame
+    ladder: pd.DataFrame
     published: Beside | None = None
     calibration: pd.DataFrame | None = None
 
@@ -67,6 +71,7 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
         main=main_table(records, epochs, margin),
         claims=claims(records, read_curves(records, epochs), together, margin),
         pooled=together,
+        ladder=budget_ladders(records, margin),
         calibration=calibration(records, together),
         published=beside_published(records, epochs),
     )

@@ -9,7 +9,8 @@ ratio ρ of the epochs at which two such functions have the same error is 1 for 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +42,7 @@ class Ladder:
     out, all errors of one arm were below all of the other's.
 
     Attributes:
-        overlap: lowest and highest error that both arms reach; NaN where they share none.
+        overlap: lowest and highest error that both arms reach; NaN where there is none.
         share: of bootstrap draws, those in which the arms share an error.
         detectable: ratio below 1 that would be found four times in five.
     """
@@ -68,13 +69,7 @@ class Ladder:
         scaled = {
             key: getattr(self, key) * times for key in ("ratio", "low", "high", "low90", "high90")
         }
-        return Ladder(
-            **scaled,
-            detectable=self.detectable,
-            overlap=self.overlap,
-            share=self.share,
-            seeds=self.seeds,
-        )
+        return replace(self, **scaled)
 
 
 def ladder(plain: Rungs, corrected: Rungs, seed: int = 0, draws: int = DRAWS) -> Ladder:
@@ -100,18 +95,52 @@ def ladder(plain: Rungs, corrected: Rungs, seed: int = 0, draws: int = DRAWS) ->
         ValueError: shapes do not fit, budgets repeat or are not positive, or a budget has no
             result.
     """
-    arms = [_arm("plain", plain), _arm("corrected", corrected)]
-    seeds = len(arms[0][1])
-    if len(arms[1][1]) != seeds:
-        raise ValueError(f"plain has {seeds} seeds and corrected {len(arms[1][1])}: the same ones")
+    return pooled_ladder([(plain, corrected)], seed, draws)
+
+
+def pooled_ladder(rows: Sequence[tuple[Rungs, Rungs]], seed: int = 0, draws: int = DRAWS) -> Ladder:
+    """Geometric mean of the ratios of several rows, such as methods × sparsities.
+
+    Each row counts the same, and a draw has the same seeds in all rows: runs of a seed share its
+    draws (and its images, where it splits them) across rows, which a pool of rows that were
+    independent would take for so many witnesses more. For that t keeps the degrees of freedom of
+    the seeds; in simulations of four rows it covers 99 % for three, 96 % for ten. A row whose arms
+    share no error leaves no ratio. Several rows have no one overlap.
+
+    Args:
+        rows: plain and corrected arm of each row, all of the same seeds in the same order.
+        seed: of the bootstrap.
+        draws: of the bootstrap.
+
+    Raises:
+        ValueError: as :func:`ladder`, or there is no row.
+    """
+    arms = [(_arm("plain", plain), _arm("corrected", other)) for plain, other in rows]
+    counts = [len(errors) for pair in arms for _, errors in pair]
+    if len(set(counts)) != 1:
+        raise ValueError(f"rows of {counts} seeds: the same ones, plain and corrected in turn")
+    seeds = counts[0]
     # How often each draw has each seed; before them the seeds as they are.
     rng = np.random.default_rng(seed)
     times = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=draws)
     times = np.concatenate([np.ones((1, seeds), dtype=times.dtype), times])
-    fits = [_fits(budgets, errors, times) for budgets, errors in arms]
-    compared = [_log_ratio(one, other) for one, other in zip(*fits, strict=True)]
-    log_ratio, overlap = compared[0]
-    found = np.array([drawn for drawn, _ in compared[1:]])
+    ratios, overlaps = [], []
+    for pair in arms:
+        fits = [_fits(budgets, errors, times) for budgets, errors in pair]
+        compared = [_log_ratio(one, other) for one, other in zip(*fits, strict=True)]
+        ratios.append([drawn for drawn, _ in compared])
+        overlaps.append(compared[0][1])
+    # Rows that are out of reach on both sides make a NaN, which is what is meant.
+    with np.errstate(invalid="ignore"):
+        log_ratio, *found = np.mean(ratios, axis=0)
+    overlap = overlaps[0] if len(rows) == 1 else (np.nan, np.nan)
+    return _summary(float(log_ratio), np.array(found), seeds, overlap)
+
+
+def _summary(
+    log_ratio: float, found: NDArray[np.float64], seeds: int, overlap: tuple[float, float]
+) -> Ladder:
+    """The ladder of a logarithm of ρ and its bootstrap draws."""
     shared = np.isfinite(found)
     spread = np.nan
     # One seed has no spread, nor have seeds that all say the same.

@@ -30,6 +30,8 @@ PUBLISHED = (
     "provenance.json",
 )
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
+WHERE_DUE = ("calibration.csv", "ladder.csv")
+"""The same, of grids that have it."""
 
 TUNING = FILE
 """Kept, too, where the grid's learning rates were chosen for each arm."""
@@ -47,8 +49,9 @@ def write_report(
     """Write tables, figures and page of a study.
 
     In ``out`` itself: ``README.md``, ``comparison.csv``, ``pooled.csv``, ``claims.csv``,
-    ``provenance.json`` and the summary as PNG, which are worth publishing. In ``out/tables`` and
-    ``out/figures``: what anybody can draw again from the study's own two tables.
+    ``provenance.json``, what is in ``WHERE_DUE``, and the summary as PNG, which are
+    worth publishing. In ``out/tables`` and ``out/figures``: what anybody can draw again from the
+    study's own two tables.
 
     Args:
         records: a row for each cell, as collected.

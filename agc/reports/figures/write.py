@@ -14,6 +14,7 @@ from agc.reports.figures.learning_curves import draw_learning_curves, pages
 from agc.reports.figures.style import Look, file_stem, looks, save, style
 from agc.reports.figures.summary import draw_summary
 from agc.reports.figures.summary_layout import pages as summary_pages
+from agc.reports.figures.where_due import write_where_due
 from agc.reports.labels import task_columns
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def write_figures(
     alone has none where another recipe has corrections: its runs stand for equal units, in the
     tables. For each data set and architecture: ``summary``, of which the first two pages are in
     ``out`` itself as PNG. What does not fit on a page is cut into parts, ``…-1``, ``…-2``. For each
-    task with a placebo: ``calibration``.
+    task with a placebo: ``calibration``. What else only some grids have is
+    :mod:`agc.reports.figures.where_due`'s.
 
     Args:
         records: a row for each cell, as collected.
@@ -65,6 +67,7 @@ def write_figures(
                         paths += save(figure, out / "figures", name)
         paths += _write_summaries(forest_rows(records, estimates), out, styles)
         paths += _write_calibrations(records, out, styles)
+        paths += write_where_due(records, out, styles)
     return paths
 
 

@@ -10,6 +10,7 @@ from agc.files import atomic_write_text
 from agc.grids.cell import REVISION
 from agc.reports.machines import describe_machine
 from agc.reports.tables.calibration import HEADING, WITHOUT, calibration_table, unmoved
+from agc.reports.tables.ladder import SHOWN, ladder_table
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_table
@@ -27,6 +28,7 @@ FILES = """\
   `epochs.parquet`: a row for each cell and epoch.
 - `provenance.json`: versions, commits, machines and times.
 """
+LADDER = "- `ladder.csv`: epochs and units to equal error, over budgets.\n"
 
 
 def write_readme(
@@ -54,15 +56,18 @@ def write_readme(
     if len(comparison.pooled):
         table = pooled_table(comparison.pooled)
         parts += [escape_markdown(table.caption), markdown_rows(table).rstrip("\n")]
+    if len(comparison.ladder):
+        table = ladder_table(comparison.ladder, SHOWN)
+        parts += [escape_markdown(table.caption), markdown_rows(table).rstrip("\n")]
     parts.append(CAPTION)
     parts.append(markdown_rows(_table(main)).rstrip("\n"))
     parts += _calibration(comparison.calibration)
-    parts += [f"![summary]({path.name})" for path in pictures or []]
+    parts += [f"![{path.stem.partition('-')[0]}]({path.name})" for path in pictures or []]
     if tuning is not None:
         table = tuning_table(tuning)
         parts += [tuning_sentence(tuning), escape_markdown(table.caption)]
         parts.append(markdown_rows(table).rstrip("\n"))
-    parts.append("The files:\n\n" + FILES.rstrip("\n"))
+    parts.append("The files:\n\n" + (FILES + LADDER * bool(len(comparison.ladder))).rstrip("\n"))
     parts.append(
         "More tables (Markdown, LaTeX, HTML) and the learning curves are drawn from these files, "
         f"without training:\n\n    agc compare {name} --from reports/{name}"

@@ -18,6 +18,7 @@ from agc.reports.tables.comparison import (
     paper_tables,
     without_result,
 )
+from agc.reports.tables.ladder import ladder_table
 from agc.reports.tables.markup import TextTable, escape_markdown, latex, markdown
 from agc.reports.tables.methods import method_tables
 from agc.reports.tables.pooled import pooled_table
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 HEADINGS = {
     "pooled": "All rows together",
+    "ladder": "Budget ladders",
     "claims": "The claims",
     "accuracy": "Accuracy",
     "acceleration": "Acceleration",
@@ -45,9 +47,10 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     ``comparison.csv``, ``pooled.csv`` and ``claims.csv`` hold every number. In the folder
     ``tables``, ``pooled``, ``claims``, ``accuracy``, ``acceleration`` and ``cost`` are views as
     ``.md`` and ``.tex``, and ``comparison.md`` and ``.tex`` all views in one file; ``methods`` is
-    there where a grid has several, ``missing`` where cells have no result, ``published`` (as
-    ``.csv``, too) where others published figures of the same, and ``calibration`` (its ``.csv``
-    beside the others) where the grid has a placebo arm. The LaTeX needs no package but
+    there where a grid has several, ``ladder`` (and ``ladder.csv``) where it has rows of several
+    budgets in both arms, ``missing`` where cells have no result, ``published`` (as ``.csv``, too)
+    where others published figures of the same, and ``calibration`` (its ``.csv`` beside the
+    others) where the grid has a placebo arm. The LaTeX needs no package but
     booktabs.
 
     Args:
@@ -70,6 +73,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         "acceleration": acceleration_tables(comparison.main),
         "cost": cost_tables(comparison.main),
     }
+    if len(comparison.ladder):
+        views["ladder"] = [ladder_table(comparison.ladder)]
     if methods := method_tables(comparison.main):
         views["methods"] = methods
     if lacking := without_result(provenance):
@@ -79,6 +84,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         "pooled.csv": _csv(comparison.pooled),
         "claims.csv": _csv(comparison.claims),
     }
+    if len(comparison.ladder):
+        texts["ladder.csv"] = _csv(comparison.ladder)
     beside = comparison.published
     if beside is not None and beside.covered:
         views["published"] = published_tables(beside)
@@ -97,8 +104,9 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     for name, text in texts.items():
         atomic_write_text(out / name, text)
     passing = ["missing.md", "missing.tex", "published.csv", "published.md", "published.tex"]
-    passing += ["calibration.md", "calibration.tex"]
-    for name in {"calibration.csv", *(f"tables/{name}" for name in passing)} - {*texts}:
+    passing += ["calibration.md", "calibration.tex", "ladder.md", "ladder.tex"]
+    due = {"calibration.csv", "ladder.csv", *(f"tables/{name}" for name in passing)}
+    for name in due - {*texts}:
         (out / name).unlink(missing_ok=True)  # of the cells that were there before
     write_json(out / "provenance.json", provenance)
     return [out / name for name in (*sorted(texts), "provenance.json")]
@@ -110,10 +118,13 @@ def load_comparison(out: Path) -> Comparison:
     Raises:
         UserError: a file is missing or no table of this kind.
     """
+    import pandas as pd
+
     return Comparison(
         main=_read(out / "comparison.csv"),
         claims=_read(out / "claims.csv"),
         pooled=_read(out / "pooled.csv"),
+        ladder=_read(out / "ladder.csv") if (out / "ladder.csv").exists() else pd.DataFrame(),
     )
 
 
@@ -127,6 +138,7 @@ def _read(path: Path) -> pd.DataFrame:
 
     text = [*AXES, "recipe", "source"]
     text += ["claim", "measure", "budget", "verdict", "sentence", "cpu_capability"]
+    text += ["family", "budgets_plain", "budgets_corrected", "cost"]
     try:
         header = pd.read_csv(path, nrows=0).columns
         text = [name for name in header if name in text or name.endswith("_verdict")]

@@ -124,7 +124,7 @@ def test_intervals_nest_and_depend_on_the_seed_alone() -> None:
         (Rungs([0, 5], [[1.0, 2.0]]), "above 0"),
         (Rungs([5], [[1.0]]), "two or more"),
         (Rungs([5, 10], [[1.0, np.nan]]), "no result at a budget of 10 epochs"),
-        (Rungs([5, 10], [[2.0, 1.0], [2.0, 1.0]]), "2 seeds and corrected 1"),
+        (Rungs([5, 10], [[2.0, 1.0], [2.0, 1.0]]), r"rows of \[2, 1\] seeds"),
     ],
 )
 def test_rungs_that_do_not_fit_are_refused(plain: Rungs, message: str) -> None:

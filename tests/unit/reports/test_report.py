@@ -11,7 +11,7 @@ import pytest
 from agc.grids.cell import REVISION
 from agc.grids.grid import load_grid
 from agc.reports import report
-from agc.reports.report import PUBLISHED, TUNING
+from agc.reports.report import PUBLISHED, TUNING, WHERE_DUE
 from agc.reports.study import UNPUBLISHED, read_study
 
 REPORTS = Path(__file__).parents[3] / "reports"
@@ -42,6 +42,10 @@ def test_a_study_gives_its_tables_and_page_without_training(
         if name.endswith(".parquet"):
             continue
         assert (out / name).read_bytes() == (REPORTS / study / name).read_bytes(), name
+    for name in WHERE_DUE:
+        assert (out / name).exists() == (REPORTS / study / name).exists(), name
+        if (out / name).exists():
+            assert (out / name).read_bytes() == (REPORTS / study / name).read_bytes(), name
     if study == "digits":
         assert {path.name for path in out.glob("*.png")} == {path.name for path in pictures}
 
@@ -50,7 +54,7 @@ def test_a_study_gives_its_tables_and_page_without_training(
 def test_a_study_is_whole_and_names_no_host(study: str) -> None:
     names = set(published(study)) - {"report.html"}
     pictures = {name for name in names if name.endswith(".png")}
-    assert names - pictures - {TUNING} == set(PUBLISHED)
+    assert names - pictures - {TUNING, *WHERE_DUE} == set(PUBLISHED)
     assert 1 <= len(pictures) <= 2
     records = pd.read_parquet(REPORTS / study / "records.parquet")
     assert not set(UNPUBLISHED) & set(records)

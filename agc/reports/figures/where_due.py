@@ -1,0 +1,46 @@
+"""Figures that only some grids have something to draw for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agc.reports.figures.gamma import draw_gammas
+from agc.reports.figures.ladder import draw_ladders
+from agc.reports.figures.learning_rates import draw_learning_rates
+from agc.reports.figures.profile import draw_profile
+from agc.reports.figures.style import Look, save
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = "ladder"
+"""Of these, the one that a study shows on its page."""
+
+
+def write_where_due(records: pd.DataFrame, out: Path, styles: dict[str, Look]) -> list[Path]:
+    """Write ``ladder``, ``learning-rates``, ``gamma`` and ``profile`` where a grid has them.
+
+    What does not fit on a page is cut into parts, ``…-1``, ``…-2``. The first page of the ladder is
+    in ``out`` itself as PNG, from where one of a former study is removed.
+
+    Args:
+        records: a row for each cell, as collected.
+        out: folder of the report; the others are in ``out/figures``.
+        styles: colour, line and marker of each correction.
+    """
+    drawn = {
+        "ladder": draw_ladders(records, styles),
+        "learning-rates": draw_learning_rates(records, styles),
+        "gamma": draw_gammas(records),
+        "profile": draw_profile(records),
+    }
+    paths = []
+    for stem, figures in drawn.items():
+        for part, figure in enumerate(figures, start=1):
+            name = stem if len(figures) == 1 else f"{stem}-{part}"
+            shown = out if (stem, part) == (SHOWN, 1) else None
+            paths += save(figure, out / "figures", name, shown)
+    for old in {*out.glob(f"{SHOWN}*.png")} - {*paths}:
+        old.unlink()
+    return paths
