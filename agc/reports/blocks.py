@@ -31,6 +31,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "demo": studies.demo,
     "dunnett": methods.dunnett,
     "findings": findings.findings,
+    "ladder": findings.ladder,
     "methods": methods.methods,
     "paper": findings.paper,
     "studies": studies.studies,

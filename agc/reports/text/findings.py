@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agc.errors import UserError
 from agc.reports.arms import PLAIN
 from agc.reports.claims import PAPER
 from agc.reports.families import expected_best_of
@@ -16,6 +17,7 @@ from agc.reports.machines import describe_machine
 from agc.reports.paper_metrics import BUDGETS
 from agc.reports.statistics import summarize
 from agc.reports.tables.formatting import percent, sparsity
+from agc.reports.tables.ladder import ladder_lines
 from agc.reports.tables.pooled import pooled_lines
 from agc.reports.text.effects import PLACEBO, Effect, Judged, effects, judge_rows
 from agc.reports.text.study import Study, items, load_study, paragraph, span, table
@@ -96,6 +98,23 @@ def verdicts(reports: Path, name: str) -> str:
     nothing = study.pooled[placebo & (study.pooled["budget"] == "epochs")]
     lines += [f"What no effect looks like: {line}" for line in pooled_lines(nothing)]
     return items([f"{line}." for line in lines])
+
+
+def ladder(reports: Path, name: str) -> str:
+    """Epochs and units to equal error, all rows of a study together, the placebo's last.
+
+    Raises:
+        UserError: no arm of the study was trained for several budgets.
+    """
+    found = load_study(reports, name).ladder
+    together = found[found["method"] == ""]
+    lines = together if len(together) else found
+    if not len(lines):
+        raise UserError(f"the study {name!r} has no ladder of budgets")
+    nothing = lines["correction"] == PLACEBO
+    texts = ladder_lines(lines[~nothing])
+    texts += [f"What no effect looks like: {line}" for line in ladder_lines(lines[nothing])]
+    return items([f"{line}." for line in texts])
 
 
 def difference(judged: Judged, digits: int = 2) -> str:

@@ -21,11 +21,12 @@ _KEPT = "\N{WORD JOINER}"
 
 
 class Study(NamedTuple):
-    """A report: a row for each cell, its pooled estimates, and what the numbers come from."""
+    """A report: a row for each cell, its estimates, and what the numbers come from."""
 
     name: str
     records: pd.DataFrame
     pooled: pd.DataFrame
+    ladder: pd.DataFrame
     provenance: dict[str, Any]
 
     def margin(self, measure: str) -> float:
@@ -55,10 +56,12 @@ def load_study(reports: Path, name: str) -> Study:
     if not folder.is_dir():
         raise unknown("study", name, study_names(reports))
     records, _ = read_study(folder)
+    comparison = load_comparison(folder)
     return Study(
         name=name,
         records=records,
-        pooled=load_comparison(folder).pooled,
+        pooled=comparison.pooled,
+        ladder=comparison.ladder,
         provenance=summarize_provenance(records),
     )
 
