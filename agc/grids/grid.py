@@ -13,6 +13,7 @@ from agc.grids.axes import AXES
 from agc.grids.cell import Cell, make_cell
 from agc.grids.files import Exclusion, GridFile, Recipe, read_file
 from agc.grids.recipes import apply_recipe, read_entry, read_recipe
+from agc.grids.seeds import added_cells
 from agc.places import find_file
 from agc.registry import DATASETS, METHODS
 
@@ -55,7 +56,8 @@ def read_grid(name: str, workflows: Path | None = None) -> tuple[Path, GridFile]
 
 def load_grid(name: str, workflows: Path | None = None) -> Grid:
     """Load a grid by path, or by name: ``grids/NAME.yaml`` of ``workflows`` if given, of the
-    present folder's ``workflows/`` or of the package. Its recipes are first looked for beside it.
+    present folder's ``workflows/`` or of the package. Its recipes are first looked for beside it,
+    and the seeds that its rows got later (:mod:`agc.grids.seeds`) are.
 
     Raises:
         UserError: no such grid, a key misspelt, an unknown entry, an impossible value; the
@@ -108,6 +110,8 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
             cells[cell.slug] = cell
     if not cells:
         raise UserError(f"{path}: no cell is left")
+    for cell in added_cells(path, list(cells.values())):
+        cells.setdefault(cell.slug, cell)
     listed = tuple(Skip(count, what, reason) for (what, reason), count in skips.items())
     return Grid(path.stem, path, file, tuple(cells.values()), listed)
 

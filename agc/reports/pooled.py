@@ -36,11 +36,12 @@ COLUMNS = [
 ]
 
 
-class _Row(NamedTuple):
-    """Paired differences of one method × sparsity × recipe, as fractions."""
+class PairedRow(NamedTuple):
+    """Paired differences of one method × sparsity × recipe, as fractions; a corrected slug."""
 
     differences: NDArray[np.float64]
     sparsity: float
+    slug: str
 
 
 def pooled(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFrame:
@@ -76,12 +77,13 @@ def pooled(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFrame:
         labels = dict(zip(task, key, strict=True))
         corrected = group[group["correction"] != PLAIN]
         for measure, column in MEASURES.items():
-            if measure == "robust" and not _trains_for_it(labels["objective"]):
+            if measure == "robust" and not trains_for_it(labels["objective"]):
                 continue
             for budget in BUDGETS:
                 family = []
                 for name, arm in corrected.groupby("correction", sort=True):
-                    line = _line(_rows(records, arm, column, budget), getattr(margin, measure))
+                    rows = paired_rows(records, arm, column, budget)
+                    line = _line(rows, getattr(margin, measure))
                     # Without a pair a correction has a line still, but one alone.
                     if line["pairs"] or (measure, budget) == ("accuracy", "epochs"):
                         head = {"correction": name, "measure": measure, "budget": budget}
@@ -94,14 +96,16 @@ def pooled(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*task, *COLUMNS])
 
 
-def _trains_for_it(objective: str) -> bool:
+def trains_for_it(objective: str) -> bool:
     """Whether an objective, by its label, is adversarial; one that is not installed may be."""
     name, _, _ = objective.partition("(")
     return name not in OBJECTIVES.names() or OBJECTIVES[name].target.adversarial
 
 
-def _rows(records: pd.DataFrame, arm: pd.DataFrame, column: str, budget: str) -> list[_Row]:
-    """The rows of a correction within one task that have a pair."""
+def paired_rows(
+    records: pd.DataFrame, arm: pd.DataFrame, column: str, budget: str
+) -> list[PairedRow]:
+    """The rows of a correction within one task that have a pair, at one of ``BUDGETS``."""
     plain = records[records["correction"] == PLAIN]
     task = task_columns(records.columns)
     keys = [*task, "method", "sparsity", "recipe"]
@@ -114,11 +118,11 @@ def _rows(records: pd.DataFrame, arm: pd.DataFrame, column: str, budget: str) ->
         differences = paired(others, finished(runs), column)
         differences = differences[~np.isnan(differences)]
         if len(differences):
-            rows.append(_Row(differences, runs["sparsity"].iloc[0]))
+            rows.append(PairedRow(differences, runs["sparsity"].iloc[0], runs["slug"].iloc[0]))
     return rows
 
 
-def _line(rows: list[_Row], margin: float) -> dict[str, Any]:
+def _line(rows: list[PairedRow], margin: float) -> dict[str, Any]:
     """The columns of one line that its rows make."""
     values, groups = [row.differences for row in rows], [row.sparsity for row in rows]
     # A hundredth of the margin, as accuracies are fractions up to here.
