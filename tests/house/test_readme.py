@@ -47,6 +47,7 @@ PARSED = {
     r"agc bench ": "measures this machine's speed for a while",
     r"agc evaluate .*--attacks (ladder|autoattack)": "minutes of attacks",
     r"agc compare (?!digits)\S+ --from ": "reports/README.md draws one study anew",
+    r"agc plan .* --extend": "tests/unit/commands/test_extend.py runs it on a grid with a rule",
     r"agc check ": "tests/conformance runs the same checks on every entry",
 }
 """Commands that are parsed by their program and not run, as regular expressions, and why not."""
