@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agc.commands.common import Results, cell_folder, make_console
+from agc.commands.extend import extend_grid
 from agc.errors import UserError
 from agc.grids.cell import Cell
 from agc.grids.grid import Grid, load_grid
@@ -27,7 +28,11 @@ def plan(
     ],
     results: Results = Path("results"),
     write: Annotated[
-        bool, typer.Option("--write", help="Write each cell's cell.json into the results.")
+        bool,
+        typer.Option(
+            "--write",
+            help="Write each cell's cell.json into the results; with --extend, add the seeds.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the cells as JSON.")] = False,
     every: Annotated[bool, typer.Option("--cells", help="List every cell by its slug.")] = False,
@@ -37,13 +42,36 @@ def plan(
             "--why-not", help="Show which entries of the axes make no cell together, and why."
         ),
     ] = False,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend",
+            help="Show which rows need more seeds to be as precise as the grid's file asks, "
+            "whatever their effect. With --write they are in the grid from then on "
+            "(GRID.seeds.json beside its file).",
+        ),
+    ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="With --extend: read records.parquet and epochs.parquet of this folder."
+        ),
+    ] = None,
 ) -> None:
     """Show what a grid will run: cells, skips with reasons, predicted time and disk."""
+    if extend and (as_json or every or why_not):
+        raise UserError("--extend shows a table of its own: leave out --json, --cells, --why-not")
+    if source is not None and not (extend and len(grids) == 1):
+        raise UserError("--from goes with --extend and one grid")
     if why_not:
         for name in grids:
             _show_refusals(name, make_console())
         return
     loaded = [load_grid(name) for name in grids]
+    if extend:
+        for grid in loaded:
+            extend_grid(grid, source or results / grid.name, results, write, make_console())
+        return
     if write:
         _write([cell for grid in loaded for cell in grid.cells], results)
     if as_json:

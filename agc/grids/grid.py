@@ -13,6 +13,7 @@ from agc.grids.axes import AXES
 from agc.grids.cell import Cell, make_cell
 from agc.grids.files import Exclusion, GridFile, Recipe, read_file
 from agc.grids.recipes import apply_recipe, read_entry, read_recipe
+from agc.grids.seeds import added_cells
 from agc.grids.tuning import (
     check_seeds,
     read_learning_rates,
@@ -69,7 +70,8 @@ def read_grid(name: str, workflows: Path | None = None) -> tuple[Path, GridFile]
 
 def load_grid(name: str, workflows: Path | None = None) -> Grid:
     """Load a grid by path, or by name: ``grids/NAME.yaml`` of ``workflows`` if given, of the
-    present folder's ``workflows/`` or of the package. Its recipes are first looked for beside it.
+    present folder's ``workflows/`` or of the package. Its recipes are first looked for beside it,
+    and the seeds that its rows got later (:mod:`agc.grids.seeds`) are.
 
     ``NAME-tuning`` is the grid of the runs that choose the learning rates of ``NAME``, unless a
     file has that name.
@@ -144,6 +146,8 @@ def _load(path: Path, file: GridFile) -> Grid:
             cells[cell.slug] = cell
     if not cells:
         raise UserError(f"{path}: no cell is left")
+    for cell in added_cells(path, list(cells.values())):
+        cells.setdefault(cell.slug, cell)
     if file.tuning is not None:
         check_seeds(cells.values(), file.tuning.seeds, str(path))
     if rates is not None:

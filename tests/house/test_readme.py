@@ -48,6 +48,7 @@ PARSED = {
     r"agc compare (?!digits)\S+ --from ": "reports/README.md draws one study anew",
     r"agc readme ": "another test asks the same of the pages of the repository",
     r"agc tune ": "tests/unit/commands/test_tune.py, with made-up runs",
+    r"agc plan .* --extend": "tests/unit/commands/test_extend.py runs it on a grid with a rule",
     r"agc check ": "tests/conformance runs the same checks on every entry",
 }
 """Commands that are parsed by their program and not run, as regular expressions, and why not."""
