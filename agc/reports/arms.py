@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 """Plain runs with more epochs stand for equal computation if their units are within this."""
 PLAIN = "none"
+PLACEBO = "placebo"
+"""The A/A arm, the plain run with noise of the size of rounding: what it shows is nothing."""
+
+
+def is_placebo(correction: str) -> bool:
+    """Whether a correction, by its label, is the arm without an effect."""
+    return correction.partition("(")[0] == PLACEBO
 
 
 def finished(arm: pd.DataFrame) -> pd.DataFrame:
@@ -39,8 +46,9 @@ def paired(plain: pd.DataFrame, corrected: pd.DataFrame, column: str) -> NDArray
 def planned_runs(records: pd.DataFrame, corrected: pd.DataFrame) -> pd.DataFrame:
     """The plain runs of the grid that had a corrected arm's units as more epochs.
 
-    Their schedule was made for those epochs. None where the grid has no such runs; of several
-    lengths within ``TOLERANCE``, the one that is closest.
+    Their schedule was made for those epochs. None where the grid has no such runs, as of a
+    correction whose epochs cost no more than plain ones; of several lengths within ``TOLERANCE``,
+    the one that is closest.
 
     Args:
         records: a row for each cell of the grid, as collected.
@@ -54,6 +62,7 @@ def planned_runs(records: pd.DataFrame, corrected: pd.DataFrame) -> pd.DataFrame
         return finished(records.iloc[:0])
     keys = [*row_columns(records.columns), "family"]
     same = (records[keys] == mine.iloc[0][keys]).all(axis=1) & (records["correction"] == PLAIN)
+    same &= records["epochs"] > mine["epochs"].max()
     ratio = records["units"] / mine["units"].mean()
     planned = records[same & ((ratio - 1).abs() <= TOLERANCE)]
     if planned["epochs"].nunique() > 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agc.reports.arms import common_seeds
+from agc.reports.arms import common_seeds, is_placebo
 from agc.reports.families import adjusted, expected_best_of
 from agc.reports.labels import task_columns
 from agc.reports.pooled import MEASURES, PairedRow, paired_rows
@@ -18,7 +18,6 @@ from agc.reports.verdict import POINTS
 if TYPE_CHECKING:
     import pandas as pd
 
-PLACEBO = "placebo"
 LOSSES = ("final_train_loss", "final_validation_loss")
 """Two runs that agree in these to the last bit had the same weights throughout."""
 COLUMNS = [
@@ -27,11 +26,6 @@ COLUMNS = [
     *("largest", "largest_by_chance", "largest_by_chance_95"),
     *("identical", "sd_pairs", "sd_seeds"),
 ]
-
-
-def is_placebo(correction: str) -> bool:
-    """Whether a correction, by its label, is the arm without an effect."""
-    return correction.partition("(")[0] == PLACEBO
 
 
 def calibration(records: pd.DataFrame, pooled: pd.DataFrame) -> pd.DataFrame | None:

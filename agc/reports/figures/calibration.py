@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agc.reports.arms import is_placebo
 from agc.reports.figures.forest_rows import Pairs
-from agc.reports.figures.style import Look, add_legend, fit, is_placebo
+from agc.reports.figures.style import Look, add_legend, fit
 from agc.reports.rows import Spread, pooled_sd
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agc.reports.arms import PLAIN, finished, paired
-from agc.reports.figures.style import is_placebo
+from agc.reports.arms import PLAIN, finished, is_placebo, paired
 from agc.reports.labels import task_columns
 from agc.reports.rows import row_intervals
 from agc.reports.verdict import POINTS

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agc.files import atomic_path
-from agc.reports.arms import PLAIN
+from agc.reports.arms import PLAIN, is_placebo
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -22,8 +22,6 @@ Look = dict[str, Any]
 # Okabe and Ito's palette, which colour-blind readers can tell apart; the plain run is never
 # another colour than the first.
 PLAIN_COLOUR = "#555555"
-PLACEBO = "placebo"
-"""The A/A arm: what it shows is what nothing looks like, in grey."""
 PLACEBO_LOOK = {"color": "#8a8a8a", "linestyle": (0, (2, 1)), "marker": "P"}
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "X")
@@ -77,11 +75,6 @@ def looks(corrections: list[str]) -> dict[str, Look]:
             "marker": MARKERS[(place + round_) % len(MARKERS)],
         }
     return styles | {name: dict(PLACEBO_LOOK) for name in sorted(placebos)}
-
-
-def is_placebo(correction: str) -> bool:
-    """Whether a correction, by its label, is the A/A arm, whatever its options."""
-    return correction.partition("(")[0] == PLACEBO
 
 
 def file_stem(*parts: str) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agc.reports.figures.style import EDGE, Look, add_legend, is_placebo, text_width
+from agc.reports.arms import is_placebo
+from agc.reports.figures.style import EDGE, Look, add_legend, text_width
 from agc.reports.figures.summary_layout import Line, height, lines
 from agc.reports.tables.formatting import number, points
 

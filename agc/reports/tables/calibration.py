@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.reports.calibration import is_placebo
+from agc.reports.arms import is_placebo
 from agc.reports.labels import task_columns
 from agc.reports.tables.formatting import MISSING, number, percent, points
 from agc.reports.tables.markup import TextTable

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agc.reports.acceleration import SHARES, SHOWN
+from agc.reports.arms import is_placebo
 from agc.reports.claims import PAPER, SOURCE
 from agc.reports.compare import UNTESTED
 from agc.reports.labels import task_columns
@@ -49,6 +51,8 @@ UNTESTED_CAPTION = (
     " have no test accuracy at six epochs or at levels: those measures of the claims need"
     " evaluation.test: every-epoch."
 )
+POOLED = ("A", "A robust")
+"""Claims that the pooled estimates have, too."""
 # Of each measure's unit: how a number of it is written.
 SHOW = {"points": points, "epochs": points, "%": change}
 
@@ -73,11 +77,19 @@ def claim_tables(claims: pd.DataFrame) -> list[TextTable]:
 
 
 def claim_lines(claims: pd.DataFrame) -> list[str]:
-    """Each estimate in one line: what it is of, the verdict's sentence or the interval, the null,
-    and the paper's number with its place.
+    """Each estimate of a correction in one line: what it is of, the verdict's sentence or the
+    interval, the null, and the paper's number with its place.
+
+    Without what the lines of the pooled estimates say (:data:`POOLED`), without the placebo, whose
+    part the null has, and of the targets with one; the tables have all.
     """
     keys = _keys(claims)
-    return [_line(row, keys) for row in claims.to_dict("records")]
+    left_out = {*POOLED, *(f"B {name} %" for name in SHARES if name != SHOWN)}
+    return [
+        _line(row, keys)
+        for row in claims.to_dict("records")
+        if row["claim"] not in left_out and not is_placebo(row["correction"])
+    ]
 
 
 def source(claim: str) -> str:

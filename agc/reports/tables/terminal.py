@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agc.reports.compare import Comparison
 from agc.reports.labels import task_columns
 from agc.reports.tables.claims import claim_lines
+from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.ladder import ladder_lines
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_lines
@@ -20,8 +21,8 @@ KEPT_WHOLE = {"method", "correction", "none", "difference"}
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print a table for each data set, architecture, objective and recipe, then what all rows say
-    together, then the claims.
+    """Print a table for each data set, architecture, objective and recipe, without columns that are
+    empty throughout, then what all rows say together, then the claims.
     """
     from rich.table import Table
 
@@ -29,16 +30,17 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for key, group in comparison.main.groupby(keys, sort=True):
         title = ", ".join(part for part in key if part)
         table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-        for index, name in enumerate(HEADER):
+        cells = [[*name_row(row), *overview_cells(row)] for row in group.itertuples()]
+        shown = [i for i in range(len(HEADER)) if any(line[i] != MISSING for line in cells)]
+        for index in shown:
             table.add_column(
-                name.replace("units per ", "units per\n"),
+                HEADER[index].replace("units per ", "units per\n"),
                 justify="left" if index < 2 else "right",
                 overflow="fold",
-                no_wrap=name in KEPT_WHOLE,
-                max_width=16 if name.startswith("epochs to") else None,
+                no_wrap=HEADER[index] in KEPT_WHOLE,
             )
-        for row in group.itertuples():
-            table.add_row(*name_row(row), *overview_cells(row))
+        for line in cells:
+            table.add_row(*(line[index] for index in shown))
         console.print(table)
         console.print()
     console.print(CAPTION, highlight=False, style="dim")

@@ -20,8 +20,6 @@ from agc.reports.verdict import EQUIVALENT, NO_FINDING, NO_INTERVAL, POINTS, Ver
 if TYPE_CHECKING:
     import pandas as pd
 
-PLACEBO = "placebo"
-
 
 class Effect(NamedTuple):
     """One arm minus another in one row, seed by seed; accuracies are fractions.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agc.errors import UserError
-from agc.reports.arms import PLAIN
+from agc.reports.arms import PLACEBO, PLAIN
 from agc.reports.claims import PAPER
 from agc.reports.families import expected_best_of
 from agc.reports.labels import task_columns
@@ -19,7 +19,7 @@ from agc.reports.statistics import summarize
 from agc.reports.tables.formatting import percent, sparsity
 from agc.reports.tables.ladder import ladder_lines
 from agc.reports.tables.pooled import pooled_lines
-from agc.reports.text.effects import PLACEBO, Effect, Judged, effects, judge_rows
+from agc.reports.text.effects import Effect, Judged, effects, judge_rows
 from agc.reports.text.study import Study, items, load_study, paragraph, span, table
 
 if TYPE_CHECKING:

@@ -179,10 +179,12 @@ def test_a_study_of_other_runs_has_no_word_of_it(tmp_path: Path) -> None:
 def test_a_line_has_the_paper_the_estimate_and_the_null(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     found = grid(tmp_path, none=trained(rng), agc=trained(rng)).claims
-    lines = dict(zip(found["claim"], claim_lines(found), strict=True))
+    names = ["A budgets", "B 99 %", "B levels"]
+    lines = dict(zip(names, claim_lines(found), strict=True))
     rows = found.set_index("claim")
     assert "(the paper: +5.00, headline; Table 1, VGG-16)" in lines["A budgets"]
-    assert f"3 rows (12 pairs): {rows.loc['A', 'sentence']}; two equal arms +0.00" in lines["A"]
+    sentence = rows.loc["A budgets", "sentence"]
+    assert f"3 rows (12 pairs): {sentence}; two equal arms +0.00" in lines["A budgets"]
     line = rows.loc["B 99 %"]
     estimate = f"{line['mean']:+.2f} [{line.low:+.2f}, {line.high:+.2f}] epochs"
     assert (
@@ -190,4 +192,12 @@ def test_a_line_has_the_paper_the_estimate_and_the_null(tmp_path: Path) -> None:
         in (lines["B 99 %"])
     )
     assert "(the paper: -52.1 %, headline; Figure 4b, WRN-28-4)" in lines["B levels"]
-    assert "the paper" not in lines["B 97 %"]
+    assert "the paper" not in lines["B 99 %"]
+
+
+def test_lines_leave_out_what_the_pooled_ones_say_and_the_placebo(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    found = grid(tmp_path, none=trained(rng), agc=trained(rng)).claims
+    assert {"A", "B 97 %", "B 100 %"} <= {*found["claim"]}
+    assert len(claim_lines(found)) == 3
+    assert claim_lines(found.assign(correction="placebo")) == []
