@@ -60,6 +60,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     assert names == {
         *("list", "plan", "train", "evaluate", "collect", "compare", "track"),
         *("inspect", "diagnose", "doctor", "data", "bench", "check", "export", "init", "tune"),
+        *("readme", "status"),
     }
     groups = {
         "track": {"sync", "check", "ui"},
@@ -87,7 +88,7 @@ def test_help_says_what_a_command_does_and_names_all_its_options(path: tuple[str
 def test_the_program_and_the_module_are_the_same_command(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "agc"
     grids = (
-        "bsr, corrections, digits, fashion, fashion-gpu, methods, "
+        "bsr, corrections, digits, fashion, fashion-gpu, ladder, methods, "
         "paper-bsr, paper-imagenet, paper-itop, paper-rigl"
     )
     for command in ([str(program)], [sys.executable, "-m", "agc"]):
@@ -128,30 +129,27 @@ def test_a_grid_that_cannot_be_loaded_is_listed_with_the_reason(
     shown = agc("list", "grids")
     assert shown.code == 0
     rows = {line.split("│")[0].strip(): line for line in shown.out.splitlines() if "│" in line}
-    assert "84" in rows["digits"]
+    assert "160" in rows["digits"]
     assert "unknown dataset 'mars'" in " ".join(shown.out.split())
     assert "–" in rows["other"]
 
 
-def test_the_plan_of_the_default_grid_counts_cells_skips_and_units(repository: Path) -> None:
+def test_the_plan_of_the_default_grid_counts_cells_and_units(repository: Path) -> None:
     shown = agc("plan", "digits", "--results", "nothing")
     assert shown.code == 0
-    assert "84 cells, 0 finished; " in shown.out
-    # Dense at the second sparsity: 2 corrections × 2 objectives × 3 seeds.
-    assert (
-        "left out: 12 of method dense (it has no sparsity: one cell for all of them)" in shown.out
-    )
-    recipe = yaml.safe_load((repository / "workflows" / "recipes" / "digits.yaml").read_text())
-    epochs, attack = recipe["training"]["epochs"], recipe["options"]["objective"]["pgd-at"]
-    k = attack["steps"]
-    an_epoch = 3 + 10 + (3 * k + 3) + (6 * k + 10)
-    assert f"; {7 * 3 * epochs * an_epoch} units; " in shown.out
+    assert "160 cells, 0 finished; " in shown.out
+    assert "left out" not in shown.out
+    path = repository / "workflows" / "recipes" / "digits-default.yaml"
+    epochs = yaml.safe_load(path.read_text())["training"]["epochs"]
+    # None, placebo, agc, and plain runs of agc's units.
+    a_seed = epochs * (3 + 3 + 10) + 40 * 3
+    assert f"; {4 * 10 * a_seed} units; " in shown.out
     assert not Path("nothing").exists()
 
 
 def test_a_plan_as_json_or_on_the_disk_holds_whole_cells() -> None:
     listed = json.loads(agc("plan", "digits", "--json").out)
-    assert len(listed) == 84
+    assert len(listed) == 160
     for slug, content in listed.items():
         assert make_cell(content).slug == slug
     named = agc("plan", "digits", "--cells", "--results", "here").out.split()

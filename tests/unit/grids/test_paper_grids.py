@@ -54,10 +54,9 @@ def first(repository: Path, name: str, **fields: Any) -> Cell:
 def test_a_grid_has_as_many_cells_as_its_axes_say(repository: Path, name: str) -> None:
     found = grid(repository, name)
     assert len(found.cells) == SIZES[name]
-    assert {c.correction.options["estimator"] for c in found.cells if c.correction.options} >= {
-        "loss",
-        "online",
-    }
+    estimators = {cell.correction.options.get("estimator") for cell in found.cells}
+    assert estimators >= {"loss", "online"}
+    assert "placebo" in {cell.correction.name for cell in found.cells}
 
 
 @pytest.mark.parametrize("name", RECIPES)
