@@ -57,18 +57,18 @@ def test_pages_tables_and_terminal_have_no_number_of_their_own(
         assert not unexplained(text, allowed, named(made)), name
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_the_numbers_of_a_line_are_its_own(study: str, studies: dict[str, Made]) -> None:
-    made = studies[study]
+def test_the_numbers_of_a_line_are_its_own(studies: dict[str, Made]) -> None:
     kept, altered = 0, 0
-    for name, line, text in texts_of_lines(made.comparison):
-        allowed = np.unique(np.concatenate([of_frame(name, line), PUBLISHED]))
-        assert not unexplained(text, allowed, named(made))
-        for number in re.findall(r"[+-]\d+\.\d\d(?! \()", text):
-            other = f"{float(number) + 0.03:+.2f}"
-            kept += is_rounding(other, allowed)
-            altered += 1
-    # A wrong digit is seen: few numbers of one line are another by chance.
+    for study, made in studies.items():
+        for name, line, text in texts_of_lines(made.comparison):
+            if study == LADDER and name != "ladder":
+                continue  # As in the other study.
+            allowed = np.union1d(of_frame(name, line), PUBLISHED)
+            assert not unexplained(text, allowed, named(made))
+            for number in re.findall(r"[+-]\d+\.\d\d(?! \()", text):
+                kept += is_rounding(f"{float(number) + 0.03:+.2f}", allowed)
+                altered += 1
+    # A wrong digit is seen: few numbers of one line are another of it by chance.
     assert altered > 100
     assert kept < 0.2 * altered
 
@@ -117,14 +117,14 @@ def test_no_line_stays_when_the_accuracies_of_a_correction_are_others(
     for study, by in ((GRID, -0.02), (LADDER, 0.02)):
         made = studies[study]
         records, epochs = shifted(made, by)
-        together = pooled(records)
-        pairs = [(pooled_lines(made.comparison.pooled), pooled_lines(together))]
         if study == GRID:
+            together = pooled(records)
+            pairs = [(pooled_lines(made.comparison.pooled), pooled_lines(together))]
             again = claims(records, read_curves(records, epochs), together, MARGIN)
             pairs.append((claim_lines(made.comparison.claims), claim_lines(again)))
         else:
             again = budget_ladders(records)
-            pairs.append((ladder_lines(made.comparison.ladder), ladder_lines(again)))
+            pairs = [(ladder_lines(made.comparison.ladder), ladder_lines(again))]
         for one, other in pairs:
             assert len(one) == len(other) > 2
             for line, changed in zip(one, other, strict=True):
