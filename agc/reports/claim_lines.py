@@ -47,6 +47,7 @@ def difference_line(
         **_estimate(found, POINTS.factor, best),
         **_directions(clear, np.array([row.mean for row in single])),
         **{"p": found.p, "null_mean": 0.0, "swap_p": found.flip_p, "margin": margin},
+        **{"detectable": round(POINTS.factor * found.mde, 10)},
         **{"verdict": judged.word, "sentence": sentence(found.mean, judged, found.mde)},
     }
 

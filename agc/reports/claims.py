@@ -80,7 +80,7 @@ COLUMNS = [
     *("correction", "budget", "rows", "pairs", "diverged"),
     *("mean", "low", "high", "low90", "high90", "p", "null_mean", "swap_p"),
     *("reached_plain", "reached_corrected", "attained", "pred_low", "pred_high"),
-    *("margin", "verdict", "sentence", "up", "down", "null_best"),
+    *("margin", "detectable", "verdict", "sentence", "up", "down", "null_best"),
 ]
 
 
@@ -107,8 +107,9 @@ def claims(
     of accuracy have. ``reached_*`` are shares of runs that reach the target, or, of the corrected
     arm alone, of the levels that it reaches. ``up`` and ``down`` are rows above and below their
     null after Benjamini and Hochberg's adjustment; ``null_best`` is the mean of the row most in the
-    correction's favour if none has an effect. ``margin``, ``verdict`` and ``sentence`` are there
-    for accuracies alone: a number of epochs of one training has no margin.
+    correction's favour if none has an effect. ``margin``, ``detectable`` (as in ``pooled``),
+    ``verdict`` and ``sentence`` are there for accuracies alone: a number of epochs of one training
+    has no margin.
 
     Args:
         records: a row for each cell, as collected.

@@ -1,10 +1,11 @@
 """The two numbers of the paper's abstract, as its tables and figures define them.
 
-Neither is about final accuracy. "Up to 5.0 % accuracy" is the mean gap at six epochs of one
-training (Table 1; at the last of them the gap is the smallest but one), "up to 52.1 % fewer epochs"
-the mean over a ladder of accuracy levels of the epochs saved until each is first reached (Figure
-4b; at the top level hardly any are). Both stand here to be compared with the paper's numbers,
-beside what two equal arms give: the same number with the labels swapped (:mod:`agc.reports.swaps`).
+Neither is about final accuracy. "Up to 5.0 % accuracy" is read as points; it is the mean gap at six
+epochs of one training (Table 1; at the last of them the gap is the smallest but one). "Up to 52.1 %
+fewer epochs" is the mean over a ladder of accuracy levels of the epochs saved until each is first
+reached (Figure 4b; at the top level hardly any are). Both stand here to be compared with the
+paper's numbers, beside what two equal arms give: the same number with the labels swapped
+(:mod:`agc.reports.swaps`).
 
 Curves of test accuracy are those of runs that measured it after every epoch; ``evaluation.test:
 last`` leaves all epochs but the last and the best without one.

@@ -42,9 +42,10 @@ TIMES = (
 )
 LEVELS = (
     "Change in percent of the epochs that the correction needs to first reach a test accuracy,"
-    f" averaged over levels a point apart from {LOWEST:g} of the plain arm's mean best up to it. A"
-    " level that it does not reach counts as reached in the epoch after the last. Intervals are the"
-    " jackknife's over seeds. Reached: share of levels."
+    " averaged over levels a point apart. The top one is the mean of the plain runs' highest"
+    f" accuracies, the lowest {LOWEST:g} of that. A level that the correction does not reach counts"
+    " as reached in the epoch after the last. Intervals are the jackknife's over seeds. Reached:"
+    " share of levels."
 )
 UNTESTED_CAPTION = (
     "These runs measured test images after the last epoch alone (evaluation.test: last). So they"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.acceleration import SHARES
 from agc.reports.labels import task_columns
+from agc.reports.pooled import SENSITIVITY
 from agc.reports.tables.formatting import (
     MISSING,
     accuracy,
@@ -39,7 +40,10 @@ VERDICT = (
     "Verdict: that of this interval by the grid's margin; (raw): without it once p is adjusted over"
     " the rows of the task and correction (Benjamini and Hochberg)."
 )
-DIVERGED = "2 of 3 seeds: the third diverged and is left out of the mean"
+DIVERGED = (
+    "A number of seeds out of more: the others diverged and are left out of the mean; the column"
+    f" {SENSITIVITY} of pooled.csv counts them as guessing"
+)
 ACCURACY_CAPTION = (
     f"Percent, {SPREAD}. Difference: correction − none, paired over common seeds, in percentage"
     f" points, {INTERVAL} {SHARED}. {VERDICT} Final: last epoch. Best: epoch of the best validation"

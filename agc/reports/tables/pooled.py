@@ -20,14 +20,16 @@ CAPTION = (
     " two one-sided tests that the mean lies within it. Holm: p of no difference, adjusted over the"
     " corrections of a task, measure and budget. Detectable: the smallest effect that such a grid"
     " finds four times in five. τ: standard deviation between rows beyond chance. Another row: the"
-    " 95 % prediction interval. Best by chance: what the best row shows on average if none has an"
-    " effect. Rows up, down: those whose 95 % interval, with the spread shared by all rows of a"
-    " sparsity, excludes 0 after Benjamini and Hochberg's adjustment. That an interval contains 0"
-    " makes nothing equivalent: that takes a 90 % interval within the margin."
+    " 95 % prediction interval. Extreme row by chance: what the row most in the correction's favour"
+    " shows on average if none has an effect. Rows up, down: those whose 95 % interval, with the"
+    " spread shared by all rows of a sparsity, excludes 0 after Benjamini and Hochberg's"
+    " adjustment. That an interval contains 0 makes nothing equivalent: that takes a 90 % interval"
+    " within the margin."
 )
 HEADER = (
     *("correction", "measure", "at equal", "rows (pairs)", "difference", "90 %", "margin", "TOST"),
-    *("Holm", "detectable", "τ", "another row", "best by chance", "rows up, down", "verdict"),
+    *("Holm", "detectable", "τ", "another row", "extreme row by chance", "rows up, down"),
+    "verdict",
 )
 
 
