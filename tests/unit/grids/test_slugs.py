@@ -15,7 +15,7 @@ SLUGS = {
     "bsr": (108, "ef9f808158eb710b"),
     "corrections": (600, "1d3efdbc42b47300"),
     "digits": (160, "232ebf1311f8fcb3"),
-    "fashion": (72, "d2daa7bf32647d3e"),
+    "fashion": (72, "6e974b0f3e9a9268"),
     "fashion-gpu": (114, "ded413b6a3509dab"),
     "ladder": (260, "cf8068896dd22375"),
     "methods": (501, "4ea935255ef075aa"),
