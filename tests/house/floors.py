@@ -40,7 +40,7 @@ FLOORS: dict[str, set[str]] = {
         *("records", "training"),
     },
     # What is made of finished cells.
-    "reports": {"grids", "machine", "records"},
+    "reports": {"grids", "machine", "planning", "records"},
     "tracking": {"grids"},
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc.grids.files import GridFile, read_file
+from agc.grids.grid import load_grid
 from agc.places import find_file
+from agc.planning.prediction import estimate
 from agc.reports.text.study import load_study, paragraph, span, study_names, table
 
 if TYPE_CHECKING:
@@ -46,10 +48,21 @@ def demo(reports: Path, name: str) -> str:
     )
     return paragraph(
         f"The demo trains the {len(records)} cells of the grid `{name}` on scikit-learn's"
-        " handwritten digits, without a download of data or a GPU, and prints what they say. For"
-        f" its report they took {_minutes(records)} minutes of one core, evaluation included"
-        f" ({places}), which two cores share; a CPU with a smaller instruction set, or a busy one,"
-        " takes longer. Run again, it does nothing and says so."
+        " handwritten digits, without a download of data or a GPU, and prints what they say."
+        f"{_expected(name)} For its report they took {_minutes(records)} ({places}, idle or not); a"
+        " CPU with a smaller instruction set, or a busy one, takes longer. Run again, it does"
+        " nothing and says so."
+    )
+
+
+def _expected(name: str) -> str:
+    """What `agc plan` expects of a machine on which no cell has been trained, as a sentence."""
+    expected = estimate(load_grid(name), Path("nothing is finished here"))
+    if expected.cpu_seconds is None:
+        return ""
+    return (
+        f" It is expected to take {expected.cpu_seconds / 60:.0f} minutes of one idle core, which"
+        f" all cores share ({expected.source})."
     )
 
 
