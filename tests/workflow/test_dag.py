@@ -34,6 +34,7 @@ FILES = {
     "record.json",
     "model.safetensors",
     "best.safetensors",
+    "correct.npz",
     "train.log",
 }
 

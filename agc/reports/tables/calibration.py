@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HEADING = "What nothing looks like"
-WITHOUT = "This grid has no placebo arm: nothing tells what its tables make of no effect."
+WITHOUT = "These cells have no placebo arm: nothing tells what its tables make of no effect."
 CAPTION = (
     "The placebo is the plain run with noise of the size of rounding on its gradient: it has no"
     " effect, and its lines are what the same tables make of none. Differences in percentage points"

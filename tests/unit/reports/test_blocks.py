@@ -20,9 +20,9 @@ from agc.reports.text.findings import answer, findings
 from agc.reports.text.methods import dunnett
 from agc.reports.text.robustness import bsr
 from agc.reports.text.study import WIDTH
-from tests.house.imports import ROOT
 from tests.support.command_line import agc
 
+ROOT = Path(__file__).parents[3]
 END = "<!-- /agc -->"
 PAGE = f"first\n<!-- agc:paper -->\nstale\n{END}\nlast\n"
 
