@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from agc.grids.cell import REVISION
+from agc.grids.grid import load_grid
+from agc.planning.prediction import estimate
 from agc.reports.claims import PAPER
 from agc.reports.families import adjusted, expected_best_of, many_to_one
 from agc.reports.paper_metrics import BUDGETS
@@ -103,7 +106,10 @@ def of_block(name: str, studies: dict[str, Made]) -> Values:
         all_of = [one.records for one in studies.values()]
         counts = [(len(one), one["seed"].nunique()) for one in all_of]
         minutes = [one["seconds_total"].sum() / 60 for one in all_of]
-        return values(counts, minutes, *(one["epochs"].tolist() for one in all_of))
+        expected = estimate(load_grid(GRID), Path("nothing is finished here"))
+        reference = re.findall(r"\d+(?:\.\d+)?", expected.source)
+        told = (expected.cpu_seconds / 60, *map(float, reference))
+        return values(counts, minutes, told, *(one["epochs"].tolist() for one in all_of))
     return values(made.comparison.pooled)
 
 

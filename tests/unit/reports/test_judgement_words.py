@@ -10,9 +10,9 @@ import pytest
 from agc.reports import verdict
 from agc.reports.blocks import BLOCKS, find_blocks
 from agc.reports.verdict import DIRECTED
-from tests.house.imports import ROOT
 from tests.support.generated_texts import GRID, LADDER, Made, block, page_and_tables
 
+ROOT = Path(__file__).parents[3]
 PAGES = (ROOT / "README.md", ROOT / "reports" / "README.md")
 WORDS = re.compile(
     r"\b(?:wins?|won|winner|loss|losses|loses?|lost|best|better|worse|worst|significant\w*"
