@@ -14,6 +14,7 @@ from rich.console import Console
 from agc.grids.files import Margin
 from agc.reports.compare import Comparison, compare
 from agc.reports.sources import summarize_provenance
+from agc.reports.tables.claims import claim_lines
 from agc.reports.tables.pooled import pooled_lines, pooled_table
 from agc.reports.tables.readme import write_readme
 from agc.reports.tables.terminal import print_comparison
@@ -73,7 +74,7 @@ def test_they_come_before_the_claims_and_the_rows(
     lines = out.getvalue().splitlines()
     places = [lines.index(line) for line in pooled_lines(comparison.pooled)]
     assert places == list(range(places[0], places[0] + len(places)))
-    assert len(lines) == places[-1] + 1 + len(comparison.claims)
+    assert lines[places[-1] + 1 :] == claim_lines(comparison.claims)
 
     page = write_readme(comparison, tmp_path, summarize_provenance(records), "grid").read_text()
     assert page.index("| detectable |") < page.index("| units per epoch |")
