@@ -38,15 +38,20 @@ SENSITIVITY = "mean_with_diverged"
 
 
 class PairedRow(NamedTuple):
-    """Paired differences of one method × sparsity × recipe, as fractions; a corrected slug, and the
-    finished runs of both sides by seed.
+    """Paired differences of one method × sparsity × recipe, as fractions; its task, method,
+    sparsity and recipe, a corrected slug, and the finished runs of both sides by seed.
     """
 
     differences: NDArray[np.float64]
-    sparsity: float
+    labels: dict[str, Any]
     slug: str
     plain: pd.DataFrame
     corrected: pd.DataFrame
+
+    @property
+    def sparsity(self) -> float:
+        """Rows of one share their spread."""
+        return self.labels["sparsity"]
 
 
 def pooled(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFrame:
@@ -116,17 +121,18 @@ def trains_for_it(objective: str) -> bool:
 
 
 def paired_rows(
-    records: pd.DataFrame, arm: pd.DataFrame, column: str, budget: str
+    records: pd.DataFrame, arm: pd.DataFrame, column: str, budget: str, base: str = PLAIN
 ) -> list[PairedRow]:
-    """The rows of a correction within one task that have a pair.
+    """The rows of a correction that have a pair.
 
     Args:
         records: a row for each cell, as collected.
-        arm: those of one task and correction.
+        arm: those of the correction.
         column: of the records; both sides of a pair have a number in it.
-        budget: one of ``BUDGETS``, which says what the correction is compared with.
+        budget: at equal ``epochs``, or against the ``planned`` runs, which are plain ones.
+        base: label of what it is compared with at equal epochs.
     """
-    plain = records[records["correction"] == PLAIN]
+    plain = records[records["correction"] == base]
     keys = [*task_columns(records.columns), "method", "sparsity", "recipe"]
     rows = []
     for key, runs in arm.groupby(keys, sort=True):
@@ -138,8 +144,8 @@ def paired_rows(
         differences = paired(others, mine, column)
         differences = differences[~np.isnan(differences)]
         if len(differences):
-            first = runs.iloc[0]
-            rows.append(PairedRow(differences, first["sparsity"], first["slug"], others, mine))
+            labels = dict(zip(keys, key, strict=True))
+            rows.append(PairedRow(differences, labels, runs["slug"].iloc[0], others, mine))
     return rows
 
 

@@ -72,9 +72,7 @@ def time_differences(
     Returns:
         [..., seeds]; a run that does not reach the target counts with the horizon.
     """
-    one, other = np.asarray(plain, dtype=np.float64), np.asarray(corrected, dtype=np.float64)
-    end = one.shape[-1] if horizon is None else horizon
-    goal = np.asarray(target(one) if callable(target) else target)
+    one, other, goal, end = _asked(plain, corrected, target, horizon)
     return _times(other, goal, end, largest) - _times(one, goal, end, largest)
 
 
@@ -89,9 +87,7 @@ def reached_shares(
 
     Arguments are those of :func:`restricted_time`.
     """
-    one, other = np.asarray(plain, dtype=np.float64), np.asarray(corrected, dtype=np.float64)
-    end = one.shape[-1] if horizon is None else horizon
-    goal = np.asarray(target(one) if callable(target) else target)
+    one, other, goal, end = _asked(plain, corrected, target, horizon)
     first, second = (_reached(arm, goal, end, largest).any(axis=-1) for arm in (one, other))
     return float(first.mean()), float(second.mean())
 
@@ -175,6 +171,15 @@ def restricted_time(
         swap_p=swap_p,
         n=len(one),
     )
+
+
+def _asked(
+    plain: ArrayLike, corrected: ArrayLike, target: Target, horizon: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], int]:
+    """Both arms as arrays, the value of the target, and the horizon."""
+    one, other = np.asarray(plain, dtype=np.float64), np.asarray(corrected, dtype=np.float64)
+    goal = np.asarray(target(one) if callable(target) else target)
+    return one, other, goal, one.shape[-1] if horizon is None else horizon
 
 
 def _reached(

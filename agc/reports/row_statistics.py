@@ -121,19 +121,15 @@ def _shared(
 
 
 def _judged(row: Row, margin: float) -> dict[str, Any]:
-    from scipy.stats import t
-
-    half90 = float(t.ppf(0.95, row.df)) * row.se if row.df else np.nan
-    low90, high90 = row.mean - half90, row.mean + half90
-    found = verdict(row.low, row.high, low90, high90, margin, POINTS)
+    found = verdict(row.low, row.high, row.low90, row.high90, margin, POINTS)
     return {
         "low_pooled": _rounded(row.low),
         "high_pooled": _rounded(row.high),
-        "low90_pooled": _rounded(low90),
-        "high90_pooled": _rounded(high90),
+        "low90_pooled": _rounded(row.low90),
+        "high90_pooled": _rounded(row.high90),
         "p_pooled": row.p,
         "mde80": _rounded(row.mde),
-        "attained": _rounded(abs(row.mean) + half90),
+        "attained": _rounded(max(abs(row.low90), abs(row.high90))),
         "verdict": found.word if row.n else "",
     }
 

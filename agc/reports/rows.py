@@ -35,11 +35,13 @@ class Estimate(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row's mean with an interval from the spread of all rows (NaN: there is none)."""
+    """One row's mean with its 95 % and 90 % intervals from the spread of all rows (NaN: none)."""
 
     mean: float
     low: float
     high: float
+    low90: float
+    high90: float
     p: float
     mde: float
     df: float
@@ -91,7 +93,7 @@ def pooled_sd(rows: Sequence[ArrayLike]) -> Spread:
 
 
 def row_intervals(rows: Sequence[ArrayLike], groups: Sequence[Hashable] | None = None) -> list[Row]:
-    """Each row's mean, with a 95 % t interval, p and smallest detectable effect.
+    """Each row's mean, with a 95 % and a 90 % t interval, p and smallest detectable effect.
 
     The spread is that of its group (see :func:`pool`), so that a row whose few differences
     agree by chance is not taken for a precise one, and a row of one pair has an interval too.
@@ -107,10 +109,12 @@ def row_intervals(rows: Sequence[ArrayLike], groups: Sequence[Hashable] | None =
         n = len(row)
         mean = float(row.mean()) if n else np.nan
         se = sd / np.sqrt(n) if n and sd > 0 else np.nan
-        half = float(t.ppf(0.5 + CONFIDENCE / 2, df)) * se if df else np.nan
+        halves = [
+            float(t.ppf(0.5 + level / 2, df)) * se if df else np.nan for level in (CONFIDENCE, 0.9)
+        ]
         p = float(2 * t.sf(abs(mean) / se, df)) if df else np.nan
-        low, high = float(mean - half), float(mean + half)
-        found.append(Row(mean, low, high, p, smallest_detectable(se, df), df, n, float(se)))
+        ends = [float(mean + side * half) for half in halves for side in (-1, 1)]
+        found.append(Row(mean, *ends, p, smallest_detectable(se, df), df, n, float(se)))
     return found
 
 

@@ -58,6 +58,11 @@ CHANGE = Measure("% epochs", larger_is_better=False, ratio=True, digits=1)
 CHANGE_UNITS = Measure("% units", larger_is_better=False, ratio=True, digits=1)
 
 
+def marked(word: str, clear: bool) -> str:
+    """A word, ``(raw)`` behind it if it is a gain or harm that no adjusted p upholds."""
+    return f"{word} (raw)" if word in DIRECTED and not clear else word
+
+
 class Verdict(NamedTuple):
     """A word and the numbers that it was decided by."""
 

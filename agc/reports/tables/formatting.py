@@ -8,7 +8,7 @@ from typing import Any
 
 from agc.records.failure import WITHOUT_RESULT, loss_key
 from agc.reports.statistics import CONFIDENCE
-from agc.reports.verdict import DIRECTED
+from agc.reports.verdict import marked
 
 MISSING = "–"
 
@@ -104,7 +104,7 @@ def row_verdict(row: Any, measure: str) -> str:
     """A row's verdict, ``(raw)`` behind it if it is a gain or harm that no adjusted p upholds."""
     word = getattr(row, f"{measure}_difference_verdict")
     clear = getattr(row, f"{measure}_difference_p_bh") < 1 - CONFIDENCE
-    return f"{word} (raw)" if word in DIRECTED and not clear else word or MISSING
+    return marked(word, clear) or MISSING
 
 
 def epochs_difference(row: Any, target: str) -> str:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agc.reports.arms import PLAIN, finished, paired, planned_runs
+from agc.reports.arms import PLAIN
 from agc.reports.families import adjusted
 from agc.reports.labels import task_columns
-from agc.reports.pooled import MEASURES
+from agc.reports.pooled import MEASURES, paired_rows
 from agc.reports.pooling import Pooled, pool
 from agc.reports.rows import Row, row_intervals
 from agc.reports.statistics import CONFIDENCE
-from agc.reports.verdict import EQUIVALENT, NO_FINDING, NO_INTERVAL, POINTS, Verdict, verdict
+from agc.reports.verdict import POINTS, Verdict, marked, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,9 +47,7 @@ class Judged(NamedTuple):
     @property
     def word(self) -> str:
         """The verdict; one of a difference that the adjustment takes away is marked as raw."""
-        directed = self.verdict.word not in (EQUIVALENT, NO_FINDING, NO_INTERVAL)
-        raw = directed and not self.clear
-        return f"{self.verdict.word} (raw)" if raw else self.verdict.word
+        return marked(self.verdict.word, self.clear)
 
     @property
     def clear(self) -> bool:
@@ -75,24 +73,11 @@ def effects(
     """
     column = MEASURES[measure]
     task = task_columns(records.columns)
-    keys = [*task, "method", "sparsity", "recipe"]
-    needed = [*keys, "correction", "family", "seed", "status", "epochs", "units", column]
-    records = records[needed]
-    chosen = records[records["correction"] == arm]
-    others = records[records["correction"] == base]
     found = []
-    for key, runs in chosen.groupby(keys, sort=True):
-        if budget == "planned":
-            other = planned_runs(records, runs)
-        else:
-            other = finished(others[(others[keys] == list(key)).all(axis=1)])
-        own = finished(runs)
-        differences = paired(other, own, column)
-        differences = differences[~np.isnan(differences)]
-        if len(differences):
-            labels = dict(zip(keys, key, strict=True))
-            values = (other[column].dropna().to_numpy(float), own[column].dropna().to_numpy(float))
-            found.append(Effect(arm, labels, key[: len(task)], *values, differences))
+    for row in paired_rows(records, records[records["correction"] == arm], column, budget, base):
+        own = tuple(row.labels[name] for name in task)
+        values = (side[column].dropna().to_numpy(float) for side in (row.plain, row.corrected))
+        found.append(Effect(arm, row.labels, own, *values, row.differences))
     return found
 
 
@@ -118,13 +103,10 @@ def judge_rows(
         margin: the largest difference that does not matter, as a fraction.
         how: of the adjustment, as of :func:`agc.reports.families.adjusted`.
     """
-    from scipy.stats import t
-
     single = row_intervals([row.differences for row in rows], _groups(rows))
     judged = []
     for row, p in zip(single, adjusted([row.p for row in single], how), strict=True):
-        half = float(t.ppf(0.95, row.df)) * row.se if row.df else np.nan
-        found = verdict(row.low, row.high, row.mean - half, row.mean + half, margin, POINTS)
+        found = verdict(row.low, row.high, row.low90, row.high90, margin, POINTS)
         judged.append(Judged(row, float(p), found))
     return judged
 
