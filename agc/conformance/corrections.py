@@ -47,6 +47,8 @@ OBJECTIVES = ("standard", "pgd-at")
 SETTINGS = (("dense", "float32"), ("static", "float32"), ("rigl", "bfloat16"))
 """Methods and precisions."""
 
+OFF = "; its `off` names the options with which it changes nothing, or is None if there are none"
+
 
 def switched_off_a_run_of_the_suite_has_the_bits_of_a_plain_one(name: str) -> None:
     """Weights, running statistics, masks, momentum and losses, in standard and robust training."""
@@ -57,7 +59,7 @@ def switched_off_a_run_of_the_suite_has_the_bits_of_a_plain_one(name: str) -> No
             run, found = trained(cell)
         assert run.ledger.updates == other.ledger.updates == 2
         assert any("running_mean" in key for key in run.model.state_dict())
-        assert same(found, expected), f"{objective}: bits differ from those of a plain run"
+        assert same(found, expected), f"{objective}: bits differ from those of a plain run{OFF}"
 
 
 def switched_off_a_loop_of_ones_own_has_the_bits_of_a_plain_one(name: str) -> None:
@@ -69,7 +71,7 @@ def switched_off_a_loop_of_ones_own_has_the_bits_of_a_plain_one(name: str) -> No
             for _ in range(2):
                 problem.epoch()
             results.append(problem.result())
-    assert same(*results), "bits differ from those of a plain loop"
+    assert same(*results), f"bits differ from those of a plain loop{OFF}"
 
 
 def switched_off_a_loader_s_draws_stay_the_same(name: str) -> None:
@@ -81,7 +83,7 @@ def switched_off_a_loader_s_draws_stay_the_same(name: str) -> None:
             for _ in range(2):
                 problem.epoch()
             results.append([*problem.result(), *stream_states(problem.batches)])
-    assert same(*results), "bits or random streams differ from those of a plain loop"
+    assert same(*results), f"bits or random streams differ from those of a plain loop{OFF}"
 
 
 def switched_on_it_changes_the_weights(name: str) -> None:
