@@ -27,9 +27,9 @@ CAPTION = (
     " within the margin."
 )
 HEADER = (
-    *("correction", "measure", "at equal", "rows (pairs)", "difference", "90 %", "margin", "TOST"),
-    *("Holm", "detectable", "τ", "another row", "extreme row by chance", "rows up, down"),
-    "verdict",
+    *("correction", "measure", "at equal", "rows (pairs)", "difference", "verdict", "90 %"),
+    *("margin", "TOST", "Holm", "detectable", "τ", "another row"),
+    *("extreme row by chance", "rows up, down"),
 )
 
 
@@ -43,7 +43,7 @@ def pooled_table(pooled: pd.DataFrame) -> TextTable:
         [*keys, *HEADER],
         rows,
         labels=len(keys) + 3,
-        wrapped=(len(keys), len(keys) + len(HEADER) - 1),
+        wrapped=(len(keys), len(keys) + HEADER.index("verdict")),
     )
 
 
@@ -80,6 +80,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         BUDGETS[row["budget"]],
         f"{row['rows']} ({row['pairs']})",
         f"{points(row['mean'])} {_interval(row, 'low', 'high')}".removesuffix(f" {MISSING}"),
+        row["verdict"],
         _interval(row, "low90", "high90"),
         f"±{number(row['margin'], 2)}",
         _p(row["tost_p"]),
@@ -89,7 +90,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _interval(row, "pred_low", "pred_high"),
         points(row["null_best"]),
         f"{row['up']}, {row['down']}",
-        row["verdict"],
     ]
 
 
