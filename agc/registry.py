@@ -236,7 +236,7 @@ def _keywords(target: Callable[..., Any]) -> list[tuple[inspect.Parameter, dict[
 METHODS = Registry("method", "agc.methods", ("sparsity", "total_steps", "seed"))
 CORRECTIONS = Registry("correction", "agc.corrections", ("seed", "epochs", "dense"))
 OBJECTIVES = Registry("objective", "agc.objectives", ("precision",))
-DATASETS = Registry("dataset", "agc.datasets", rules="agc.datasets.shared.limits")
+DATASETS = Registry("dataset", "agc.datasets", ("seed",), rules="agc.datasets.shared.limits")
 OPTIMIZERS = Registry(
     "optimizer",
     "agc.optimizers",

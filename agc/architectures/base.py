@@ -130,7 +130,9 @@ def _created(
     net = create_for_images(
         name, (size[0], size[1]), options, num_classes=classes, in_chans=channels
     )
-    return adapt_stem(net) if max(size) <= SMALL_IMAGE else net
+    # A network made for small images means the strides that it has.
+    made_for_larger = _native_size(name, {}) > SMALL_IMAGE
+    return adapt_stem(net) if max(size) <= SMALL_IMAGE and made_for_larger else net
 
 
 def _larger(name: str, options: dict[str, Any], image: tuple[int, int, int], classes: int) -> str:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from agc import rng
 from agc.datasets.base import SPLIT_SEED, Dataset, Split, channel_statistics
 from agc.lazy import torch
-from agc.registry import DATASETS
+from agc.registry import DATASETS, LATER
+
+Folds = Annotated[int | None, Field(ge=2, le=10), LATER]
 
 
-@DATASETS.register("digits", shape=(1, 8, 8), classes=10, train=1437, test=360)
-def digits(root: Path | None = None) -> Dataset:
+@DATASETS.register(
+    "digits", shape=(1, 8, 8), classes=10, train=1437, test=360, tested_by_seed="folds"
+)
+def digits(root: Path | None = None, *, seed: int = 0, folds: Folds = None) -> Dataset:
     """1,797 real 8×8 handwritten digits of the UCI collection, shipped with scikit-learn.
 
-    They have no official split: 360 images, drawn once for everybody, are the test set.
+    They have no official split: 360 images, drawn once for everybody, are the test set. With
+    ``folds`` they are divided into so many parts, of which the one numbered ``seed`` mod ``folds``
+    is: seeds then differ in what they are tested on, and together they are tested on all images.
     """
     from sklearn.datasets import load_digits
 
@@ -23,7 +32,10 @@ def digits(root: Path | None = None) -> Dataset:
     images = torch.from_numpy((data.images * (255 / 16)).round()).to(torch.uint8)[:, None]
     labels = torch.from_numpy(data.target).long()
     order = torch.randperm(len(labels), generator=rng.generator(SPLIT_SEED, "digits test split"))
+    parts = order.tensor_split(folds) if folds else (order[:360], order[360:])
+    tested = seed % folds if folds else 0
+    rest = torch.cat([part for number, part in enumerate(parts) if number != tested])
     everything = Split(images, labels)
-    train, test = everything[order[360:]], everything[order[:360]]
+    train, test = everything[rest], everything[parts[tested]]
     mean, std = channel_statistics(train.images)
     return Dataset(train, test, classes=10, mean=mean, std=std)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 from agc.datasets.base import Dataset
 from agc.datasets.shared.idx import idx_source
 from agc.datasets.shared.prepare import load_images
-from agc.registry import DATASETS
+from agc.datasets.shared.smaller import smaller
+from agc.registry import DATASETS, LATER
 
 # The package's files have headers of their own; with name and date put back into these, they have
 # the published checksums (a test does it).
@@ -28,6 +30,10 @@ SOURCE = idx_source(
 @DATASETS.register(
     "fashion-mnist", shape=(1, 28, 28), classes=10, train=60_000, test=10_000, source=SOURCE
 )
-def fashion_mnist() -> Dataset:
-    """Grey-scale pictures of clothes, 28×28; a Debian package has them."""
-    return load_images("fashion-mnist")
+def fashion_mnist(*, size: Annotated[Literal[28, 14], LATER] = 28) -> Dataset:
+    """Grey-scale pictures of clothes, 28×28; a Debian package has them.
+
+    With ``size`` 14 each pixel is the mean of four.
+    """
+    dataset = load_images("fashion-mnist")
+    return dataset if size == 28 else smaller(dataset, 28 // size)

@@ -100,7 +100,8 @@ def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     for which in ("final", "best"):
         result = record["results"][which] or {}
         row |= {f"{which}_{key}": result.get(key) for key in RESULT_KEYS}
-    row |= _correct(record.get("correct")) | record["costs"]
+    row |= _correct(None if _tested_by_seed(cell["dataset"]) else record.get("correct"))
+    row |= record["costs"]
     row["target_sparsity"] = record["sparsity"]["target"]
     row["reached_sparsity"] = record["sparsity"]["reached"]
     row |= {key: record["sparsity"][key] for key in ("exploration_rate", "weights", "active")}
@@ -121,6 +122,14 @@ def _correct(found: Correct | None) -> dict[str, Any]:
     if found is None:
         return dict.fromkeys(LATER_RESULTS)
     return {"final_correct": np.packbits(found.right).tobytes(), "test_images": len(found.right)}
+
+
+def _tested_by_seed(dataset: dict[str, Any]) -> bool:
+    """Whether other seeds of these cells have other test images: no image is in all of them."""
+    if dataset["name"] not in DATASETS.names():
+        return False
+    option = DATASETS[dataset["name"]].facts.get("tested_by_seed")
+    return option in dataset.get("options", {})
 
 
 def _provenance_column(key: str) -> str:

@@ -144,7 +144,7 @@ def load_dataset(cell: Cell) -> Dataset:
     Raises:
         UserError: it is not on this machine, or not sound.
     """
-    return load(cell.dataset.name, cell.dataset.options)
+    return load(cell.dataset.name, cell.dataset.options, cell.seed)
 
 
 def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:

@@ -23,13 +23,18 @@ AT_MOST = 5
 """Classes that a message names."""
 
 
-def load(name: str, options: dict[str, Any]) -> Dataset:
+def load(name: str, options: dict[str, Any], seed: int = 0) -> Dataset:
     """A data set, shipped or of somebody else's, on the CPU.
+
+    Args:
+        name: of the data set.
+        options: of its entry.
+        seed: of the cell, for a set that chooses its test images by it.
 
     Raises:
         UserError: it is not on this machine, an option is bad, or it is not sound.
     """
-    dataset = DATASETS.create(name, options=options)
+    dataset = DATASETS.create(name, options=options, seed=seed)
     check(name, dataset)
     return dataset
 

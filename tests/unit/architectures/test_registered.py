@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import pytest
@@ -12,7 +13,7 @@ from agc import rng
 from agc.architectures import own_names, register_all
 from agc.architectures.base import build_network
 
-SHAPES = {"lenet5": (1, 28, 28), "lenet300_100": (1, 28, 28)}
+SHAPES = {"lenet5": (1, 28, 28), "lenet300_100": (1, 28, 28), "vgg_small": (1, 28, 28)}
 
 
 def on_meta(name: str, classes: int = 10, **options: object) -> nn.Module:
@@ -103,7 +104,21 @@ def test_vgg_networks_by_hand() -> None:
     assert parameters(on_meta("vgg16_cifar")) == vgg_convolutions(True, 3) + 512 * 10 + 10
 
 
-@pytest.mark.parametrize("name", ["vgg16_cifar", "vgg16_c", "vgg16_bsr", "wrn_16_1", "mlp_cifar10"])
+def test_the_strided_vgg_by_hand() -> None:
+    widths = (1, 16, 32, 64, 128)
+    layers = sum(9 * a * b + 2 * b for a, b in itertools.pairwise(widths))
+    model = on_meta("vgg_small")
+    assert parameters(model) == layers + 128 * 10 + 10 == 98_682
+    # Strides 2, 2, 2, 1 round up: 28, 14, 7, 4, 4.
+    places = model.forward_features(torch.empty(2, 1, 28, 28, device="meta")).shape
+    assert places == (2, 128, 4, 4)
+    model = on_meta("vgg_small", widths=(8, 8), strides=(1, 2))
+    assert model.forward_features(torch.empty(2, 1, 28, 28, device="meta")).shape == (2, 8, 14, 14)
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg16_cifar", "vgg16_c", "vgg16_bsr", "vgg_small", "wrn_16_1", "mlp_cifar10"]
+)
 @pytest.mark.parametrize("image", [(1, 28, 28), (3, 64, 64), (1, 8, 8)], ids=str)
 def test_networks_take_other_images(name: str, image: tuple[int, int, int]) -> None:
     with torch.device("meta"):

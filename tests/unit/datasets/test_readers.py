@@ -104,3 +104,22 @@ def test_published_files_have_a_checksum_and_an_address_or_a_way_by_hand(name: s
         assert len(original.md5) == 32
         assert source.by_hand or all(url.endswith(original.name) for url in original.urls)
         assert source.by_hand or original.urls
+
+
+def test_fashion_mnist_of_half_the_size_has_the_means_of_four_pixels(tmp_path: Path) -> None:
+    name, files = made("fashion-mnist", tmp_path / "files")
+    loaded(name, files)
+    dataset = DATASETS.create(name, options={"size": 14})
+    for which, split in (("train", dataset.train), ("test", dataset.test)):
+        images, labels = files.arrays[which]
+        for image, small in zip(images, split.images, strict=True):
+            for row, column in ((0, 0), (5, 9), (13, 13)):
+                square = image[0, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+                assert int(small[0, row, column]) == round(square.astype(float).mean())
+        assert tuple(split.images.shape[1:]) == (1, 14, 14)
+        assert split.labels.tolist() == labels.tolist()
+    mean, std = channel_statistics(dataset.train.images)
+    assert (dataset.mean, dataset.std) == (mean, std)
+    assert DATASETS.resolve(name, {"size": 28}) == {}
+    with pytest.raises(UserError, match=r"option size = 16: .*28 or 14"):
+        DATASETS.resolve(name, {"size": 16})
