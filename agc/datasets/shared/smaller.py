@@ -32,7 +32,9 @@ def _averaged(images: Tensor, factor: int) -> Tensor:
     count, channels, height, width = images.shape
     if height % factor or width % factor:
         raise ValueError(f"images of {height}×{width} pixels have no squares of {factor}")
-    squares = images.reshape(count, channels, height // factor, factor, width // factor, factor)
+    total = torch.zeros(count, channels, height // factor, width // factor, dtype=torch.float32)
     # Whole numbers below 2²⁴: the sum is exact whatever the order, on every machine.
-    total = squares.to(torch.int32).sum(dim=(3, 5)).to(torch.float32)
+    for row in range(factor):
+        for column in range(factor):
+            total += images[:, :, row::factor, column::factor]
     return (total / factor**2).round().to(torch.uint8)
