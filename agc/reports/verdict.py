@@ -23,6 +23,12 @@ EQUIVALENT = "equivalent"
 NO_FINDING = "no finding"
 NO_INTERVAL = "no interval"
 
+HOLDS = "holds"
+FAILS = "does not hold"
+OPEN = "open"
+NOT_RUN = "not run"
+"""What a hypothesis comes to, by the rule that was fixed before."""
+
 DIRECTED = (RELEVANT_GAIN, GAIN_OPEN, SMALL_GAIN, RELEVANT_HARM, HARM_OPEN, SMALL_HARM)
 """The words of an interval that does not contain 0."""
 

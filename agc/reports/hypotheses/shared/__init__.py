@@ -1,0 +1,1 @@
+"""What hypotheses share."""

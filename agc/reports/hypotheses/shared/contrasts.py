@@ -1,0 +1,126 @@
+"""Differences between arms of the study, paired by seed and pooled over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agc.reports.arms import finished, paired
+from agc.reports.hypotheses.shared.parts import Bounds, Part, Rule, make_part
+from agc.reports.pooling import pool
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ACCURACY = "final_test_accuracy"
+ROBUST = "final_robust_accuracy"
+
+Values = NDArray[np.float64]
+
+
+def arm(records: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
+    """The runs that have these values in these columns, a value or one of several.
+
+    ``correction`` is the label in full (:func:`agc.reports.labels.label_in_full`): the name, and
+    all options that are not the entry's default.
+    """
+    found = records
+    for column, value in wanted.items():
+        values = list(value) if isinstance(value, (list, tuple)) else [value]
+        name = "correction_in_full" if column == "correction" else column
+        found = found[found[name].isin(values)]
+    return found
+
+
+def with_recipe(records: pd.DataFrame, text: str) -> Values:
+    """Which runs have ``text``, such as ``batch_size=32``, in the label of their recipe; bool."""
+    return np.array([text in label.split(", ") for label in records["recipe"]], dtype=bool)
+
+
+def contrast(
+    what: str,
+    pairs: Iterable[tuple[pd.DataFrame, pd.DataFrame]],
+    rule: Rule,
+    column: str = ACCURACY,
+    *,
+    deciding: bool = True,
+) -> list[Part]:
+    """Second arm minus first, paired by seed, pooled over rows with equal weight.
+
+    Args:
+        what: what is compared.
+        pairs: two arms of each row, of which rows of one sparsity share their spread.
+        rule: what it is judged by, in fractions.
+        column: of the records.
+        deciding: whether the hypothesis is decided by it.
+
+    Returns:
+        The one part; none where no row has a pair.
+
+    Raises:
+        ValueError: an arm has two runs of one seed, so that it is not one arm.
+    """
+    rows, groups = [], []
+    for one, other in pairs:
+        for runs in (one, other):
+            if runs["seed"].duplicated().any():
+                raise ValueError(f"{what}: an arm of a row has two runs of one seed")
+        differences = paired(finished(one), finished(other), column)
+        differences = differences[~np.isnan(differences)]
+        if len(differences):
+            rows.append(differences)
+            groups.append(other["sparsity"].iloc[0])
+    return of_values(what, rows, rule, groups, deciding=deciding)
+
+
+def of_values(
+    what: str,
+    rows: Sequence[Values],
+    rule: Rule,
+    groups: Sequence[Hashable] | None = None,
+    *,
+    deciding: bool = True,
+) -> list[Part]:
+    """The part that rows of values, one a seed, make; none without a value."""
+    if not rows:
+        return []
+    found = pool(rows, rule.margin, groups)
+    bounds = Bounds(found.low, found.high, found.low90, found.high90)
+    return [
+        make_part(
+            what,
+            found.mean,
+            bounds,
+            rule,
+            p=found.p,
+            rows=found.k,
+            pairs=found.n,
+            detectable=found.mde,
+            deciding=deciding,
+        )
+    ]
+
+
+def by_row(
+    records: pd.DataFrame,
+    one: Callable[[pd.DataFrame], pd.DataFrame],
+    other: Callable[[pd.DataFrame], pd.DataFrame],
+) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Two arms of each data set × network × objective × method × sparsity of some records.
+
+    Args:
+        records: of the stages.
+        one: picks the first arm of a row's runs.
+        other: picks the second.
+    """
+    names = ["dataset", "architecture", "method", "sparsity"]
+    return [(one(runs), other(runs)) for _, runs in records.groupby(names, sort=True)]
+
+
+def seed_differences(one: pd.DataFrame, other: pd.DataFrame, column: str = ACCURACY) -> pd.Series:
+    """Second arm minus first for each of their common seeds, by seed."""
+    first, second = finished(one)[column], finished(other)[column]
+    return (second - first).dropna().sort_index()
