@@ -25,13 +25,17 @@ def arm(records: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
     """The runs that have these values in these columns, a value or one of several.
 
     ``correction`` is the label in full (:func:`agc.reports.labels.label_in_full`): the name, and
-    all options that are not the entry's default.
+    all options that are not the entry's default. ``method`` is the name alone: which of its options
+    a label has depends on what other stages have, such as another number of steps between updates.
     """
     found = records
     for column, value in wanted.items():
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         name = "correction_in_full" if column == "correction" else column
-        found = found[found[name].isin(values)]
+        own = found[name]
+        if column == "method":
+            own = own.str.partition("(")[0]
+        found = found[own.isin(values)]
     return found
 
 
