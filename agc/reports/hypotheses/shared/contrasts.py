@@ -34,7 +34,7 @@ def arm(records: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
         name = "correction_in_full" if column == "correction" else column
         own = found[name]
         if column == "method":
-            own = own.str.partition("(")[0]
+            own = own.map(lambda label: label.partition("(")[0])
         found = found[own.isin(values)]
     return found
 
