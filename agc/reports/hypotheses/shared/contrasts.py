@@ -70,8 +70,7 @@ def contrast(
     rows, groups = [], []
     for one, other in pairs:
         for runs in (one, other):
-            if runs["seed"].duplicated().any():
-                raise ValueError(f"{what}: an arm of a row has two runs of one seed")
+            _refuse_twins(what, runs)
         differences = paired(finished(one), finished(other), column)
         differences = differences[~np.isnan(differences)]
         if len(differences):
@@ -125,6 +124,17 @@ def by_row(
 
 
 def seed_differences(one: pd.DataFrame, other: pd.DataFrame, column: str = ACCURACY) -> pd.Series:
-    """Second arm minus first for each of their common seeds, by seed."""
+    """Second arm minus first for each of their common seeds, by seed.
+
+    Raises:
+        ValueError: an arm has two runs of one seed, so that it is not one arm.
+    """
+    for runs in (one, other):
+        _refuse_twins(column, runs)
     first, second = finished(one)[column], finished(other)[column]
     return (second - first).dropna().sort_index()
+
+
+def _refuse_twins(what: str, runs: pd.DataFrame) -> None:
+    if runs["seed"].duplicated().any():
+        raise ValueError(f"{what}: an arm of a row has two runs of one seed")
