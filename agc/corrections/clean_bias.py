@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from warnings import warn
 
 from pydantic import Field
 
@@ -30,8 +31,8 @@ class CleanBias(ControlVariate):
     a-bsr does to running statistics is not done here.
 
     In standard training there is no attack and augmentation alone is left of the difference;
-    without that either it is 0. The same goes for a loop of one's own, unless its ``batches`` have
-    a method ``showing("raw")`` that gives the pass over the stored images.
+    without that either it is 0. So it is in a loop of one's own, with a warning, unless its
+    ``batches`` have a method ``showing("raw")`` that gives the pass over the stored images.
 
     Args:
         gamma: scale γ of the coefficient.
@@ -66,7 +67,11 @@ class CleanBias(ControlVariate):
             ValueError: ``batches`` is empty.
         """
         self.epoch += 1
-        stored = batches.showing("raw") if hasattr(batches, "showing") else batches
+        if hasattr(batches, "showing"):
+            stored = batches.showing("raw")
+        else:
+            stored = batches
+            warn("clean-bias: these batches have no showing('raw'), so its term is 0", stacklevel=2)
         clean = self.mean_gradient(stored, loss_fn)
         seen = self.mean_gradient(batches, loss_fn)
         self.bias = {name: clean[name] - seen[name] for name in seen}
