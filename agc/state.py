@@ -27,6 +27,10 @@ class Stateful:
     state: ClassVar[tuple[str, ...]] = ()
     """Attributes that a resumed run needs, beside those of the base classes."""
 
+    later_state: ClassVar[tuple[str, ...]] = ()
+    """Those of :attr:`state` that states of before they were added lack; such a state leaves them
+    as they are."""
+
     made_with: ClassVar[dict[str, str] | None] = None
     """What a state has in common with whoever takes it, beside its class: words for it, and the
     attributes that hold it. None, without any in a base either, asks for nothing, nor for the
@@ -63,7 +67,7 @@ class Stateful:
         """
         self.check_state(state)
         by_name = {name for found in _inherited(type(self), "by_parameter") for name in found}
-        for name in self.state_names():
+        for name in self._wanted(state):
             homes = self.named_tensors() if name in by_name else {}
             setattr(self, name, _restored(getattr(self, name), state[name], homes))
 
@@ -74,7 +78,7 @@ class Stateful:
             KeyError: an attribute is missing.
             ValueError: the state is that of something else.
         """
-        for name in self.state_names():
+        for name in self._wanted(state):
             if name not in state:
                 raise KeyError(f"the state that {type(self).__name__} is to load has no {name!r}")
         for problem in self.misfits(state):
@@ -84,7 +88,7 @@ class Stateful:
         """In words, what keeps this object from taking a state."""
         yield from _differences(state.get(MADE), self._made())
         by_name = {name for found in _inherited(type(self), "by_parameter") for name in found}
-        for name in self.state_names():
+        for name in self._wanted(state):
             if name not in state:
                 yield f"it has no {name!r}"
             elif name in by_name:
@@ -97,6 +101,11 @@ class Stateful:
         another kind. What is in a dict, and how large a tensor is, may change in a training.
         """
         yield from _unfit(name, getattr(self, name), saved)
+
+    def _wanted(self, state: Mapping[str, Any]) -> list[str]:
+        """The attributes that a state is to have: those that came later only if it has them."""
+        later = {name for found in _inherited(type(self), "later_state") for name in found}
+        return [name for name in self.state_names() if name in state or name not in later]
 
     def _made(self) -> dict[str, Any] | None:
         """The class, and what else a state must share."""

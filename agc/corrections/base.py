@@ -158,7 +158,11 @@ class Correction(Stateful):
         self.sparse, self.masks = sparse, sparse.masks
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
-        """Get ready for an epoch: each iteration of ``batches`` is a pass over the data."""
+        """Get ready for an epoch: each iteration of ``batches`` is a pass over the data.
+
+        The suite's are a :class:`~agc.training.loop.DataPass`, whose ``showing`` gives the same
+        passes with another kind of images.
+        """
 
     @contextmanager
     def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:

@@ -70,6 +70,10 @@ class DataPass:
     def __len__(self) -> int:
         return len(self.run.loader)
 
+    def showing(self, images: Literal["prepared", "clean", "raw"]) -> DataPass:
+        """The same passes, from the first on, with another kind of images."""
+        return DataPass(self.run, self.epoch, images)
+
     def __iter__(self) -> Iterator[Batch]:
         self.passes += 1
         purpose = "snapshot" if self.passes == 1 else f"snapshot {self.passes}"

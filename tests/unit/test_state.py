@@ -78,6 +78,24 @@ def test_what_is_missing_is_told() -> None:
         Derived().load_state_dict(state)
 
 
+def test_what_came_later_may_be_missing_and_is_checked_if_it_is_there() -> None:
+    class Later(Base):
+        state = later_state = ("masks",)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.masks = {"a": torch.ones(2)}
+
+    one, other = Later(), Later()
+    one.total += 3
+    other.load_state_dict({"total": one.total})
+    assert other.total.tolist() == [3, 3]
+    assert other.masks["a"].tolist() == [1, 1]
+    assert not list(other.misfits({"total": one.total}))
+    with pytest.raises(ValueError, match="masks"):
+        other.load_state_dict({**one.state_dict(), "masks": 7})
+
+
 def test_tensors_of_the_same_shape_are_filled_where_they_lie() -> None:
     one, other = Masked({"a": 1.0}), Masked({"a": 2.0})
     masks, tensor = other.masks, other.masks["a"]

@@ -30,6 +30,9 @@ COSTS: list[tuple[str, dict[str, Any], float, float]] = [
     ("agc", {"full_gradient": "subset", "subset": 0.5, "match_objective": False}, 8, 14),
     ("svrg", {}, 9, 21),
     ("alpha-svrg", {"schedule": "constant"}, 9, 21),
+    ("constant", {"c": 0.3}, 9, 21),
+    ("constant", {"pass_images": "raw"}, 9, 15),
+    ("clean-bias", {"gamma": 0.2}, 9, 21),
     ("scsg", {"batches": 1, "interval": 2}, 7.5, 16.5),
     ("scsg", {"batches": 4, "interval": 4}, 9, 21),
     ("l-svrg", {"refreshes": 4}, 18, 48),
@@ -59,6 +62,21 @@ def test_an_epoch_costs_what_it_declares(
         objective=objective_named(objective, steps=2),
     )
     expected = standard if objective == "standard" else attacked
+    assert units_per_epoch(cell) == expected
+    run = build(cell)
+    images = run.loader.images_per_epoch
+    assert [run.meter.units(images) for _ in train(run)] == [expected, 2 * expected]
+
+
+# Each gradient of a clean share takes two passes: 6 units; PGD of two steps another 6.
+WITH_CLEAN_SHARE = {"none": 12, "constant": 30, "agc": 32, "clean-bias": 30}
+
+
+@pytest.mark.parametrize("name", WITH_CLEAN_SHARE)
+def test_a_clean_share_doubles_what_each_gradient_costs(name: str) -> None:
+    objective = {"name": "pgd-at", "options": {"steps": 2, "clean_share": 0.1}}
+    cell = tiny(name, {}, method="static", objective=objective)
+    expected = WITH_CLEAN_SHARE[name]
     assert units_per_epoch(cell) == expected
     run = build(cell)
     images = run.loader.images_per_epoch

@@ -13,7 +13,7 @@ from agc.conformance.method_problem import often
 from agc.gradients.micro_batches import GroupedBatches
 from agc.registry import CORRECTIONS, METHODS
 
-PASSES = ["agc", "agc-recorded", "constant", "l-svrg", "scsg"]
+PASSES = ["agc", "agc-recorded", "clean-bias", "constant", "l-svrg", "scsg"]
 METHODS_WITH_PASSES = ["snip", "grasp", "synflow", "small-dense", "rigl+swa", "cigl"]
 
 

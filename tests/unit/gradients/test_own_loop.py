@@ -39,6 +39,10 @@ OPTIMIZERS = {
 }
 
 
+ONE_KIND = "clean-bias"
+"""What compares two kinds of images, and so adds nothing where a loader has one."""
+
+
 def test_every_entry_has_a_public_name() -> None:
     for registry in (CORRECTIONS, METHODS):
         for name in registry.names():
@@ -80,7 +84,7 @@ def test_a_network_with_everything_is_trained(name: str) -> None:
     model, found = sparse_training(name, "AdamW")
     _, plain = sparse_training("none", "AdamW")
     assert all(torch.isfinite(t).all() for t in found)
-    if name != "none":
+    if name not in ("none", ONE_KIND):
         assert not same(found, plain)
     assert model.head.weight is model.embedding.weight
     assert not torch.equal(model.head.weight, fresh.head.weight)

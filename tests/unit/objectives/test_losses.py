@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from agc import rng
 from agc.datasets.shared.loader import Batch
+from agc.errors import UserError
 from agc.objectives.base import Objective
 from agc.registry import OBJECTIVES
 
@@ -101,6 +102,47 @@ def test_cross_entropy_alone_is_that_of_the_images_given(
     _, moved, labels = logarithms(seed)
     found = loss(name, seed, label_smoothing=smoothing)
     assert found == pytest.approx(smoothed(moved, labels, smoothing), rel=1e-9)
+
+
+@given(
+    seed=st.integers(0, 50), share=st.floats(0, 1, exclude_max=True), smoothing=st.floats(0, 0.9)
+)
+def test_a_clean_share_weighs_the_clean_images_of_the_same_batch(
+    seed: int, share: float, smoothing: float
+) -> None:
+    clean, moved, labels = logarithms(seed)
+    parts = smoothed(moved, labels, smoothing), smoothed(clean, labels, smoothing)
+    found = loss("pgd-at", seed, clean_share=share, label_smoothing=smoothing)
+    assert found == pytest.approx((1 - share) * parts[0] + share * parts[1], rel=1e-9)
+
+
+def test_without_a_clean_share_the_clean_images_are_not_asked_for() -> None:
+    batch = prepared(0)._replace(clean=None)
+    assert loss("pgd-at", 0, batch, clean_share=0.0) == loss("standard", 0, batch)
+    assert OBJECTIVES.resolve("pgd-at", {"clean_share": 0.0}) == OBJECTIVES.resolve("pgd-at", {})
+    for bad in (-0.1, 1.0):
+        with pytest.raises(UserError, match=f"option clean_share = {bad}"):
+            loss("pgd-at", 0, clean_share=bad)
+
+
+class Counts(nn.BatchNorm2d):
+    """A normalisation that keeps the batch means it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__(1, dtype=torch.float64)
+        self.means: list[float] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.means.append(images.mean().item())
+        return super().forward(images)
+
+
+def test_clean_and_adversarial_images_have_batch_statistics_of_their_own() -> None:
+    batch, norm = prepared(0), Counts()
+    OBJECTIVES.create("pgd-at", options={"clean_share": 0.5}).loss(
+        nn.Sequential(norm, Table(0)), batch
+    )
+    assert norm.means == [batch.clean.mean().item(), batch.images.mean().item()]
 
 
 @given(seed=st.integers(0, 50))
