@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
 from agc.reports.figures.write import write_figures
+from agc.reports.hypotheses.base import StudyData
+from agc.reports.page import write_study_page
 from agc.reports.pooled import MARGIN
 from agc.reports.sources import summarize_provenance
 from agc.reports.tables.html import write_page
@@ -45,12 +48,14 @@ def write_report(
     description: str = "",
     margin: Margin = MARGIN,
     learning_rates: Path | None = None,
+    stages: Mapping[str, frozenset[str]] | None = None,
 ) -> Comparison:
     """Write tables, figures and page of a study.
 
     In ``out`` itself: ``README.md``, ``comparison.csv``, ``pooled.csv``, ``claims.csv``,
     ``provenance.json``, what is in ``WHERE_DUE``, and the summary as PNG, which are
-    worth publishing. In ``out/tables`` and ``out/figures``: what anybody can draw again from the
+    worth publishing. Of a study in stages also ``hypotheses.csv`` and its forest as PNG, and the
+    page is one of hypotheses, as ``report.html`` too. In ``out/tables`` and ``out/figures``: what anybody can draw again from the
     study's own two tables.
 
     Args:
@@ -62,6 +67,8 @@ def write_report(
         margin: the grid's largest differences that do not matter.
         learning_rates: the table by which each arm has its learning rate, if it has; a copy of it
             is written into ``out``.
+        stages: slugs of the cells of each stage, by the name of its grid, of a joint grid whose
+            hypotheses are judged (:mod:`agc.reports.findings`).
     """
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
@@ -72,5 +79,10 @@ def write_report(
     if learning_rates is not None:
         tuning = read_tuning(learning_rates)
         atomic_write_text(out / TUNING, learning_rates.read_text(encoding="utf-8"))
-    write_readme(comparison, out, provenance, name, description, pictures, tuning)
+    if stages is None:
+        write_readme(comparison, out, provenance, name, description, pictures, tuning)
+    else:
+        study = StudyData(records, epochs, stages)
+        named = (name, description, margin, pictures, tuning)
+        write_study_page(study, comparison, out, provenance, *named)
     return comparison
