@@ -55,8 +55,8 @@ def write_report(
     In ``out`` itself: ``README.md``, ``comparison.csv``, ``pooled.csv``, ``claims.csv``,
     ``provenance.json``, what is in ``WHERE_DUE``, and the summary as PNG, which are
     worth publishing. Of a study in stages also ``hypotheses.csv`` and its forest as PNG, and the
-    page is one of hypotheses, as ``report.html`` too. In ``out/tables`` and ``out/figures``: what anybody can draw again from the
-    study's own two tables.
+    page is one of hypotheses, as ``report.html`` too. In ``out/tables`` and ``out/figures``: what
+    anybody can draw again from the study's own two tables.
 
     Args:
         records: a row for each cell, as collected.

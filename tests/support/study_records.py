@@ -11,7 +11,7 @@ import pandas as pd
 from agc.grids.cell import Cell
 from agc.grids.grid import load_grid
 from agc.records.read import EPOCH_COLUMNS
-from agc.reports.collect import flat_row
+from agc.reports.collect import LATER_PROVENANCE, flat_row
 from agc.reports.hypotheses.base import StudyData
 from agc.reports.labels import label_cells
 from tests.support.records import PROVENANCE
@@ -74,7 +74,8 @@ def make_study(
         rows.append(flat_row(_record(cell, content, curve, lost(cell)), labels))
         curves.append(curve)
     records = pd.DataFrame(rows)
-    empty = [name for name in records if records[name].isna().all() and "provenance" in name]
+    later = [f"provenance_{key.replace('.', '_')}" for key in LATER_PROVENANCE]
+    empty = [name for name in later if records[name].isna().all()]
     records = records.drop(columns=[*empty, "final_correct", "test_images"])
     text = [name for name in records if name.startswith("provenance_")]
     records = records.astype(dict.fromkeys(text, "string"))

@@ -10,7 +10,6 @@ from agc.places import find_file
 from agc.registry import CORRECTIONS
 from agc.reports.pages.base import SECTIONS, Context
 from agc.reports.pages.shared.blocks import Block, Items, Table
-from agc.reports.pages.shared.render import wrapped
 from agc.reports.tables.formatting import MISSING, number
 from agc.reports.tables.markup import TextTable, escape_markdown
 
@@ -43,7 +42,7 @@ def methods(context: Context) -> list[Block]:
     ]
     blocks: list[Block] = [Items(lines), Table(_stages(context))]
     recipes = _recipes(context)
-    return [*blocks, Table(recipes)] if recipes.rows else [wrapped(""), *blocks][1:]
+    return [*blocks, Table(recipes)] if recipes.rows else blocks
 
 
 def _arms(context: Context) -> list[str]:
@@ -81,9 +80,8 @@ def _recipes(context: Context) -> TextTable:
             continue
         rate = training.get("optimizer", {}).get("lr")
         schedule = training.get("schedule", {}).get("name")
-        rows.append(
-            [name, *(_told(training.get(key)) for key in SETTINGS), _told(rate), _told(schedule)]
-        )
+        settings = [training.get(key) for key in SETTINGS]
+        rows.append([name, *map(_told, [*settings, rate, schedule])])
     header = ["recipe", "epochs", "batch", "training images", "validation images", "split by"]
     return TextTable("Recipes", RECIPES, [*header, "learning rate", "schedule"], rows)
 

@@ -19,7 +19,7 @@ NONE = "Nothing is told of deviations from a preregistration."
 
 @SECTIONS.register("deviations", place=6, title="Deviations")
 def deviations(context: Context) -> list[Block]:
-    """What was changed afterwards, as it was written down; then each variant and what it restores."""
+    """What was changed afterwards, as written down; then what each variant restores."""
     blocks: list[Block] = [Heading("From the preregistration")]
     blocks += [Text(without_title(context.deviations)) if context.deviations else wrapped(NONE)]
     behaviours = _behaviours()

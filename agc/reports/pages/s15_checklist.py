@@ -33,7 +33,7 @@ def checklist(context: Context) -> list[Block]:
         "Small networks and images: what holds here may not hold for larger ones.",
         "Rows share their data set and mostly their network: they are no independent witnesses.",
         "FLOPs are idealised: nothing here ran faster for its zeros.",
-        "The authors of the paper were not asked about its settings; their published code was read.",
+        "The paper's authors were not asked about its settings; their published code was read.",
     ]
     lines = [f"{'yes' if met else 'no'}: {text}" for met, text in items]
     return [Items(lines), Heading("Limitations"), Items(limits)]
