@@ -34,29 +34,26 @@ def write_study_page(
     margin: Margin,
     pictures: Sequence[Path] = (),
     tuning: pd.DataFrame | None = None,
-    beside: Path | None = None,
 ) -> Context:
     """Write ``README.md``, ``report.html``, ``hypotheses.csv`` and the forest into ``out``.
 
     Args:
         study: what was measured, and which cells each stage has.
         comparison: what the joint grid measured.
-        out: folder of the report.
+        out: folder of the report, with the preregistration and its deviations if there are any.
         provenance: as of ``summarize_provenance``.
         name: the joint grid's.
         description: the grid's, in one line.
         margin: the grid's largest differences that do not matter.
         pictures: further figures, PNGs in ``out``.
         tuning: how learning rates were chosen, as of :func:`agc.reports.tuning.choose`.
-        beside: folder that has the preregistration and its deviations; ``out`` if left out.
 
     Returns:
         What the page was made of.
     """
     found = findings(study)
     drawn = [path for path in write_hypotheses(found, out) if path.parent == out]
-    folder = out if beside is None else beside
-    deviations = folder / DEVIATIONS
+    deviations = out / DEVIATIONS
     context = Context(
         name=name,
         description=description,
@@ -67,7 +64,7 @@ def write_study_page(
         margin=margin,
         tuning=tuning,
         deviations=deviations.read_text(encoding="utf-8") if deviations.is_file() else "",
-        preregistered=PREREGISTRATION if (folder / PREREGISTRATION).is_file() else "",
+        preregistered=PREREGISTRATION if (out / PREREGISTRATION).is_file() else "",
         pictures={path.stem: path for path in (*drawn, *pictures)},
         stage_files=stage_files(sorted(study.stages)),
     )

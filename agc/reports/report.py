@@ -10,10 +10,11 @@ from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
 from agc.reports.figures.write import write_figures
 from agc.reports.hypotheses.base import StudyData
-from agc.reports.page import write_study_page
+from agc.reports.page import DEVIATIONS, PREREGISTRATION, write_study_page
 from agc.reports.pooled import MARGIN
 from agc.reports.sources import summarize_provenance
 from agc.reports.tables.html import write_page
+from agc.reports.tables.hypotheses import FILE as HYPOTHESES
 from agc.reports.tables.readme import write_readme
 from agc.reports.tables.write import write_tables
 from agc.reports.tuning import FILE, read_tuning
@@ -35,6 +36,8 @@ PUBLISHED = (
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
 WHERE_DUE = ("calibration.csv", "ladder.csv")
 """The same, of grids that have it."""
+OF_STAGES = (HYPOTHESES, PREREGISTRATION, DEVIATIONS)
+"""The same, of a study in stages."""
 
 TUNING = FILE
 """Kept, too, where the grid's learning rates were chosen for each arm."""
@@ -49,6 +52,8 @@ def write_report(
     margin: Margin = MARGIN,
     learning_rates: Path | None = None,
     stages: Mapping[str, frozenset[str]] | None = None,
+    gradients: pd.DataFrame | None = None,
+    beside: Path | None = None,
 ) -> Comparison:
     """Write tables, figures and page of a study.
 
@@ -69,6 +74,9 @@ def write_report(
             is written into ``out``.
         stages: slugs of the cells of each stage, by the name of its grid, of a joint grid whose
             hypotheses are judged (:mod:`agc.reports.findings`).
+        gradients: measured moments of gradients, for the hypotheses that read them.
+        beside: folder that has the study's preregistration and its deviations, which are copied
+            into ``out``; ``out`` itself if left out.
     """
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
@@ -82,7 +90,25 @@ def write_report(
     if stages is None:
         write_readme(comparison, out, provenance, name, description, pictures, tuning)
     else:
-        study = StudyData(records, epochs, stages)
-        named = (name, description, margin, pictures, tuning)
+        _copy_texts(beside or out, out)
+        study = StudyData(records, epochs, stages, gradients)
+        named = (name, description, margin, _without_summaries(pictures, out), tuning)
         write_study_page(study, comparison, out, provenance, *named)
     return comparison
+
+
+def _copy_texts(source: Path, out: Path) -> None:
+    if source.resolve() != out.resolve():
+        for name in (PREREGISTRATION, DEVIATIONS):
+            if (source / name).is_file():
+                atomic_write_text(out / name, (source / name).read_text(encoding="utf-8"))
+
+
+def _without_summaries(pictures: list[Path], out: Path) -> list[Path]:
+    """The pictures of a page of hypotheses, whose forest stands for the summaries: those go where
+    the other figures are.
+    """
+    for path in pictures:
+        if path.stem.startswith("summary"):
+            path.replace(out / "figures" / path.name)
+    return [path for path in pictures if not path.stem.startswith("summary")]

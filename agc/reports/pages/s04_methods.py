@@ -53,7 +53,7 @@ def _arms(context: Context) -> list[str]:
 def _summary(name: str) -> str:
     if name not in CORRECTIONS.names():
         return "which is not installed here"
-    text = CORRECTIONS[name].summary.partition(". ")[0].rstrip(".")
+    text = CORRECTIONS[name].summary.partition(". ")[0].rstrip(".").replace("``", "")
     return escape_markdown(text[:1].lower() + text[1:])
 
 

@@ -54,5 +54,5 @@ def _behaviours() -> dict[str, str]:
 
 def first_sentence(target: Any) -> str:
     """Of a docstring, in one line without its stop."""
-    text = " ".join((target.__doc__ or "").split())
+    text = " ".join((target.__doc__ or "").replace("``", "").split())
     return escape_markdown(re.split(r"\.(?: |$)", text)[0])

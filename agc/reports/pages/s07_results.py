@@ -35,11 +35,11 @@ def results(context: Context) -> list[Block]:
 def _part(found: Finding) -> list[Block]:
     hypothesis = found.hypothesis
     kind = "confirmatory" if hypothesis.confirmatory else "exploratory"
+    reads, holds, fails = map(
+        escape_markdown, (hypothesis.reads, hypothesis.holds, hypothesis.fails)
+    )
     lines = [
-        f"Estimate: {escape_markdown(hypothesis.reads)} ({kind}).",
-        f"Holds if {escape_markdown(hypothesis.holds)}; does not if"
-        f" {escape_markdown(hypothesis.fails)}.",
-        f"**{found.word}**",
+        f"**{found.word}**, {kind}. Estimate: {reads}. Holds if {holds}; does not if {fails}.",
     ]
     lines += [
         f"{escape_markdown(part.what)} ({says(part)}): {escape_markdown(part.sentence)}."

@@ -30,7 +30,7 @@ def cost(context: Context) -> list[Block]:
     parts = {name: records[records["slug"].isin(slugs)] for name, slugs in stages}
     parts[ALL] = records
     rows = [[name, *cells(own)] for name, own in parts.items() if len(own)]
-    said = "Two machines have other seconds: they say what was spent here, not what is needed."
+    said = "Another machine has other seconds: these say what was spent here, not what is needed."
     return [Table(TextTable("Cost", CAPTION, HEADER, rows)), wrapped(f"{_tuning(context)} {said}")]
 
 

@@ -36,7 +36,7 @@ def _sheet(context: Context, name: str) -> list[Block]:
         option = facts["tested_by_seed"]
         lines.append(f"with `{option}`, seeds differ in what they are tested on")
     source = facts.get("source")
-    lines += _files(source) if source is not None else ["it comes with a library, as one file"]
+    lines += _files(source) if source is not None else ["no file to fetch: it comes with a library"]
     lines.append("licence: that of its source; no image is in this repository")
     return [Heading(name), Items(lines)]
 

@@ -21,7 +21,7 @@ BOX = (
     " confirmatory hypotheses; the others are exploratory. What the rule neither affirms nor denies"
     " is open."
 )
-BOX_HEADER = ["", "question", "estimate", "rows (pairs)", "by the rule", "Holm"]
+BOX_HEADER = ["", "question", "by the rule", "estimate", "rows (pairs)", "Holm"]
 PARTS = (
     "Estimates of the last epoch, second arm named first: its 95 % interval and its 90 % one, the"
     " margin, and the smallest effect that would be found four times in five. Decides: whether the"
@@ -45,9 +45,10 @@ def verdict_box(findings: Sequence[Finding]) -> TextTable:
         deciding = [part for part in found.parts if part.deciding]
         counts = [f"{part.rows} ({part.pairs})" for part in deciding]
         estimates = [measured(part.value, part.verdict) for part in deciding]
-        row = [found.hypothesis.key, found.hypothesis.asks, "; ".join(estimates) or MISSING]
-        rows.append([*row, "; ".join(counts) or MISSING, found.word, p_value(found.p_holm)])
-    return TextTable("Hypotheses", BOX, BOX_HEADER, rows, labels=2, wrapped=(1, 2))
+        row = [found.hypothesis.key, found.hypothesis.asks, found.word]
+        row += ["; ".join(estimates) or MISSING, "; ".join(counts) or MISSING]
+        rows.append([*row, p_value(found.p_holm)])
+    return TextTable("Hypotheses", BOX, BOX_HEADER, rows, labels=5, wrapped=(1, 3))
 
 
 def parts_table(findings: Sequence[Finding]) -> TextTable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 
 from markdown_it import MarkdownIt
@@ -43,8 +44,8 @@ def to_html(title: str, found: Sequence[Section]) -> str:
     )
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n'
-        f'<nav aria-label="Contents"><details open><summary>Contents</summary><ol>{contents}</ol>'
-        f"</details></nav>\n<main><h1>{html.escape(title)}</h1>\n" + "\n".join(bodies) + "\n</main>"
+        f'<nav aria-label="Contents"><ol>{contents}</ol></nav>\n'
+        f"<main><h1>{html.escape(title)}</h1>\n" + "\n".join(bodies) + "\n</main>"
         "</body></html>\n"
     )
 
@@ -72,7 +73,7 @@ def _html(block: Block) -> str:
         alt = html.escape(block.alt, quote=True)
         return f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"></figure>'
     if isinstance(block, Table):
-        body = _render(markdown_rows(block.table)).replace("<table>", _table_tag(block), 1)
+        body = _whole(_render(markdown_rows(block.table)))
         title = html.escape(block.table.title)
         caption = f"<p>{html.escape(block.table.caption)}</p>" if block.table.caption else ""
         body = f'{caption}<div class="wide">{body}</div>'
@@ -80,8 +81,9 @@ def _html(block: Block) -> str:
     return _render(_markdown(block))
 
 
-def _table_tag(block: Table) -> str:
-    return f'<table class="labels-{min(block.table.labels, 3)}">'
+def _whole(text: str) -> str:
+    """Intervals that no line is broken within."""
+    return re.sub(r"\[[^\]<]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
 def _render(text: str) -> str:

@@ -24,17 +24,21 @@ table { border-collapse: collapse; font-size: 0.88rem; font-variant-numeric: tab
 th, td { border-bottom: 1px solid var(--line); padding: 0.3rem 0.6rem; text-align: left;
   vertical-align: top; }
 th { border-bottom: 2px solid var(--line); }
-td { min-width: 3.2rem; }
+td:nth-child(2) { min-width: 8rem; }
 tbody tr:hover { background: var(--soft); }
-td[style*="right"] { white-space: nowrap; }
 figure { margin: 0.8rem 0; max-width: 900px; padding: 0.4rem; }
 img { display: block; height: auto; max-width: 100%; }
 nav { font-size: 0.92rem; }
-nav ol { margin: 0.3rem 0; padding-left: 1.6rem; }
+nav ol { columns: 9rem; margin: 0.3rem 0; padding-left: 1.6rem; }
 summary { cursor: pointer; font-weight: 600; margin: 0.5rem 0; }
 @media (min-width: 75rem) {
   body { display: grid; gap: 2.5rem; grid-template-columns: 13rem minmax(0, 1fr); }
   nav { align-self: start; max-height: 100vh; overflow-y: auto; position: sticky; top: 1rem; }
+}
+@media (max-width: 40rem) {
+  body { padding: 0.7rem; }
+  table { font-size: 0.8rem; line-height: 1.35; }
+  th, td { padding: 0.25rem 0.35rem; }
 }
 @media print { nav { display: none; } }
 """

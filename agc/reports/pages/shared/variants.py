@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from agc.reports.findings import findings
 from agc.reports.hypotheses.base import Finding, StudyData
+from agc.reports.hypotheses.h07_sparsity import MORE
 from agc.reports.pooled import counted_at_chance
 
 CAPABILITY = "provenance_cpu_capability"
@@ -23,10 +24,9 @@ def variants(study: StudyData) -> Iterator[tuple[str, StudyData]]:
         "the epoch that validation images choose",
         study._replace(records=records.assign(**chosen)),
     )
-    most = records["sparsity"].max()
-    less = records[records["sparsity"] < most]
-    if len(less):
-        yield f"without {100 * most:g} %", study._replace(records=less)
+    less = records[records["sparsity"] != MORE]
+    if 0 < len(less) < len(records):
+        yield f"without {100 * MORE:g} %", study._replace(records=less)
     if (records["status"] == "diverged").any():
         yield "diverged at chance", study._replace(records=counted_at_chance(records))
     sets = sorted(set(records[CAPABILITY].dropna())) if CAPABILITY in records else []
