@@ -12,12 +12,19 @@ import numpy as np
 import pandas as pd
 
 from agc.grids.cell import REVISION
+from agc.grids.files import Recipe, read_file
 from agc.grids.grid import load_grid
+from agc.places import find_file
 from agc.planning.prediction import estimate
+from agc.registry import CORRECTIONS, DATASETS
 from agc.reports.claims import PAPER
 from agc.reports.families import adjusted, expected_best_of, many_to_one
+from agc.reports.pages.base import Context
+from agc.reports.pages.s06_deviations import behaviours, without_title
+from agc.reports.pages.shared.variants import read_otherwise
 from agc.reports.paper_metrics import BUDGETS
 from agc.reports.pooled import pooled
+from agc.reports.tables.hypotheses import parts_frame
 from agc.reports.text.effects import effects, judge_rows
 from tests.support.generated_texts import GRID, LADDER, Made
 from tests.support.printed_numbers import Values, values
@@ -50,6 +57,86 @@ def named(made: Made) -> set[str]:
     }
     texts |= {text[:12] for text in made.provenance["git_commit"]} | moments
     return {text for text in texts if re.search("[^0-9. ]", text) or "." in text[2:-1]}
+
+
+def of_study_page(context: Context) -> Values:
+    """What the page of a study in stages may be made of."""
+    records, comparison = context.records, context.comparison
+    frames = [parts_frame(context.findings)]
+    frames += [parts_frame(found) for found in read_otherwise(context.study).values()]
+    found = [of_hypotheses(frame) for frame in frames]
+    found += [of_frame("ladder", comparison.ladder), of_frame("", comparison.calibration)]
+    status = records.set_index("slug")["status"]
+    stages = dict(context.study.stages)
+    stages["all"] = frozenset().union(*stages.values())
+    for slugs in stages.values():
+        own = records[records["slug"].isin(slugs)]
+        counts = [(status[status.index.isin(slugs)] == kind).sum() for kind in set(status)]
+        known = [len(slugs), len(own), len(slugs) - len(own), *counts]
+        seconds = [own["seconds_train"].sum(), own["seconds_total"].sum()]
+        flops = own["training_flops"].sum()
+        relative = flops / own["dense_training_flops"].sum() if len(own) else 0
+        spent = [own["units"].sum(), flops / 1e12, relative, *(part / 3600 for part in seconds)]
+        found.append(values([int(count) for count in known], spent))
+    main = comparison.main
+    ends = ("low", "high"), ("low_pooled", "high_pooled")
+    for low, high in ends:
+        sides = main[f"accuracy_difference_{low}"], main[f"accuracy_difference_{high}"]
+        found.append(values(int(((sides[0] > 0) | (sides[1] < 0)).sum())))
+    clear = int((main["accuracy_difference_p_bh"] < 0.05).sum())
+    rows = int(main["accuracy_difference_low"].notna().sum())
+    usual = records.loc[records["epochs"] == 20, "seconds_total"].mean() / 3600
+    runs = sum(len(text.split()) for text in context.tuning["seeds"])
+    found += [values(clear, rows, runs, runs * usual, REVISION, context.margin.model_dump())]
+    found += [values(context.tuning, scales=(1, 100)), PUBLISHED, values(context.provenance)]
+    beside = comparison.published
+    found.append(values(beside.total, beside.covered, beside.lacking))
+    found.append(values([0.9, 0.95, 0.98], scales=(1, 100)))
+    found.append(values(records[["seed", "epochs"]], sorted(records.groupby("correction").size())))
+    for name in {recipe for file in context.stage_files.values() for recipe in file.recipes}:
+        found.append(values(read_file(find_file("recipes", name), Recipe).training))
+    for name in {label.partition("(")[0] for label in records["dataset"]}:
+        facts = DATASETS[name].facts
+        found.append(values({key: facts[key] for key in ("shape", "classes", "train", "test")}))
+    return np.unique(np.concatenate(found))
+
+
+def of_hypotheses(frame: pd.DataFrame) -> Values:
+    """Numbers of estimates: points of fractions, ratios as they are and as changes in percent."""
+    ratio = frame["unit"].astype(str).str.startswith("%")
+    ends = ["value", "low", "high", "low90", "high90"]
+    changes = 100 * (frame.loc[ratio, [*ends, "margin", "detectable"]] - 1)
+    other = 100 * (1 / frame.loc[ratio, "margin"] - 1)
+    points = 100 * frame.loc[~ratio, [*ends, "margin", "detectable"]]
+    own = frame.loc[ratio, ["margin", "detectable"]]
+    plain = frame[["p", "p_holm", "rows", "pairs"]]
+    return values(changes, list(other), points, own, plain)
+
+
+def named_on_study_page(context: Context) -> set[str]:
+    """Labels, questions, rules, names of stages and entries, and what others wrote."""
+    texts = set(strings([context.records.to_dict("list"), dict(context.provenance)]))
+    texts |= {text[:12] for text in context.provenance["git_commit"]}
+    texts |= {text[:16].replace("T", " ") for text in texts if re.match(r"\d{4}-\d\d-\d\dT", text)}
+    for found in context.findings:
+        own = found.hypothesis
+        texts |= {own.key, own.asks, own.reads, own.holds, own.fails}
+        texts |= {part.what for part in found.parts}
+    texts |= {file.description for file in context.stage_files.values()}
+    texts |= {name for file in context.stage_files.values() for name in file.recipes}
+    texts |= {slug for slugs in context.study.stages.values() for slug in slugs}
+    for registry in (CORRECTIONS, DATASETS):
+        texts |= {text for name in registry.names() for text in _summaries(registry[name])}
+    texts |= set(without_title(context.deviations).splitlines()) - {""}
+    texts |= {f"`{name}`" for name in behaviours()} | set(behaviours().values())
+    return {text for text in texts if re.search("[^0-9. ]", text) or "." in text[2:-1]}
+
+
+def _summaries(entry: Any) -> Iterator[str]:
+    yield entry.summary
+    text = entry.summary.partition(". ")[0].rstrip(".").replace("``", "")
+    yield text[:1].lower() + text[1:]
+    yield entry.name
 
 
 def strings(source: Any) -> Iterator[str]:

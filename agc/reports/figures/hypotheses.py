@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STEM = "hypotheses"
-WIDTH, LINE, HEAD, LABELS = 6.0, 0.185, 0.75, 0.47
+WIDTH, LINE, HEAD, LABELS = 6.0, 0.155, 0.75, 0.47
 """In inches: a page of 900 points at 150 dots an inch, a line, what a panel has beside its lines;
 and the share of the width that labels have."""
-GAP = 1.0
+GAP = 0.95
 """Before each hypothesis, for its name, in lines."""
 LONGEST = 46
 """Letters of a label, as many as fit beside the panel."""
@@ -54,7 +54,7 @@ def draw_hypotheses(findings: Sequence[Finding]) -> Figure | None:
     if not groups:
         return None
     rows = [len(group) + GAP * sum(line.first for line in group) for group in groups]
-    height = sum(rows) * LINE + HEAD * len(groups)
+    height = sum(rows) * LINE + HEAD * len(groups) + 0.12
     figure = Figure(figsize=(WIDTH, height))
     top = height - 0.45
     for group, count in zip(groups, rows, strict=True):
@@ -100,14 +100,14 @@ def _draw(axis: Axes, group: list[Line]) -> None:
     axis.set_xlim(limits)
     axis.axvline(1 if ratio else 0, color="#333333", linewidth=0.8, zorder=1)
     axis.set_yticks(places, [_label(line.part) for line in group])
-    axis.tick_params(axis="y", length=0, labelsize=7)
+    axis.tick_params(axis="y", length=0, labelsize=6.8)
     axis.grid(axis="y", visible=False)
     if ratio:
         _ticks(axis, limits)
     axis.set_xlabel("ratio, logarithmic" if ratio else "percentage points")
     for line, y in zip(group, places, strict=True):
         if line.first:
-            where = {"transform": axis.get_yaxis_transform(), "fontsize": 7.5, "va": "center"}
+            where = {"transform": axis.get_yaxis_transform(), "fontsize": 7, "va": "center"}
             text = f"{line.key}: {line.word}"
             axis.text(-(LABELS - 0.01) / (0.98 - LABELS), y - 0.95, text, weight="bold", **where)
 
@@ -186,9 +186,7 @@ def _ticks(axis: Axes, limits: tuple[float, float]) -> None:
     axis.set_xlim(limits)
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_minor_formatter(NullFormatter())
-    ticks = [
-        tick for tick in (0.25, 0.5, 0.7, 0.8, 1, 1.25, 1.5, 2, 4) if limits[0] < tick < limits[1]
-    ]
+    ticks = [tick for tick in TICKS if limits[0] < tick < limits[1]]
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
 
 

@@ -22,8 +22,8 @@ def deviations(context: Context) -> list[Block]:
     """What was changed afterwards, as written down; then what each variant restores."""
     blocks: list[Block] = [Heading("From the preregistration")]
     blocks += [Text(without_title(context.deviations)) if context.deviations else wrapped(NONE)]
-    behaviours = _behaviours()
-    if not behaviours:
+    found = behaviours()
+    if not found:
         return blocks
     blocks += [
         Heading("From the paper and its published codes"),
@@ -31,7 +31,7 @@ def deviations(context: Context) -> list[Block]:
             f"`{CORRECTION}` departs from the published codes where they are biased or leak. Its"
             " option `variant` restores what the paper or a code has:"
         ),
-        Items([f"`{name}`: {text}." for name, text in behaviours.items() if name != OWN]),
+        Items([f"`{name}`: {text}." for name, text in found.items() if name != OWN]),
     ]
     return blocks
 
@@ -43,7 +43,7 @@ def without_title(text: str) -> str:
     return re.sub(r"(?m)^(#+ )", r"##\1", body)
 
 
-def _behaviours() -> dict[str, str]:
+def behaviours() -> dict[str, str]:
     """First sentence of what each variant of the correction is, by its name."""
     if CORRECTION not in CORRECTIONS.names():
         return {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agc.reports.figures.hypotheses import STEM
 from agc.reports.hypotheses.base import Finding
 from agc.reports.pages.base import SECTIONS, Context
 from agc.reports.pages.shared.blocks import Block, Heading, Items, Picture, Table
 from agc.reports.pages.shared.render import wrapped
-from agc.reports.tables.hypotheses import FILE, parts_table, says
+from agc.reports.tables.hypotheses import FILE, PARTS, parts_table, says
 from agc.reports.tables.ladder import SHOWN, ladder_table
 from agc.reports.tables.markup import escape_markdown
 
@@ -21,6 +23,7 @@ def results(context: Context) -> list[Block]:
         wrapped(
             "Of each hypothesis: how its question was made an estimate, the rule that was fixed"
             f" before, and all estimates. Every digit is in `{FILE}`, tables are in `report.html`."
+            f" {escape_markdown(PARTS)}"
         )
     ]
     blocks += _pictures(context, STEM, "estimates of all hypotheses")
@@ -47,7 +50,9 @@ def _part(found: Finding) -> list[Block]:
     ]
     heading = f"{hypothesis.key}: {escape_markdown(hypothesis.asks)}"
     blocks: list[Block] = [Heading(heading), Items(lines)]
-    return [*blocks, Table(parts_table([found]), long=True)] if found.parts else blocks
+    # What the columns are is said once, above.
+    table = replace(parts_table([found]), caption="")
+    return [*blocks, Table(table, long=True)] if found.parts else blocks
 
 
 def _pictures(context: Context, stem: str, alt: str) -> list[Block]:

@@ -12,6 +12,8 @@ from agc.reports.blocks import BLOCKS
 from agc.reports.budgets import budget_ladders
 from agc.reports.claims import claims
 from agc.reports.curves import read_curves
+from agc.reports.pages import s10_nulls
+from agc.reports.pages.base import Context
 from agc.reports.pooled import MARGIN, pooled
 from agc.reports.tables import pooled as pooled_texts
 from agc.reports.tables.claims import claim_lines
@@ -29,7 +31,16 @@ from tests.support.generated_texts import (
     texts_of_lines,
 )
 from tests.support.printed_numbers import is_rounding, unexplained, values
-from tests.support.text_sources import PUBLISHED, named, of_block, of_frame, of_provenance
+from tests.support.study_pages import whole_text
+from tests.support.text_sources import (
+    PUBLISHED,
+    named,
+    named_on_study_page,
+    of_block,
+    of_frame,
+    of_provenance,
+    of_study_page,
+)
 
 STUDIES = [GRID, LADDER]
 FRAMES = {
@@ -81,6 +92,15 @@ def test_blocks_of_pages_have_no_number_of_their_own(name: str, studies: dict[st
     assert not unexplained(text, of_block(name, studies), named(made))
 
 
+def test_the_page_of_a_study_has_no_number_of_its_own(study_page: tuple[Path, Context]) -> None:
+    out, context = study_page
+    allowed, names = of_study_page(context), named_on_study_page(context)
+    text = whole_text(context)
+    assert len(re.findall(r"\d", text)) > 1000
+    assert not unexplained(text, allowed, names)
+    assert not unexplained((out / "README.md").read_text(encoding="utf-8"), allowed, names)
+
+
 # --- planted faults -------------------------------------------------------------------------------
 
 
@@ -106,6 +126,15 @@ def test_a_number_that_is_typed_into_a_sentence_or_a_cell_is_found(
     assert len(found) == 2
     assert unexplained("| a |\n| :--- |\n| 95 |", values(1)) == ["95 in: | 95 |"]
     assert unexplained("-1.2 and 1.3 and 1", values(1.2, 1.26)) == ["-1.2 in: -1.2 and 1.3 and 1"]
+
+
+def test_a_number_that_is_typed_into_a_section_is_found(
+    study_page: tuple[Path, Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, context = study_page
+    monkeypatch.setattr(s10_nulls, "COUNTS", "Of these 71 are 12.34.")
+    found = unexplained(whole_text(context), of_study_page(context), named_on_study_page(context))
+    assert [line.split(" ")[0] for line in found] == ["71", "12.34"]
 
 
 # --- other data, other texts ----------------------------------------------------------------------

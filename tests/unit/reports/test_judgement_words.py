@@ -9,8 +9,11 @@ import pytest
 
 from agc.reports import verdict
 from agc.reports.blocks import BLOCKS, find_blocks
+from agc.reports.findings import hypotheses
+from agc.reports.pages.base import Context
 from agc.reports.verdict import DIRECTED
 from tests.support.generated_texts import GRID, LADDER, Made, block, page_and_tables
+from tests.support.study_pages import whole_text
 
 ROOT = Path(__file__).parents[3]
 PAGES = (ROOT / "README.md", ROOT / "reports" / "README.md")
@@ -24,6 +27,8 @@ PHRASES = {
     "Best: epoch of the best validation accuracy": "defines which epoch of a run a column has",
     "none, best": "a header: accuracy at that epoch",
     "corrected, best": "a header: accuracy at that epoch",
+    "a tenth of clean loss": "a share of the loss that is trained on",
+    **{hypothesis.asks: "a question" for hypothesis in hypotheses()},
 }
 """What may have such a word, and why it judges nothing."""
 VERDICTS = {*DIRECTED, verdict.EQUIVALENT, verdict.NO_FINDING, verdict.NO_INTERVAL}
@@ -87,6 +92,14 @@ def test_pages_tables_and_terminal_do_not_judge(studies: dict[str, Made], tmp_pa
             assert other_verdicts(text) == set()
         for name in ("pooled.md", "claims.md", "accuracy.md", "calibration.md", "README.md"):
             assert verdict_cells(texts[name]), name
+
+
+def test_the_page_of_a_study_does_not_judge(study_page: tuple[Path, Context]) -> None:
+    out, context = study_page
+    for text in (whole_text(context), (out / "README.md").read_text(encoding="utf-8")):
+        assert judging(text) == []
+        assert other_verdicts(text) == set()
+    assert verdict_cells(whole_text(context))
 
 
 @pytest.mark.parametrize("name", sorted(BLOCKS))

@@ -15,6 +15,8 @@ from agc.reports.pages.shared.style import STYLE
 from agc.reports.tables.markup import escape_markdown, markdown_rows
 from agc.reports.text.study import paragraph
 
+_JOINED = re.compile(r"\[[^\]<]*\]|\d %")
+
 
 def to_markdown(title: str, found: Sequence[Section]) -> str:
     """The page for GitHub: the first section before all others, long tables left to the HTML."""
@@ -78,12 +80,12 @@ def _html(block: Block) -> str:
         caption = f"<p>{html.escape(block.table.caption)}</p>" if block.table.caption else ""
         body = f'{caption}<div class="wide">{body}</div>'
         return f"<details><summary>{title}</summary>{body}</details>" if block.folded else body
-    return _render(_markdown(block))
+    return _whole(_render(_markdown(block)))
 
 
 def _whole(text: str) -> str:
-    """Intervals that no line is broken within."""
-    return re.sub(r"\[[^\]<]*\]", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    """No line is broken within an interval, nor before a percent sign."""
+    return _JOINED.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
 
 
 def _render(text: str) -> str:
