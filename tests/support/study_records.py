@@ -19,7 +19,7 @@ from tests.support.records import PROVENANCE
 Truth = Callable[[Cell], float]
 
 GRIDS = ("core", "controls", "ladder", "published", "noise", "networks", "arms")
-"""Stages whose cells are made; the others need options of their own."""
+"""Stages whose cells are made if no others are asked for: those without an attack or BSR."""
 UNITS = {"none": 3.0, "placebo": 3.0, "agc": 10.0, "constant": 9.0, "alpha-svrg": 9.0}
 USUAL_EPOCHS = 20
 SD = 0.002
@@ -84,12 +84,15 @@ def make_study(
 
 
 def replanted(
-    study: StudyData, stages: Mapping[str, Sequence[Cell]], of: Callable[[Cell], float]
+    study: StudyData,
+    stages: Mapping[str, Sequence[Cell]],
+    of: Callable[[Cell], float],
+    column: str = "final_test_accuracy",
 ) -> StudyData:
-    """The study with what ``of`` says added to each cell's final test accuracy."""
+    """The study with what ``of`` says added to each cell's result in a column."""
     cells = {cell.slug: cell for own in stages.values() for cell in own}
     more = np.array([of(cells[slug]) for slug in study.records["slug"]])
-    columns = {"final_test_accuracy": study.records["final_test_accuracy"] + more}
+    columns = {column: study.records[column] + more}
     return study._replace(records=study.records.assign(**columns))
 
 

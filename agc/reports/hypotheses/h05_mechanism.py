@@ -7,6 +7,7 @@ import numpy as np
 from agc.reports.hypotheses.base import HYPOTHESES, Hypothesis, StudyData
 from agc.reports.hypotheses.shared.contrasts import arm, by_row, contrast
 from agc.reports.hypotheses.shared.parts import Bounds, Part, Rule, make_part, same
+from agc.reports.rows import smallest_detectable
 from agc.reports.verdict import Measure
 
 MARGIN = 0.003
@@ -63,5 +64,14 @@ def _ratio(study: StudyData) -> list[Part]:
         HIGHEST,
         (LOWEST, HIGHEST),
     )
-    what = "variance with the correction / without"
-    return [make_part(what, float(np.exp(mean)), bounds, rule, pairs=len(cells), measure=VARIANCE)]
+    return [
+        make_part(
+            "variance with the correction / without",
+            float(np.exp(mean)),
+            bounds,
+            rule,
+            pairs=len(cells),
+            detectable=float(np.exp(-smallest_detectable(se, len(cells) - 1))),
+            measure=VARIANCE,
+        )
+    ]

@@ -1,4 +1,4 @@
-"""The forest of all hypotheses: every estimate once, legible, and one beyond the axis as an arrow."""
+"""The forest of all hypotheses: every estimate once, legible, an arrow beyond the axis."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ratio(value: float) -> Part:
 def findings() -> list[Finding]:
     """As many estimates as the whole study has."""
     asked = hypotheses()
-    parts = [[part(0.001 * number)] * (8 if number % 4 else 1) for number in range(len(asked))]
+    parts = [[part(0.001 * number)] * (5 if number % 4 else 1) for number in range(len(asked))]
     parts[2] = [ratio(0.9), ratio(2.9)]
     return [Finding(one, own, OPEN, np.nan) for one, own in zip(asked, parts, strict=True)]
 
@@ -55,7 +55,7 @@ def test_each_estimate_stands_at_its_place_in_its_unit(findings: list[Finding]) 
     points, ratios = figure.axes
     assert (points.get_xlabel(), ratios.get_xlabel()) == ("percentage points", "ratio, logarithmic")
     markers = [line.get_xdata()[0] for line in points.lines if line.get_marker() in ("o", "s")]
-    np.testing.assert_allclose(markers, [0.0, *[0.3] * 8], atol=1e-12)
+    np.testing.assert_allclose(markers, [0.0, *[0.3] * 5], atol=1e-12)
     markers = [line.get_xdata()[0] for line in ratios.lines if line.get_marker() in ("o", "s")]
     np.testing.assert_allclose(markers, [0.9])
     # The other ratio is beyond the axis.

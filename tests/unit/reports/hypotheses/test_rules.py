@@ -13,7 +13,7 @@ from scipy import stats
 from agc.grids.cell import Cell
 from agc.reports.findings import findings, hypotheses
 from agc.reports.hypotheses.base import HYPOTHESES, Finding, StudyData
-from agc.reports.verdict import FAILS, HOLDS, NOT_RUN, OPEN
+from agc.reports.verdict import FAILS, HOLDS, NO_FINDING, NOT_RUN, OPEN
 from tests.support.study_records import (
     made_gradients,
     make_study,
@@ -150,6 +150,91 @@ def test_half_of_what_decides_leaves_a_hypothesis_open(made: Made) -> None:
     assert worse.finding("H0").word == FAILS
 
 
+@pytest.fixture(scope="module")
+def attacked() -> Made:
+    stages = stage_cells(("attack", "bsr", "collapse"))
+    return Made(make_study(stages=stages, sd=SD), stages)
+
+
+def raw(by: float) -> Callable[[Cell], float]:
+    """What a constant does with images as they are, from the first epoch on."""
+
+    def effect(cell: Cell) -> float:
+        options = cell.correction.options
+        return by * (options.get("pass_images") == "raw" and not options.get("start"))
+
+    return effect
+
+
+def clean_gradient(by: float) -> Callable[[Cell], float]:
+    """The same for the published code, a clean bias and a clean share."""
+
+    def effect(cell: Cell) -> float:
+        share = cell.objective.options.get("clean_share", 0) > 0
+        clean = cell.correction.name == "clean-bias"
+        return by * (of("agc", 1, variant="a-bsr")(cell) + clean + share)
+
+    return effect
+
+
+def published_alone(by: float) -> Callable[[Cell], float]:
+    return of("agc", by, variant="a-bsr")
+
+
+UNDER_ATTACK = [
+    ("H8a", published_alone(0.03), HOLDS),
+    ("H8a", nothing, FAILS),
+    ("H8a", published_alone(0.01), OPEN),
+    ("H8b", clean_gradient(0.03), HOLDS),
+    ("H8b", published_alone(0.03), FAILS),
+    ("H8c", nothing, HOLDS),
+    ("H8c", of("agc", 0.03, variant="corrected"), FAILS),
+]
+
+
+@pytest.mark.parametrize(("key", "effect", "word"), UNDER_ATTACK)
+def test_under_attack_a_hypothesis_says_what_was_planted(
+    key: str, effect: Callable[[Cell], float], word: str, attacked: Made
+) -> None:
+    column = "final_robust_accuracy"
+    study = replanted(attacked.study, attacked.stages, effect, column)
+    assert replace(attacked, study=study).finding(key).word == word
+
+
+@pytest.mark.parametrize(("by", "word"), [(-0.75, HOLDS), (0.0, FAILS)])
+def test_a_collapse_is_an_accuracy_near_chance(by: float, word: str, attacked: Made) -> None:
+    assert attacked.planted(raw(by)).finding("H11").word == word
+
+
+def test_a_collapse_to_chance_in_every_run_holds_without_a_spread(attacked: Made) -> None:
+    records = attacked.study.records
+    own = records["correction_in_full"] == "constant(pass_images=raw)"
+    lost = records.assign(status=records["status"].where(~own, "diverged"))
+    found = replace(attacked, study=attacked.study._replace(records=lost)).finding("H11")
+    assert found.parts[0].value == pytest.approx(0.1 - 0.2)
+    assert found.word == HOLDS
+
+
+@pytest.mark.parametrize(
+    ("early", "late", "word"), [(0.02, 0.0, HOLDS), (-0.02, 0.0, FAILS), (0.02, 0.02, FAILS)]
+)
+def test_headlines_are_read_before_the_first_drop_and_at_the_end(
+    early: float, late: float, word: str, attacked: Made
+) -> None:
+    study = attacked.study
+    records = study.records
+    own = set(records.loc[records["correction_in_full"] == "constant", "slug"])
+    epochs = study.epochs.copy()
+    ours = epochs["slug"].isin(own)
+    epochs["test_accuracy"] += np.where(ours, np.where(epochs["epoch"] <= 5, early, late), 0)
+    found = replace(attacked, study=study._replace(epochs=epochs)).finding("H10")
+    assert found.word == word
+    assert [part.what for part in found.parts if part.deciding] == [
+        "constant - none, before the drop",
+        "constant - none, last epoch",
+    ]
+
+
 # --- the numbers ----------------------------------------------------------------------------------
 
 
@@ -263,6 +348,14 @@ def test_the_ratio_of_variances_is_a_geometric_mean_over_runs(made: Made) -> Non
     ends = stats.t.interval(0.95, len(cells) - 1, cells.mean(), stats.sem(cells))
     expected = np.exp([cells.mean(), *ends])
     np.testing.assert_allclose((part.value, *part.bounds[:2]), expected)
+
+
+def test_a_ratio_of_variances_that_tells_nothing_says_what_it_could_have_found(made: Made) -> None:
+    gradients = made_gradients(made.study, 1.0, sd=0.3)
+    part = replace(made, study=made.study._replace(gradients=gradients)).finding("H5").parts[0]
+    assert part.verdict.word == NO_FINDING
+    assert 0 < part.detectable < 1
+    assert "smallest detectable effect -" in part.sentence
 
 
 def test_holm_is_over_the_confirmatory_hypotheses_that_were_run(made: Made) -> None:
