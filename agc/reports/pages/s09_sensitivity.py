@@ -32,7 +32,7 @@ def sensitivity(context: Context) -> list[Block]:
     run = [found.hypothesis.key for found in context.findings if found.word != NOT_RUN]
     words = {name: {f.hypothesis.key: f for f in found} for name, found in others.items()}
     rows = [[key, *(_cell(own[key]) for own in words.values())] for key in run]
-    table = TextTable("Other readings", CAPTION, ["", *words], rows, labels=1)
+    table = TextTable("Other readings", CAPTION, ["key", *words], rows, labels=1)
     changed = {name: _changed(run, words[AS_FIXED], own) for name, own in words.items()}
     told = [f"{name}: {', '.join(keys)}" for name, keys in changed.items() if keys]
     said = "Another word than the preregistered reading gives: " + ("; ".join(told) or "none") + "."

@@ -21,7 +21,7 @@ BOX = (
     " confirmatory hypotheses; the others are exploratory. What the rule neither affirms nor denies"
     " is open."
 )
-BOX_HEADER = ["", "question", "by the rule", "estimate", "rows (pairs)", "Holm"]
+BOX_HEADER = ["key", "question", "by the rule", "estimate", "rows (pairs)", "Holm"]
 PARTS = (
     "Estimates of the last epoch, second arm named first: its 95 % interval and its 90 % one, the"
     " margin, and the smallest effect that would be found four times in five. Decides: whether the"
@@ -29,7 +29,7 @@ PARTS = (
     " whatever was asked of it."
 )
 PARTS_HEADER = [
-    *("", "what", "decides", "rows (pairs)", "estimate", "90 %", "margin", "p", "detectable"),
+    *("key", "what", "decides", "rows (pairs)", "estimate", "90 %", "margin", "p", "detectable"),
     "verdict",
 ]
 COLUMNS = (
