@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, create_model, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, create_model, field_validator
 
 from agc.errors import UserError, describe, unknown
 from agc.files import parse_yaml
@@ -60,6 +60,16 @@ class Margin(Strict):
     epochs: float = Field(default=0.8, gt=0, lt=1)
 
 
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ArmRate(Strict):
+    """The learning rate of the cells that ``where`` matches, as in :class:`Exclusion`."""
+
+    where: dict[str, Any] = Field(min_length=1)
+    lr: Rate
+
+
 class Tuning(Strict):
     """The same budget for the learning rate of every arm (:mod:`agc.grids.tuning`).
 
@@ -68,7 +78,7 @@ class Tuning(Strict):
         seeds: of the runs that try them; no cell of the grid has one of these.
     """
 
-    lr: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=2)
+    lr: list[Rate] = Field(min_length=2)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
 
     @field_validator("lr", "seeds")
@@ -110,6 +120,13 @@ class Precision(Strict):
         )
 
 
+RatesOrPath = Annotated[
+    Annotated[str, Tag("path")] | Annotated[list[ArmRate], Field(min_length=1), Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, list) else "path"),
+]
+"""Where rates are, or the rates; told apart first, that a message is of the one that was meant."""
+
+
 def _entries() -> dict[str, Any]:
     """A list for each axis, by its plural; those of later axes may be left out."""
     several = Annotated[list[Entry], Field(min_length=1)]
@@ -138,7 +155,8 @@ class GridFile(_Axes):
         margin: what its verdicts are judged by.
         tuning: the runs that choose its learning rates, which are the grid ``NAME-tuning``.
         learning_rates: path, from the grid's folder, of a ``tuning.csv``: each arm trains with the
-            learning rate that is chosen there, whatever its recipe says.
+            learning rate that is chosen there, whatever its recipe says. Or the rates themselves:
+            a cell has that of the first of the list that matches it, and must have one.
         precision: when its rows have seeds enough; None if that is no matter of a rule.
     """
 
@@ -151,7 +169,7 @@ class GridFile(_Axes):
     reference: Reference | None = None
     margin: Margin = Margin()
     tuning: Tuning | None = None
-    learning_rates: str | None = None
+    learning_rates: RatesOrPath | None = None
     precision: Precision | None = None
 
     @property

@@ -8,13 +8,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from agc.errors import UserError, unknown
+from agc.errors import UserError
 from agc.grids.axes import AXES
 from agc.grids.cell import Cell, make_cell
-from agc.grids.files import Exclusion, GridFile, Recipe, read_file
+from agc.grids.files import GridFile, Recipe, read_file
+from agc.grids.listed_rates import ListedRates
+from agc.grids.matching import check_fields, matches, told
 from agc.grids.recipes import apply_recipe, read_entry, read_recipe
 from agc.grids.seeds import added_cells
 from agc.grids.tuning import (
+    LearningRates,
     check_seeds,
     read_learning_rates,
     tuned_grid,
@@ -23,9 +26,6 @@ from agc.grids.tuning import (
 )
 from agc.places import find_file
 from agc.registry import DATASETS, METHODS
-
-FIELDS = (*AXES, "sparsity", "seed")
-"""What an exclusion may look at."""
 
 RESERVED = ("cells", "logs", "benchmarks", "mlartifacts", "mlflow.db")
 """What a results folder holds beside a folder for each grid."""
@@ -52,9 +52,9 @@ class Grid:
 
     @property
     def learning_rates(self) -> Path | None:
-        """The file from which its arms have their learning rates, if they have."""
+        """The table from which its arms have their learning rates, if they have them of one."""
         named = self.file.learning_rates
-        return None if named is None else self.path.parent / named
+        return self.path.parent / named if isinstance(named, str) else None
 
 
 def read_grid(name: str, workflows: Path | None = None) -> tuple[Path, GridFile]:
@@ -102,13 +102,15 @@ def _load(path: Path, file: GridFile) -> Grid:
             f"goes on with those and ' +.-_', and is none of {', '.join(RESERVED)}"
         )
     grid = Grid(path.stem, path, file, ())
-    rates = read_learning_rates(grid.learning_rates) if grid.learning_rates else None
+    rates: LearningRates | ListedRates | None = None
+    if grid.learning_rates is not None:
+        rates = read_learning_rates(grid.learning_rates)
+    elif isinstance(file.learning_rates, list):
+        rates = ListedRates(path, tuple(file.learning_rates))
     names = file.recipes
     folder = path.parent.parent
     recipes: dict[str, tuple[Path, Recipe]] = {}
-    for key in (key for exclusion in file.exclude for key in exclusion.where):
-        if key not in FIELDS:
-            raise UserError(f"{path}: exclude: {unknown('field', key, FIELDS)}")
+    check_fields((exclusion.where for exclusion in file.exclude), f"{path}: exclude")
     cells: dict[str, Cell] = {}
     skips: dict[tuple[str, str], int] = {}
     for fields in [*_product(file, names), *_included(file, names)]:
@@ -129,12 +131,11 @@ def _load(path: Path, file: GridFile) -> Grid:
                 "belongs in no table: no grid takes it"
             )
         try:
-            excluded = next((e for e in file.exclude if _matches(cell, e)), None)
+            excluded = next((e for e in file.exclude if matches(cell, e.where, "exclude")), None)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         if excluded is not None:
-            what = ", ".join(f"{key} {_told(value)}" for key, value in excluded.where.items())
-            key = (what, excluded.reason)
+            key = (told(excluded.where), excluded.reason)
             skips[key] = skips.get(key, 0) + 1
             continue
         cell = cell if rates is None else rates.given(cell)
@@ -150,7 +151,7 @@ def _load(path: Path, file: GridFile) -> Grid:
         cells.setdefault(cell.slug, cell)
     if file.tuning is not None:
         check_seeds(cells.values(), file.tuning.seeds, str(path))
-    if rates is not None:
+    if isinstance(rates, LearningRates):
         check_seeds(cells.values(), rates.seeds, f"{path} with {rates.path}")
     listed = tuple(Skip(count, what, reason) for (what, reason), count in skips.items())
     return Grid(path.stem, path, file, tuple(cells.values()), listed)
@@ -190,32 +191,3 @@ def collapse(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     if METHODS[name].target.sparse:
         return fields, False
     return {**fields, "sparsity": 0.0}, True
-
-
-def _matches(cell: Cell, exclusion: Exclusion) -> bool:
-    """Whether a cell has, for each field of an exclusion, the value or one of the values."""
-    return all(
-        any(_has(cell, key, value) for value in (wanted if isinstance(wanted, list) else [wanted]))
-        for key, wanted in exclusion.where.items()
-    )
-
-
-def _told(value: Any) -> str:
-    """What an exclusion has for a field, in words."""
-    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _has(cell: Cell, key: str, value: Any) -> bool:
-    """Whether a field is a value; of an entry the name is enough, or the options that are given."""
-    if key not in AXES:
-        return getattr(cell, key) == value
-    name, wanted = read_entry(f"exclude: {key}", value)
-    chosen = AXES[key].of(cell)
-    if chosen.name != name:
-        return False
-    settings = {k for k in wanted if k in type(chosen).model_fields}
-    options = {k: v for k, v in wanted.items() if k not in settings}
-    whole = AXES[key].registry.resolve(name, options)
-    return all(getattr(chosen, k) == wanted[k] for k in settings) and all(
-        chosen.options.get(k) == whole.get(k) for k in options
-    )
