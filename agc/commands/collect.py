@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from agc.commands.common import GridName, Results, grid_folders
+from agc.commands.common import GridName, Results, cell_folder
 from agc.files import atomic_write_text
+from agc.grids.grid import load_grid
 from agc.records.failure import WITHOUT_RESULT
 
 
@@ -26,8 +27,9 @@ def collect(
     """Gather the records of a grid's cells into two tables and one log."""
     from agc.reports.collect import collect as gather
 
-    name, folders = grid_folders(grid, results)
-    statuses = Counter(gather(folders, results / name, partial))
+    loaded = load_grid(grid)
+    name, folders = loaded.name, [cell_folder(results, cell) for cell in loaded.cells]
+    statuses = Counter(gather(folders, results / name, partial, loaded.rates_by_arm))
     atomic_write_text(results / name / "train.log", "\n".join(_logs(folders)))
     lacking = [f"{statuses[s]} {s}" for s in WITHOUT_RESULT if statuses[s]]
     count = f"{statuses.total() - sum(statuses[s] for s in WITHOUT_RESULT)} records"

@@ -42,13 +42,23 @@ class Skip:
 
 @dataclass(frozen=True)
 class Grid:
-    """A named set of cells."""
+    """A named set of cells.
+
+    Attributes:
+        name: that of its file.
+        path: its file.
+        file: content of that.
+        cells: all different.
+        skips: what is no cell of its own, and why.
+        rates_by_arm: slugs of the cells whose learning rate was chosen for their arm.
+    """
 
     name: str
     path: Path
     file: GridFile
     cells: tuple[Cell, ...]
     skips: tuple[Skip, ...] = field(default=())
+    rates_by_arm: frozenset[str] = frozenset()
 
     @property
     def learning_rates(self) -> Path | None:
@@ -147,14 +157,15 @@ def _load(path: Path, file: GridFile) -> Grid:
             cells[cell.slug] = cell
     if not cells:
         raise UserError(f"{path}: no cell is left")
-    for cell in added_cells(path, list(cells.values())):
+    for cell in added_cells(path, list(cells.values()), rates is not None):
         cells.setdefault(cell.slug, cell)
     if file.tuning is not None:
         check_seeds(cells.values(), file.tuning.seeds, str(path))
     if isinstance(rates, LearningRates):
         check_seeds(cells.values(), rates.seeds, f"{path} with {rates.path}")
     listed = tuple(Skip(count, what, reason) for (what, reason), count in skips.items())
-    return Grid(path.stem, path, file, tuple(cells.values()), listed)
+    tuned = frozenset(cells) if rates is not None else frozenset()
+    return Grid(path.stem, path, file, tuple(cells.values()), listed, tuned)
 
 
 def _product(file: GridFile, recipes: list[str]) -> list[dict[str, Any]]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agc.errors import UserError
-from agc.grids.axes import AXES
 from agc.machine.hardware import LIMITS
 from agc.records.correct import Correct, read_correct
 from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
 from agc.records.record import RESULT_KEYS, record_without_result
 from agc.registry import DATASETS
-from agc.reports.labels import label_cells, label_in_full
+from agc.reports.names import RATE, name_cells
 from agc.reports.study import write_study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 LATER_RESULTS = ("final_correct", "test_images")
@@ -50,7 +53,12 @@ A dot stands for an inner object; in the column's name it is an underscore.
 """
 
 
-def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[str]:
+def collect(
+    cell_folders: list[Path],
+    out: Path,
+    partial: bool = False,
+    rates_by_arm: Collection[str] = (),
+) -> list[str]:
     """Write ``records.parquet`` and ``epochs.parquet`` of these cells into ``out``.
 
     Rows are sorted by slug, so the same cells give the same files in whatever order they come.
@@ -60,6 +68,8 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
         out: folder of the tables, made if it does not exist.
         partial: give cells without a record a row that says why (:mod:`agc.records.failure`),
             where they are refused otherwise. Damaged records are always refused.
+        rates_by_arm: slugs of cells whose learning rate was chosen for their arm; see
+            :func:`agc.reports.names.name_cells`.
 
     Returns:
         The status of each row.
@@ -70,6 +80,21 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
     """
     import pandas as pd
 
+    records, epochs = read_cells(cell_folders, partial)
+    names = name_cells({record["slug"]: record["cell"] for record in records}, rates_by_arm)
+    rows = [measured_row(record) for record in records]
+    write_study(make_table(rows, names), pd.concat(epochs, ignore_index=True), out)
+    return [record["status"] for record in records]
+
+
+def read_cells(
+    cell_folders: list[Path], partial: bool
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    """Records of cells, with ``correct``, and the epochs of those that have a result, by slug.
+
+    Raises:
+        UserError: as :func:`collect`.
+    """
     folders = sorted({folder.resolve() for folder in cell_folders}, key=lambda path: path.name)
     if not folders:
         raise UserError("no cells to collect")
@@ -77,24 +102,37 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
         if one.name == other.name:
             raise UserError(f"cell {one.name!r} is in two places: {one} and {other}")
 
-    records, epochs = _read_all(folders, partial)
-    labels = label_cells([record["cell"] for record in records])
-    rows = [flat_row(record, label) for record, label in zip(records, labels, strict=True)]
-    frame = pd.DataFrame(rows)
+    return _read_all(folders, partial)
+
+
+def make_table(rows: list[dict[str, Any]], names: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """The table of cells.
+
+    Args:
+        rows: as of :func:`measured_row`.
+        names: as of :func:`agc.reports.names.name_cells`.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame([_named(row, names[row["slug"]]) for row in rows])
     later = [*map(_provenance_column, LATER_PROVENANCE), *LATER_RESULTS]
     frame = frame.drop(columns=[name for name in later if frame[name].isna().all()])
     whole = [name for name in (*WHOLE_NUMBERS, "test_images") if name in frame]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
-    frame = frame.astype({c: "string" for c in frame.columns if c.startswith("provenance_")})
-    write_study(frame, pd.concat(epochs, ignore_index=True), out)
-    return [record["status"] for record in records]
+    return frame.astype({c: "string" for c in frame.columns if c.startswith("provenance_")})
 
 
-def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
-    """One record as one row: labels, status, results, costs, sparsity, seconds, provenance."""
+def _named(row: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    """Names come first, but for the learning rate, which is a later column."""
+    first = {key: value for key, value in names.items() if key != RATE}
+    # Of a mapping with a key twice the first place counts, so the rate is put in last.
+    return {**first, **row, **names}
+
+
+def measured_row(record: dict[str, Any]) -> dict[str, Any]:
+    """One record as one row: status, results, costs, sparsity, seconds, provenance."""
     cell = record["cell"]
-    row: dict[str, Any] = {"slug": record["slug"], **labels}
-    row["correction_in_full"] = label_in_full(AXES["correction"], cell)
+    row: dict[str, Any] = {"slug": record["slug"]}
     row |= {"sparsity": cell["sparsity"], "seed": cell["seed"], "revision": cell["revision"]}
     row |= {"status": record["status"], "diverged_epoch": record["diverged_epoch"]}
     for which in ("final", "best"):
