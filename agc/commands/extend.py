@@ -33,6 +33,11 @@ def extend_grid(grid: Grid, collected: Path, results: Path, write: bool, console
     Raises:
         UserError: the grid has no rule, there are no records, or the file cannot be written.
     """
+    if grid.members:
+        raise UserError(
+            f"{grid.path}: a joint grid has no rule for more seeds; its grids may have one: "
+            f"{', '.join(grid.members)}"
+        )
     rule = grid.file.precision
     if rule is None:
         raise UserError(

@@ -6,14 +6,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
-from pydantic import Discriminator, Field, Tag, ValidationError, create_model, field_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from agc.errors import UserError, describe, unknown
 from agc.files import parse_yaml
 from agc.grids.axes import AXES
+from agc.grids.joint import SCHEMA, check_keys
 from agc.registry import Strict
 
 Entry = str | dict[str, Any]
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is given twice")
+    return values
 
 
 class Recipe(Strict):
@@ -83,11 +100,8 @@ class Tuning(Strict):
 
     @field_validator("lr", "seeds")
     @classmethod
-    def _distinct(cls, values: list[float]) -> list[float]:
-        twice = [value for value in values if values.count(value) > 1]
-        if twice:
-            raise ValueError(f"{twice[0]:g} is given twice")
-        return values
+    def _each_once(cls, values: list[float]) -> list[float]:
+        return _distinct(values)
 
 
 class Precision(Strict):
@@ -130,9 +144,7 @@ RatesOrPath = Annotated[
 def _entries() -> dict[str, Any]:
     """A list for each axis, by its plural; those of later axes may be left out."""
     several = Annotated[list[Entry], Field(min_length=1)]
-    return {
-        axis.plural: (list[Entry], []) if axis.since else (several, ...) for axis in AXES.values()
-    }
+    return {axis.plural: (list[Entry] if axis.since else several, []) for axis in AXES.values()}
 
 
 if TYPE_CHECKING:
@@ -144,9 +156,13 @@ else:
 class GridFile(_Axes):
     """A grid file as it stands on the disk.
 
-    It has a list of entries for each axis (:mod:`agc.grids.axes`), beside the keys below.
+    It has a list of entries for each axis (:mod:`agc.grids.axes`), beside the keys below. Or it is
+    that of a joint grid, which has ``description``, ``grids``, perhaps ``margin``, and no other
+    key: its cells are those of the grids that it names, each with its own recipes, learning rates
+    and later seeds, and a cell of several of them is one.
 
     Attributes:
+        grids: of a joint grid: names of grids, whose files are beside its own.
         recipe: one recipe, or several as an axis of their own.
         include: further cells, given by their fields; a field with a list stands for all of its
             values, and several such fields for their product. ``recipe`` may be given too.
@@ -160,10 +176,13 @@ class GridFile(_Axes):
         precision: when its rows have seeds enough; None if that is no matter of a rule.
     """
 
+    model_config = ConfigDict(json_schema_extra=SCHEMA)
+
     description: str
-    recipe: str | list[str]
+    grids: Annotated[list[str], Field(min_length=1)] = Field(default=[])
+    recipe: str | list[str] = Field(default=[])
     sparsities: list[float] = Field(default=[])
-    seeds: int | list[int]
+    seeds: int | list[int] = Field(default=[])
     include: list[dict[str, Any]] = Field(default=[])
     exclude: list[Exclusion] = Field(default=[])
     reference: Reference | None = None
@@ -171,6 +190,18 @@ class GridFile(_Axes):
     tuning: Tuning | None = None
     learning_rates: RatesOrPath | None = None
     precision: Precision | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_grids_or_of_axes(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            check_keys(data, cls.model_fields)
+        return data
+
+    @field_validator("grids")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        return _distinct(names)
 
     @property
     def recipes(self) -> list[str]:
