@@ -78,12 +78,10 @@ def collect(
         UserError: a cell is unfinished, unreadable, of another version or invalid; the message
             names its file and the reason, and nothing is written.
     """
-    import pandas as pd
-
     records, epochs = read_cells(cell_folders, partial)
     names = name_cells({record["slug"]: record["cell"] for record in records}, rates_by_arm)
     rows = [measured_row(record) for record in records]
-    write_study(make_table(rows, names), pd.concat(epochs, ignore_index=True), out)
+    write_study(make_table(rows, names), join_epochs(epochs), out)
     return [record["status"] for record in records]
 
 
@@ -115,11 +113,19 @@ def make_table(rows: list[dict[str, Any]], names: dict[str, dict[str, Any]]) -> 
     import pandas as pd
 
     frame = pd.DataFrame([_named(row, names[row["slug"]]) for row in rows])
-    later = [*map(_provenance_column, LATER_PROVENANCE), *LATER_RESULTS]
+    later = [*map(provenance_column, LATER_PROVENANCE), *LATER_RESULTS]
     frame = frame.drop(columns=[name for name in later if frame[name].isna().all()])
     whole = [name for name in (*WHOLE_NUMBERS, "test_images") if name in frame]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
     return frame.astype({c: "string" for c in frame.columns if c.startswith("provenance_")})
+
+
+def join_epochs(curves: list[pd.DataFrame]) -> pd.DataFrame:
+    """The table of epochs, from those of each cell."""
+    import pandas as pd
+
+    # A cell that diverged at once has no row, whose columns have no type to impose on the others.
+    return pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True)
 
 
 def _named(row: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
@@ -145,13 +151,16 @@ def measured_row(record: dict[str, Any]) -> dict[str, Any]:
     row |= {f"seconds_{key}": value for key, value in record["seconds"].items()}
     for key in (*PROVENANCE_KEYS, *LATER_PROVENANCE):
         value = _told(record["provenance"], key)
-        row[_provenance_column(key)] = None if value is None else str(value)
+        row[provenance_column(key)] = None if value is None else str(value)
     row["warnings"] = "\n".join(record["warnings"])
+    return {key: empty(key) if value is None else value for key, value in row.items()}
+
+
+def empty(column: str) -> float | None:
+    """What stands where a cell has no value in a column as of :func:`measured_row`."""
     # A column that is empty in every cell would have no type: numbers are floats throughout.
-    return {
-        key: float("nan") if value is None and not _is_text(key) else value
-        for key, value in row.items()
-    }
+    text = column.startswith("provenance_") or column in (*WHOLE_NUMBERS, *LATER_RESULTS)
+    return None if text else float("nan")
 
 
 def _correct(found: Correct | None) -> dict[str, Any]:
@@ -161,7 +170,8 @@ def _correct(found: Correct | None) -> dict[str, Any]:
     return {"final_correct": np.packbits(found.right).tobytes(), "test_images": len(found.right)}
 
 
-def _provenance_column(key: str) -> str:
+def provenance_column(key: str) -> str:
+    """The column of a dotted name in the provenance."""
     return f"provenance_{key.replace('.', '_')}"
 
 
@@ -170,10 +180,6 @@ def _told(provenance: dict[str, Any], key: str) -> Any:
     block, _, inner = key.partition(".")
     value = provenance.get(block)
     return (value or {}).get(inner) if inner else value
-
-
-def _is_text(column: str) -> bool:
-    return column.startswith("provenance_") or column in (*WHOLE_NUMBERS, *LATER_RESULTS)
 
 
 def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]], list[Any]]:
