@@ -88,7 +88,7 @@ def merge(
     rows: dict[str, dict[str, Any]] = {}
     epochs: dict[str, pd.DataFrame] = {}
     for place, part in enumerate(found):
-        for slug in part.rows.keys() & rows.keys():
+        for slug in sorted(part.rows.keys() & rows.keys()):
             first = next(other for other in found[:place] if slug in other.rows)
             _refuse_other_results(slug, first, part)
         rows = part.rows | rows
