@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
 from agc.reports.figures.write import write_figures
+from agc.reports.hypotheses.base import StudyData
+from agc.reports.page import DEVIATIONS, PREREGISTRATION, write_study_page
 from agc.reports.pooled import MARGIN
 from agc.reports.sources import summarize_provenance
 from agc.reports.tables.html import write_page
+from agc.reports.tables.hypotheses import FILE as HYPOTHESES
 from agc.reports.tables.readme import write_readme
 from agc.reports.tables.write import write_tables
 from agc.reports.tuning import FILE, read_tuning
@@ -32,6 +36,8 @@ PUBLISHED = (
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
 WHERE_DUE = ("calibration.csv", "ladder.csv")
 """The same, of grids that have it."""
+OF_STAGES = (HYPOTHESES, PREREGISTRATION, DEVIATIONS)
+"""The same, of a study in stages."""
 
 TUNING = FILE
 """Kept, too, where the grid's learning rates were chosen for each arm."""
@@ -45,13 +51,17 @@ def write_report(
     description: str = "",
     margin: Margin = MARGIN,
     learning_rates: Path | None = None,
+    stages: Mapping[str, frozenset[str]] | None = None,
+    gradients: pd.DataFrame | None = None,
+    beside: Path | None = None,
 ) -> Comparison:
     """Write tables, figures and page of a study.
 
     In ``out`` itself: ``README.md``, ``comparison.csv``, ``pooled.csv``, ``claims.csv``,
     ``provenance.json``, what is in ``WHERE_DUE``, and the summary as PNG, which are
-    worth publishing. In ``out/tables`` and ``out/figures``: what anybody can draw again from the
-    study's own two tables.
+    worth publishing. Of a study in stages also ``hypotheses.csv`` and its forest as PNG, and the
+    page is one of hypotheses, as ``report.html`` too. In ``out/tables`` and ``out/figures``: what
+    anybody can draw again from the study's own two tables.
 
     Args:
         records: a row for each cell, as collected.
@@ -62,6 +72,11 @@ def write_report(
         margin: the grid's largest differences that do not matter.
         learning_rates: the table by which each arm has its learning rate, if it has; a copy of it
             is written into ``out``.
+        stages: slugs of the cells of each stage, by the name of its grid, of a joint grid whose
+            hypotheses are judged (:mod:`agc.reports.findings`).
+        gradients: measured moments of gradients, for the hypotheses that read them.
+        beside: folder that has the study's preregistration and its deviations, which are copied
+            into ``out``; ``out`` itself if left out.
     """
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
@@ -72,5 +87,28 @@ def write_report(
     if learning_rates is not None:
         tuning = read_tuning(learning_rates)
         atomic_write_text(out / TUNING, learning_rates.read_text(encoding="utf-8"))
-    write_readme(comparison, out, provenance, name, description, pictures, tuning)
+    if stages is None:
+        write_readme(comparison, out, provenance, name, description, pictures, tuning)
+    else:
+        _copy_texts(beside or out, out)
+        study = StudyData(records, epochs, stages, gradients)
+        named = (name, description, margin, _without_summaries(pictures, out), tuning)
+        write_study_page(study, comparison, out, provenance, *named)
     return comparison
+
+
+def _copy_texts(source: Path, out: Path) -> None:
+    if source.resolve() != out.resolve():
+        for name in (PREREGISTRATION, DEVIATIONS):
+            if (source / name).is_file():
+                atomic_write_text(out / name, (source / name).read_text(encoding="utf-8"))
+
+
+def _without_summaries(pictures: list[Path], out: Path) -> list[Path]:
+    """The pictures of a page of hypotheses, whose forest stands for the summaries: those go where
+    the other figures are.
+    """
+    for path in pictures:
+        if path.stem.startswith("summary"):
+            path.replace(out / "figures" / path.name)
+    return [path for path in pictures if not path.stem.startswith("summary")]

@@ -165,6 +165,27 @@ def sentence(effect: float, found: Verdict, detectable: float = np.nan) -> str:
     return f"{found.word}: {measured}, margin {margin}"
 
 
+def measured(effect: float, found: Verdict) -> str:
+    """``+0.28 [-1.10, +1.66] points``, with the digits that the sentence has; empty without one."""
+    if np.isnan(effect):
+        return ""
+    digits = _digits(found)
+    ends = (effect, found.low, found.high)
+    number, low, high = (
+        "" if np.isnan(end) else _text(end, found.measure, digits, True) for end in ends
+    )
+    return f"{number}{f' [{low}, {high}]' if low else ''} {found.measure.unit}"
+
+
+def ninety(found: Verdict) -> str:
+    """``[-0.86, +1.42]``: the 90 % interval with the same digits; empty where there is none."""
+    if found.word == NO_INTERVAL:
+        return ""
+    digits = _digits(found)
+    low, high = (_text(end, found.measure, digits, True) for end in (found.low90, found.high90))
+    return f"[{low}, {high}]"
+
+
 def _gains(found: Verdict) -> tuple[float, float, float, float, float]:
     """95 % and 90 % interval with more being better and 0 no difference, and the margin."""
     ends = np.array([found.low, found.high, found.low90, found.high90])

@@ -61,6 +61,7 @@ def _ratio(study: StudyData) -> list[Part]:
         lambda found: found.low >= LOWEST and found.high <= HIGHEST,
         lambda found: found.high < LOWEST or found.low > HIGHEST,
         HIGHEST,
+        (LOWEST, HIGHEST),
     )
     what = "variance with the correction / without"
     return [make_part(what, float(np.exp(mean)), bounds, rule, pairs=len(cells), measure=VARIANCE)]

@@ -42,7 +42,7 @@ class Headlines(Hypothesis):
         curves = read_curves(records, study.epochs[study.epochs["slug"].isin(records["slug"])])
         early = above(0.0, MARGIN)
         end = same(MARGIN)
-        end = Rule(end.holds, lambda found: found.low > MARGIN, MARGIN)
+        end = Rule(end.holds, lambda found: found.low > MARGIN, MARGIN, end.compared)
         found = []
         for correction in ("constant", *OTHERS):
             deciding = correction == "constant"

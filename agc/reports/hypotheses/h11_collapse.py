@@ -32,7 +32,7 @@ class Collapse(Hypothesis):
         """Its accuracy beyond twice chance decides; beside it a ramp, and a later start."""
         records = counted_at_chance(study.of(*self.stages))
         own = finished(arm(records, correction=FIXED))[ACCURACY].dropna().to_numpy(float)
-        below = Rule(lambda found: found.high < 0, lambda found: found.low > 0, MARGIN)
+        below = Rule(lambda found: found.high < 0, lambda found: found.low > 0, MARGIN, (0.0,))
         rows = [own - 2 * CHANCE] if len(own) else []
         found = of_values("constant 0.1 - twice chance", rows, below)
         for other, what in (

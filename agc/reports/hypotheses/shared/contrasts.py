@@ -25,13 +25,17 @@ def arm(records: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
     """The runs that have these values in these columns, a value or one of several.
 
     ``correction`` is the label in full (:func:`agc.reports.labels.label_in_full`): the name, and
-    all options that are not the entry's default.
+    all options that are not the entry's default. ``method`` is the name alone: which of its options
+    a label has depends on what other stages have, such as another number of steps between updates.
     """
     found = records
     for column, value in wanted.items():
         values = list(value) if isinstance(value, (list, tuple)) else [value]
         name = "correction_in_full" if column == "correction" else column
-        found = found[found[name].isin(values)]
+        own = found[name]
+        if column == "method":
+            own = own.map(lambda label: label.partition("(")[0])
+        found = found[own.isin(values)]
     return found
 
 
@@ -66,8 +70,7 @@ def contrast(
     rows, groups = [], []
     for one, other in pairs:
         for runs in (one, other):
-            if runs["seed"].duplicated().any():
-                raise ValueError(f"{what}: an arm of a row has two runs of one seed")
+            _refuse_twins(what, runs)
         differences = paired(finished(one), finished(other), column)
         differences = differences[~np.isnan(differences)]
         if len(differences):
@@ -121,6 +124,17 @@ def by_row(
 
 
 def seed_differences(one: pd.DataFrame, other: pd.DataFrame, column: str = ACCURACY) -> pd.Series:
-    """Second arm minus first for each of their common seeds, by seed."""
+    """Second arm minus first for each of their common seeds, by seed.
+
+    Raises:
+        ValueError: an arm has two runs of one seed, so that it is not one arm.
+    """
+    for runs in (one, other):
+        _refuse_twins(column, runs)
     first, second = finished(one)[column], finished(other)[column]
     return (second - first).dropna().sort_index()
+
+
+def _refuse_twins(what: str, runs: pd.DataFrame) -> None:
+    if runs["seed"].duplicated().any():
+        raise ValueError(f"{what}: an arm of a row has two runs of one seed")

@@ -11,11 +11,14 @@ from agc.reports.verdict import POINTS, Measure, Verdict, sentence, verdict
 
 
 class Rule(NamedTuple):
-    """When an estimate holds, and when it fails, by its intervals; its margin, for the words."""
+    """When an estimate holds, and when it fails, by its intervals; its margin, for the words; and
+    the bounds that it compares the intervals with, for figures.
+    """
 
     holds: Callable[[Bounds], bool]
     fails: Callable[[Bounds], bool]
     margin: float
+    compared: tuple[float, ...] = ()
 
 
 class Bounds(NamedTuple):
@@ -43,6 +46,7 @@ class Part(NamedTuple):
         holds: whether it says yes by the rule fixed before.
         fails: whether it says no.
         deciding: whether the rule counts it, or it stands beside.
+        compared: bounds that the rule compares the intervals with.
     """
 
     what: str
@@ -57,6 +61,7 @@ class Part(NamedTuple):
     holds: bool = False
     fails: bool = False
     deciding: bool = True
+    compared: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -71,12 +76,14 @@ class Part(NamedTuple):
 
 def above(least: float, margin: float) -> Rule:
     """Holds where the effect is surely above ``least``, fails where it is surely below."""
-    return Rule(lambda found: found.low > least, lambda found: found.high < least, margin)
+    return Rule(lambda found: found.low > least, lambda found: found.high < least, margin, (least,))
 
 
 def not_below(least: float, bad: float, margin: float) -> Rule:
     """Holds where the effect is surely above ``least``, fails where it is surely below ``bad``."""
-    return Rule(lambda found: found.low > least, lambda found: found.high < bad, margin)
+    return Rule(
+        lambda found: found.low > least, lambda found: found.high < bad, margin, (least, bad)
+    )
 
 
 def same(within: float) -> Rule:
@@ -88,6 +95,7 @@ def same(within: float) -> Rule:
         lambda found: _inside(found, within),
         lambda found: not _inside(found, within) and (found.low > 0 or found.high < 0),
         within,
+        (-within, within),
     )
 
 
@@ -97,12 +105,13 @@ def differs(beyond: float) -> Rule:
         lambda found: found.low > beyond or found.high < -beyond,
         lambda found: _inside(found, beyond),
         beyond,
+        (-beyond, beyond),
     )
 
 
 def ratio_at_most(most: float) -> Rule:
     """Of a ratio, of which less is better: holds where it is surely no more, fails where above."""
-    return Rule(lambda found: found.high <= most, lambda found: found.low > most, most)
+    return Rule(lambda found: found.high <= most, lambda found: found.low > most, most, (most,))
 
 
 def _inside(found: Bounds, within: float) -> bool:
@@ -137,4 +146,5 @@ def make_part(
         holds=known and bool(rule.holds(bounds)),
         fails=known and bool(rule.fails(bounds)),
         deciding=deciding,
+        compared=rule.compared,
     )
