@@ -7,12 +7,11 @@ import numpy as np
 from agc.reports.hypotheses.base import HYPOTHESES, Hypothesis, StudyData
 from agc.reports.hypotheses.shared.contrasts import arm, by_row, contrast
 from agc.reports.hypotheses.shared.parts import Bounds, Part, Rule, make_part, same
-from agc.reports.verdict import Measure
+from agc.reports.hypotheses.shared.units import VARIANCE
 
 MARGIN = 0.003
 LOWEST, HIGHEST = 0.81, 0.97
 LARGER, SHORTER = 157, 25
-VARIANCE = Measure("% variance", larger_is_better=False, ratio=True, digits=1)
 
 
 @HYPOTHESES.register("H5")
