@@ -14,6 +14,7 @@ from agc.lazy import torch
 from agc.optimizers.base import TorchOptimizer
 from agc.optimizers.shared.closures import repeated
 from agc.optimizers.shared.conjugate import FORMULAS, Formula, conjugacy
+from agc.optimizers.shared.line import Line
 from agc.optimizers.shared.parabola import careful_search, published_search
 from agc.optimizers.shared.searchable import unsearchable
 from agc.registry import OPTIMIZERS
@@ -37,23 +38,22 @@ SHARE, LONGEST = 1 / 3, 0.1
 class CGQ(TorchOptimizer):
     """SGD whose learning rate and momentum follow from a line search in a tenth of its steps.
 
-    A step that searches takes the momentum β of non-linear conjugate gradients, from its gradient
-    and that of the search before, and goes as far along its direction as a parabola through losses
-    of the batch and their slope says. Learning rate and momentum of the steps that follow are the
-    means of what they were and what the search has found. What the published code does comes from
-    its repository (zh272/CGQ-solver) and the defaults from its training script, whose runs begin
-    with momentum 0.8, Nesterov's, and a learning rate of at most 0.1, without a schedule.
+    A search takes the momentum β of non-linear conjugate gradients, from its gradient and that of
+    the search before, and goes as far along its direction as a parabola through losses of the batch
+    and their slope says. Learning rate and momentum then are the means of what they were and what
+    it has found. Defaults are those of the paper's runs (``train_net.py`` of zh272/CGQ-solver),
+    which begin with Nesterov momentum 0.8 and a learning rate of at most 0.1.
 
     ``step(closure)`` works as in ``torch.optim.LBFGS``: the closure clears the gradients, computes
     the loss, calls ``backward`` and returns the loss. Searches call it again, with the same random
     numbers, and keep the gradients of the first call. Running statistics notice such a call;
     ``probe``, a second callable, gives the loss alone. Call :meth:`begin_epoch` before each epoch.
 
-    ``variant="corrected"`` is plain SGD, to the bit, between searches; signs are those of the
-    formulas; a search ends at the least loss that it has seen, between 0 and the bound, and does
-    not move running statistics where it is given probes. ``published`` counts the first gradient
-    more than once, has the other sign in ``hs`` and ``dy``, and ends at the last point even if that
-    is worse than the start, or behind it. Groups of weights are searched together by either.
+    ``variant="corrected"`` is plain SGD, to the bit, between searches; a search ends at the least
+    loss that it has seen, between 0 and the bound, and its probes leave running statistics alone.
+    ``published`` counts the first gradient more than once, has the other sign in ``hs`` and ``dy``,
+    and ends at the last point even if that is worse than the start, or behind it. Groups of weights
+    are searched together by either; the published code searches them in turn.
 
     Args:
         params: what is trained: tensors or groups.
@@ -98,17 +98,17 @@ class CGQ(TorchOptimizer):
             raise unknown("variant", variant, SEARCHES)
         if reason := _too_long(trial, bound):
             raise UserError(reason)
+        first = min(bound * SHARE, LONGEST) if trial is None else trial
         shared = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        settings = {"seed": seed, "beta": beta, "ls_prob": ls_prob, "bound": bound}
-        settings |= {"trial": min(bound * SHARE, LONGEST) if trial is None else trial}
-        settings |= {"tries": tries, "momentum_bound": momentum_bound, "points": points}
+        shared |= {"nesterov": nesterov and momentum > 0, "variant": variant, "beta": beta}
+        lengths = {"bound": bound, "trial": first, "momentum_bound": momentum_bound}
+        limits = {"seed": seed, "ls_prob": ls_prob, "tries": tries, "points": points}
         counts = {"steps": 0, "probed": 0, "epoch_steps": 0, "epoch_rates": 0.0}
-        defaults = {**shared, "nesterov": nesterov and momentum > 0, **settings, **counts}
-        super().__init__(params, {**defaults, "variant": variant})
+        super().__init__(params, {**shared, **lengths, **limits, **counts})
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The first group: what all groups share, and the counts, are read and kept there."""
+        """The first group, where what all groups share and the counts are kept."""
         return self.param_groups[0]
 
     @property
@@ -118,7 +118,7 @@ class CGQ(TorchOptimizer):
 
     @property
     def keeps_buffers(self) -> bool:
-        """Whether probes are to leave running statistics as they were."""
+        """Not so in the published code."""
         return not self.published
 
     def begin_epoch(self) -> None:
@@ -129,16 +129,13 @@ class CGQ(TorchOptimizer):
         kept["epoch_steps"], kept["epoch_rates"] = 0, 0.0
 
     def step(
-        self,
-        closure: Callable[[], Any] | None = None,
-        probe: Callable[[], Any] | None = None,
+        self, closure: Callable[[], Any] | None = None, probe: Callable[[], Any] | None = None
     ) -> Any:
         """Make a step; the closure's loss, of before it.
 
         Args:
-            closure: leaves the gradients and returns the loss; it may be left out where the
-                gradients are there, and there is ``probe``.
-            probe: the loss at the present weights; it is to leave everything as it is.
+            closure: leaves the gradients, which are there already without it; returns the loss.
+            probe: returns the loss at the present weights, and leaves everything as it is.
 
         Raises:
             RuntimeError: a step is to search, and there is neither.
@@ -154,8 +151,7 @@ class CGQ(TorchOptimizer):
         with torch.no_grad():
             if searches:
                 if probe is None and closure is not None:
-                    weights = [weight for weight, _ in self._reached()]
-                    probe = repeated(closure, before, weights)
+                    probe = repeated(closure, before, [weight for weight, _ in self._reached()])
                 if probe is None:
                     raise RuntimeError("CGQ: this step is to search; give step() the closure")
                 self._search(float(probe() if loss is None else loss), probe)
@@ -200,41 +196,35 @@ class CGQ(TorchOptimizer):
     def _search(self, start: float, probe: Callable[[], Any]) -> None:
         """Go as far as the losses say, and let learning rate and momentum follow."""
         kept, beta = self.settings, self._beta()
-        moved = [
-            (weight, weight.clone(), self._direction(weight, group, momentum))
+        trial = kept["trial"]
+        line = Line(
+            (weight, self._direction(weight, group, group["momentum"] if beta is None else beta))
             for weight, group in self._reached()
-            for momentum in [group["momentum"] if beta is None else beta]
-        ]
-        slope = -sum(float((weight.grad * along).sum()) for weight, _, along in moved)
-
-        def move(place: float) -> None:
-            for weight, home, along in moved:
-                weight.copy_(home)
-                if place:
-                    weight.sub_(along, alpha=place * kept["trial"])
+        )
 
         def loss(place: float) -> float:
-            move(place)
+            line.move(place * trial)
             kept["probed"] += 1
             return float(probe())
 
-        limits = {"tries": kept["tries"], "points": kept["points"]}
-        limits["bound"] = kept["bound"] / kept["trial"]
-        found = SEARCHES[kept["variant"]](loss, start, slope * kept["trial"], **limits)
-        move(found)
+        search, slope = SEARCHES[kept["variant"]], line.slope() * trial
+        limits = {key: kept[key] for key in ("tries", "points")}
+        try:
+            found = search(loss, start, slope, bound=kept["bound"] / trial, **limits) * trial
+        except BaseException:
+            line.move(0.0)
+            raise
+        line.move(found)
         for group in self.param_groups:
-            group["lr"] = (group["lr"] + found * kept["trial"]) / 2
+            group["lr"] = (group["lr"] + found) / 2
             if beta is not None:
                 group["momentum"] = (group["momentum"] + beta) / 2
 
     def _beta(self) -> float | None:
         """β of this search, None if there is none yet; its gradient is that of the next one."""
         found = [(weight.grad, self.state[weight]) for weight, _ in self._reached()]
-        known = [
-            (gradient, slots["last_gradient"], slots["momentum_buffer"])
-            for gradient, slots in found
-            if "last_gradient" in slots
-        ]
+        older = [(gradient, slots) for gradient, slots in found if "last_gradient" in slots]
+        known = ((g, slots["last_gradient"], slots["momentum_buffer"]) for g, slots in older)
         beta = conjugacy(self.settings["beta"], known, 1.0 if self.published else -1.0)
         for gradient, slots in found:
             slots["last_gradient"] = gradient.clone()

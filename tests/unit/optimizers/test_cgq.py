@@ -226,6 +226,21 @@ def test_what_cannot_be_searched_is_refused_and_nothing_is_done_without_gradient
     assert "no probes" in Lookahead.refuse(None, k=5, alpha=0.5, inner="cgq")
 
 
+def test_a_probe_that_fails_leaves_the_weights_where_they_were() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    optimizer = CGQ([weight], lr=0.1, ls_prob=1.0)
+    (3 * weight).sum().backward()
+
+    def probe() -> Tensor:
+        if torch.equal(weight, torch.ones(3)):
+            return weight.sum()
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        optimizer.step(probe=probe)
+    assert torch.equal(weight, torch.ones(3))
+
+
 def test_the_declared_cost_is_that_of_its_coins() -> None:
     cost = [optimizer_cost("cgq", {"ls_prob": p}).step for p in (0.0, 0.1, 1.0)]
     assert cost == pytest.approx([0.0, 0.1 * cost[2], cost[2]])
