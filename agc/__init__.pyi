@@ -26,6 +26,8 @@ from agc.methods.dense import Dense as Dense
 from agc.methods.rigl import RigL as RigL
 from agc.methods.set import SET as SET
 from agc.methods.static import Static as Static
+from agc.optimizers.adamomentum import AdaMomentum as AdaMomentum
+from agc.optimizers.cgq import CGQ as CGQ
 from agc.optimizers.lookahead import Lookahead as Lookahead
 from agc.training.step import Step as Step
 

@@ -240,7 +240,7 @@ DATASETS = Registry("dataset", "agc.datasets", ("seed",), rules="agc.datasets.sh
 OPTIMIZERS = Registry(
     "optimizer",
     "agc.optimizers",
-    ("lr", "momentum", "nesterov", "weight_decay"),
+    ("lr", "momentum", "nesterov", "weight_decay", "seed"),
     library="agc.optimizers.shared.timms",
 )
 ATTACKS = Registry("attack", "agc.attacks")

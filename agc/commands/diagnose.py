@@ -11,6 +11,7 @@ from rich.table import Table
 from agc.commands.common import Device, Threads, make_console, wanted_epochs
 from agc.grids.cell import Cell, read_cell
 from agc.reports.figures.diagnostics import diagnostics_title, write_diagnostics
+from agc.reports.gradients import add_cell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,12 @@ def diagnose(
     ] = None,
     device: Device = "auto",
     threads: Threads = 1,
+    append: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv", help="Put the numbers into this table of several cells, too."
+        ),
+    ] = None,
     batches: Annotated[
         int, typer.Option(min=2, help="Batches that each variance is estimated from.")
     ] = 24,
@@ -72,6 +79,8 @@ def diagnose(
     console = make_console()
     if rows:
         frame = write_diagnostics(found, rows, out)
+        if append is not None:
+            add_cell(append, found, frame)
         console.print(_table(found, frame))
         console.print(LEGEND, highlight=False, style="dim")
         console.print(f"{out}/diagnostics.csv, .png, .svg", highlight=False, soft_wrap=True)

@@ -33,6 +33,11 @@ def extend_grid(grid: Grid, collected: Path, results: Path, write: bool, console
     Raises:
         UserError: the grid has no rule, there are no records, or the file cannot be written.
     """
+    if grid.members:
+        raise UserError(
+            f"{grid.path}: a joint grid has no rule for more seeds; its grids may have one: "
+            f"{', '.join(grid.members)}"
+        )
     rule = grid.file.precision
     if rule is None:
         raise UserError(
@@ -40,7 +45,7 @@ def extend_grid(grid: Grid, collected: Path, results: Path, write: bool, console
             f"{SEEDS_FOR}"
         )
     records, _ = read_study(collected)
-    rows = judge_precision(records, grid.cells, rule)
+    rows = judge_precision(records, grid.cells, rule, bool(grid.rates_by_arm))
     if not rows:
         raise UserError(f"{grid.path}: no row has a correction, so there is nothing to compare")
     console.print(f"[bold]{grid.name}[/]: {rule.rule}", soft_wrap=True, highlight=False)

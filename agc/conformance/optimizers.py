@@ -14,12 +14,19 @@ from agc import rng
 from agc.conformance.cells import small_cell, train_cell
 from agc.conformance.checks import listed
 from agc.conformance.correction_problem import same, through_a_file
+from agc.grids.cell import Cell
 from agc.methods.rigl import RigL
 from agc.optimizers.base import make_optimizer, optimizer_cost
+from agc.planning.declared import units
+from agc.training.build import build
+from agc.training.loop import train
 from agc.training.step import Step
 
 RECIPE = {"lr": 0.02, "momentum": 0.9, "nesterov": False, "weight_decay": 1e-3}
 STEPS = 12
+
+CERTAIN = {"cgq": {"ls_prob": 1.0}}
+"""Where a cost is declared in expectation: options with which each step has it."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -202,8 +209,38 @@ def declared_costs_are_finite_and_not_negative(name: str) -> None:
 def trains_in_a_cell(name: str) -> None:
     """Two short epochs on digits with RigL, plainly and corrected by AGC."""
     for correction in ("none", "agc"):
-        optimizer = {"name": name, "lr": 0.02}
-        train_cell(small_cell("rigl", correction=correction, optimizer=optimizer))
+        train_cell(_cell(name, "rigl", correction))
+
+
+def counted_units_are_the_declared_ones(name: str) -> None:
+    """Over two epochs, with the standard loss and an adversarial one. Where the number of passes
+    is left to chance, it is the one that the optimizer says.
+    """
+    for objective in ("standard", "pgd-at"):
+        cell = _cell(name, "dense", "none", objective, CERTAIN.get(name, {}))
+        run = build(cell)
+        for _ in train(run):
+            pass
+        images, steps = run.loader.images_per_epoch, run.method.steps
+        counted, declared = run.meter.units(images), units(cell)
+        if getattr(run.optimizer, "probes", False):
+            probed = run.optimizer.param_groups[0]["probed"]
+            chance = optimizer_cost(name, cell.training.optimizer.options).step
+            declared += (probed / steps - chance) * cell.training.epochs
+        assert math.isclose(counted, declared), f"{objective}: {counted}, {declared} declared"
+
+
+def _cell(
+    name: str,
+    method: str,
+    correction: str,
+    objective: str = "standard",
+    options: dict[str, Any] | None = None,
+) -> Cell:
+    chosen = {"name": name, "lr": 0.02, "options": options or {}}
+    # Some set the learning rate themselves.
+    settings = {"optimizer": chosen, "schedule": {"name": "constant"}}
+    return small_cell(method, correction=correction, objective=objective, **settings)
 
 
 CHECKS = listed(
@@ -218,4 +255,4 @@ CHECKS = listed(
     declared_costs_are_finite_and_not_negative,
 )
 
-IN_CELLS = listed(trains_in_a_cell)
+IN_CELLS = listed(trains_in_a_cell, counted_units_are_the_declared_ones)

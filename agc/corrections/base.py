@@ -85,6 +85,12 @@ class Correction(Stateful):
     """Whether the gradient of one step may be asked for again, at other weights. What the
     correction remembers of a step then comes from the first time alone (``repeated``)."""
 
+    searchable: ClassVar[bool] = True
+    """Whether the corrected gradient is that of the batch's loss at the present weights and a
+    vector that may stay as it is while a line search moves them. The search takes the loss with the
+    vector's linear term, whose gradient the corrected one is. Not so where the gradient is of
+    another point, or is carried on from step to step."""
+
     made_with: ClassVar[dict[str, str] | None] = {}
 
     watchers: tuple[str, ...] = ("noise", "scale")

@@ -37,6 +37,7 @@ class MARS(OlderPoint):
     state = ("before",)
     by_parameter = ("before",)
     made_with: ClassVar[dict[str, str] | None] = {"exact": "exact"}
+    searchable = False
 
     def __init__(
         self,

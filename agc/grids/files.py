@@ -6,14 +6,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError, create_model, field_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from agc.errors import UserError, describe, unknown
 from agc.files import parse_yaml
 from agc.grids.axes import AXES
+from agc.grids.joint import SCHEMA, check_keys
 from agc.registry import Strict
 
 Entry = str | dict[str, Any]
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    twice = [value for value in values if values.count(value) > 1]
+    if twice:
+        raise ValueError(f"{twice[0]} is given twice")
+    return values
 
 
 class Recipe(Strict):
@@ -60,6 +77,16 @@ class Margin(Strict):
     epochs: float = Field(default=0.8, gt=0, lt=1)
 
 
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ArmRate(Strict):
+    """The learning rate of the cells that ``where`` matches, as in :class:`Exclusion`."""
+
+    where: dict[str, Any] = Field(min_length=1)
+    lr: Rate
+
+
 class Tuning(Strict):
     """The same budget for the learning rate of every arm (:mod:`agc.grids.tuning`).
 
@@ -68,16 +95,13 @@ class Tuning(Strict):
         seeds: of the runs that try them; no cell of the grid has one of these.
     """
 
-    lr: list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(min_length=2)
+    lr: list[Rate] = Field(min_length=2)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
 
     @field_validator("lr", "seeds")
     @classmethod
-    def _distinct(cls, values: list[float]) -> list[float]:
-        twice = [value for value in values if values.count(value) > 1]
-        if twice:
-            raise ValueError(f"{twice[0]:g} is given twice")
-        return values
+    def _each_once(cls, values: list[float]) -> list[float]:
+        return _distinct(values)
 
 
 class Precision(Strict):
@@ -110,12 +134,17 @@ class Precision(Strict):
         )
 
 
+RatesOrPath = Annotated[
+    Annotated[str, Tag("path")] | Annotated[list[ArmRate], Field(min_length=1), Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, list) else "path"),
+]
+"""Where rates are, or the rates; told apart first, that a message is of the one that was meant."""
+
+
 def _entries() -> dict[str, Any]:
     """A list for each axis, by its plural; those of later axes may be left out."""
     several = Annotated[list[Entry], Field(min_length=1)]
-    return {
-        axis.plural: (list[Entry], []) if axis.since else (several, ...) for axis in AXES.values()
-    }
+    return {axis.plural: (list[Entry] if axis.since else several, []) for axis in AXES.values()}
 
 
 if TYPE_CHECKING:
@@ -127,9 +156,13 @@ else:
 class GridFile(_Axes):
     """A grid file as it stands on the disk.
 
-    It has a list of entries for each axis (:mod:`agc.grids.axes`), beside the keys below.
+    It has a list of entries for each axis (:mod:`agc.grids.axes`), beside the keys below. Or it is
+    that of a joint grid, which has ``description``, ``grids``, perhaps ``margin``, and no other
+    key: its cells are those of the grids that it names, each with its own recipes, learning rates
+    and later seeds, and a cell of several of them is one.
 
     Attributes:
+        grids: of a joint grid: names of grids, whose files are beside its own.
         recipe: one recipe, or several as an axis of their own.
         include: further cells, given by their fields; a field with a list stands for all of its
             values, and several such fields for their product. ``recipe`` may be given too.
@@ -138,21 +171,37 @@ class GridFile(_Axes):
         margin: what its verdicts are judged by.
         tuning: the runs that choose its learning rates, which are the grid ``NAME-tuning``.
         learning_rates: path, from the grid's folder, of a ``tuning.csv``: each arm trains with the
-            learning rate that is chosen there, whatever its recipe says.
+            learning rate that is chosen there, whatever its recipe says. Or the rates themselves:
+            a cell has that of the first of the list that matches it, and must have one.
         precision: when its rows have seeds enough; None if that is no matter of a rule.
     """
 
+    model_config = ConfigDict(json_schema_extra=SCHEMA)
+
     description: str
-    recipe: str | list[str]
+    grids: Annotated[list[str], Field(min_length=1)] = Field(default=[])
+    recipe: str | list[str] = Field(default=[])
     sparsities: list[float] = Field(default=[])
-    seeds: int | list[int]
+    seeds: int | list[int] = Field(default=[])
     include: list[dict[str, Any]] = Field(default=[])
     exclude: list[Exclusion] = Field(default=[])
     reference: Reference | None = None
     margin: Margin = Margin()
     tuning: Tuning | None = None
-    learning_rates: str | None = None
+    learning_rates: RatesOrPath | None = None
     precision: Precision | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_grids_or_of_axes(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            check_keys(data, cls.model_fields)
+        return data
+
+    @field_validator("grids")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        return _distinct(names)
 
     @property
     def recipes(self) -> list[str]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from itertools import product
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from agc.errors import UserError, unknown
-from agc.grids.axes import AXES
 from agc.grids.cell import Cell, make_cell
-from agc.grids.files import Exclusion, GridFile, Recipe, read_file
-from agc.grids.recipes import apply_recipe, read_entry, read_recipe
+from agc.grids.files import GridFile, Recipe, read_file
+from agc.grids.listed_rates import ListedRates
+from agc.grids.matching import check_fields, matches, told
+from agc.grids.product import collapse, combinations
+from agc.grids.recipes import apply_recipe, read_recipe
 from agc.grids.seeds import added_cells
 from agc.grids.tuning import (
+    LearningRates,
     check_seeds,
     read_learning_rates,
     tuned_grid,
@@ -22,10 +24,7 @@ from agc.grids.tuning import (
     tuning_name,
 )
 from agc.places import find_file
-from agc.registry import DATASETS, METHODS
-
-FIELDS = (*AXES, "sparsity", "seed")
-"""What an exclusion may look at."""
+from agc.registry import DATASETS
 
 RESERVED = ("cells", "logs", "benchmarks", "mlartifacts", "mlflow.db")
 """What a results folder holds beside a folder for each grid."""
@@ -42,19 +41,31 @@ class Skip:
 
 @dataclass(frozen=True)
 class Grid:
-    """A named set of cells."""
+    """A named set of cells.
+
+    Attributes:
+        name: that of its file.
+        path: its file.
+        file: content of that.
+        cells: all different.
+        skips: what is no cell of its own, and why.
+        rates_by_arm: slugs of the cells whose learning rate was chosen for their arm.
+        members: of a joint grid the cells of each of its grids, by name; a cell may be in several.
+    """
 
     name: str
     path: Path
     file: GridFile
     cells: tuple[Cell, ...]
     skips: tuple[Skip, ...] = field(default=())
+    rates_by_arm: frozenset[str] = frozenset()
+    members: dict[str, tuple[Cell, ...]] = field(default_factory=dict)
 
     @property
     def learning_rates(self) -> Path | None:
-        """The file from which its arms have their learning rates, if they have."""
+        """The table from which its arms have their learning rates, if they have them of one."""
         named = self.file.learning_rates
-        return None if named is None else self.path.parent / named
+        return self.path.parent / named if isinstance(named, str) else None
 
 
 def read_grid(name: str, workflows: Path | None = None) -> tuple[Path, GridFile]:
@@ -74,7 +85,7 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
     and the seeds that its rows got later (:mod:`agc.grids.seeds`) are.
 
     ``NAME-tuning`` is the grid of the runs that choose the learning rates of ``NAME``, unless a
-    file has that name.
+    file has that name. A joint grid has the cells of the grids that its file names beside it.
 
     Raises:
         UserError: no such grid, a key misspelt, an unknown entry, an impossible value; the
@@ -82,7 +93,7 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
     """
     path, file = read_grid(name, workflows)
     if tuned_grid(name, workflows) is None:
-        return _load(path, file)
+        return _join(path, file) if file.grids else _load(path, file)
     if file.tuning is None:
         raise UserError(f"{path} has no key 'tuning', so there is no grid {name!r}")
     # The rates are still to be chosen: what may have been chosen before does not count.
@@ -93,25 +104,59 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
     return Grid(path.stem, path, file, tuple(cells))
 
 
-def _load(path: Path, file: GridFile) -> Grid:
-    """The cells that the file itself names, with the learning rates of its arms if it has them."""
+def _join(path: Path, file: GridFile) -> Grid:
+    """The cells of the grids that the file names, each of them loaded by itself, in their order."""
+    _check_name(path)
+    beside = {found.stem: found for found in sorted(path.parent.glob("*.yaml"))}
+    members: dict[str, Grid] = {}
+    cells: dict[str, Cell] = {}
+    first: dict[str, str] = {}
+    skips: list[Skip] = []
+    for name in file.grids:
+        if name not in beside:
+            raise UserError(f"{path}: grids: {unknown('grid', name, beside)}")
+        own = read_file(beside[name], GridFile)
+        if own.grids:
+            raise UserError(
+                f"{path}: grids: {name} is a joint grid itself; name its grids instead: "
+                f"{', '.join(own.grids)}"
+            )
+        member = members[name] = _load(beside[name], own)
+        skips += [replace(skip, what=f"{skip.what} in {name}") for skip in member.skips]
+        known = Counter(first[cell.slug] for cell in member.cells if cell.slug in first)
+        skips += [Skip(n, f"grid {name}", f"{other} has them") for other, n in known.items()]
+        for cell in member.cells:
+            first.setdefault(cell.slug, name)
+            cells.setdefault(cell.slug, cell)
+    by_arm = frozenset().union(*(member.rates_by_arm for member in members.values()))
+    each = {name: member.cells for name, member in members.items()}
+    return Grid(path.stem, path, file, tuple(cells.values()), tuple(skips), by_arm, each)
+
+
+def _check_name(path: Path) -> None:
     # It becomes a folder of the results and the reports: `...yaml` would be the one above them.
     if not re.fullmatch(r"\w[\w+. -]*", path.stem) or path.stem in RESERVED:
         raise UserError(
             f"{path}: {path.stem!r} is no name for a grid; it begins with a letter or a digit, "
             f"goes on with those and ' +.-_', and is none of {', '.join(RESERVED)}"
         )
+
+
+def _load(path: Path, file: GridFile) -> Grid:
+    """The cells that the file itself names, with the learning rates of its arms if it has them."""
+    _check_name(path)
     grid = Grid(path.stem, path, file, ())
-    rates = read_learning_rates(grid.learning_rates) if grid.learning_rates else None
-    names = file.recipes
+    rates: LearningRates | ListedRates | None = None
+    if grid.learning_rates is not None:
+        rates = read_learning_rates(grid.learning_rates)
+    elif isinstance(file.learning_rates, list):
+        rates = ListedRates(path, tuple(file.learning_rates))
     folder = path.parent.parent
     recipes: dict[str, tuple[Path, Recipe]] = {}
-    for key in (key for exclusion in file.exclude for key in exclusion.where):
-        if key not in FIELDS:
-            raise UserError(f"{path}: exclude: {unknown('field', key, FIELDS)}")
+    check_fields((exclusion.where for exclusion in file.exclude), f"{path}: exclude")
     cells: dict[str, Cell] = {}
     skips: dict[tuple[str, str], int] = {}
-    for fields in [*_product(file, names), *_included(file, names)]:
+    for fields in combinations(file):
         name = fields.pop("recipe")
         if name not in recipes:
             found = find_file("recipes", name, folder)
@@ -129,12 +174,11 @@ def _load(path: Path, file: GridFile) -> Grid:
                 "belongs in no table: no grid takes it"
             )
         try:
-            excluded = next((e for e in file.exclude if _matches(cell, e)), None)
+            excluded = next((e for e in file.exclude if matches(cell, e.where, "exclude")), None)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         if excluded is not None:
-            what = ", ".join(f"{key} {_told(value)}" for key, value in excluded.where.items())
-            key = (what, excluded.reason)
+            key = (told(excluded.where), excluded.reason)
             skips[key] = skips.get(key, 0) + 1
             continue
         cell = cell if rates is None else rates.given(cell)
@@ -146,76 +190,12 @@ def _load(path: Path, file: GridFile) -> Grid:
             cells[cell.slug] = cell
     if not cells:
         raise UserError(f"{path}: no cell is left")
-    for cell in added_cells(path, list(cells.values())):
+    for cell in added_cells(path, list(cells.values()), rates is not None):
         cells.setdefault(cell.slug, cell)
     if file.tuning is not None:
         check_seeds(cells.values(), file.tuning.seeds, str(path))
-    if rates is not None:
+    if isinstance(rates, LearningRates):
         check_seeds(cells.values(), rates.seeds, f"{path} with {rates.path}")
     listed = tuple(Skip(count, what, reason) for (what, reason), count in skips.items())
-    return Grid(path.stem, path, file, tuple(cells.values()), listed)
-
-
-def _product(file: GridFile, recipes: list[str]) -> list[dict[str, Any]]:
-    """All combinations; the seed varies fastest, so that a grid's runs finish row by row."""
-    axes: dict[str, list[Any]] = {"recipe": recipes}
-    for axis in AXES:
-        if entries := file.entries(axis):
-            axes[axis] = entries
-        if axis == "method":
-            axes["sparsity"] = file.sparsities or [0.0]
-    seeds = list(range(file.seeds)) if isinstance(file.seeds, int) else file.seeds
-    return _combinations({**axes, "seed": seeds})
-
-
-def _included(file: GridFile, recipes: list[str]) -> list[dict[str, Any]]:
-    """The cells that are given by themselves, under the first recipe unless they name one."""
-    listed = []
-    for fields in file.include:
-        given = {"recipe": recipes[0], **fields}
-        axes = {key: v if isinstance(v, list) else [v] for key, v in given.items()}
-        listed += _combinations(axes)
-    return listed
-
-
-def _combinations(axes: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
-
-
-def collapse(fields: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A cell's fields, and whether its method has no sparsity: it takes none, whatever the grid's
-    sparsities are.
-    """
-    name, _ = read_entry("method", fields.get("method", "dense"))
-    if METHODS[name].target.sparse:
-        return fields, False
-    return {**fields, "sparsity": 0.0}, True
-
-
-def _matches(cell: Cell, exclusion: Exclusion) -> bool:
-    """Whether a cell has, for each field of an exclusion, the value or one of the values."""
-    return all(
-        any(_has(cell, key, value) for value in (wanted if isinstance(wanted, list) else [wanted]))
-        for key, wanted in exclusion.where.items()
-    )
-
-
-def _told(value: Any) -> str:
-    """What an exclusion has for a field, in words."""
-    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _has(cell: Cell, key: str, value: Any) -> bool:
-    """Whether a field is a value; of an entry the name is enough, or the options that are given."""
-    if key not in AXES:
-        return getattr(cell, key) == value
-    name, wanted = read_entry(f"exclude: {key}", value)
-    chosen = AXES[key].of(cell)
-    if chosen.name != name:
-        return False
-    settings = {k for k in wanted if k in type(chosen).model_fields}
-    options = {k: v for k, v in wanted.items() if k not in settings}
-    whole = AXES[key].registry.resolve(name, options)
-    return all(getattr(chosen, k) == wanted[k] for k in settings) and all(
-        chosen.options.get(k) == whole.get(k) for k in options
-    )
+    tuned = frozenset(cells) if rates is not None else frozenset()
+    return Grid(path.stem, path, file, tuple(cells.values()), listed, tuned)

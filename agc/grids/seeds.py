@@ -44,27 +44,30 @@ def seeds_path(grid: Path) -> Path:
     return grid.with_name(f"{grid.stem}.seeds.json")
 
 
-def row_name(cell: Cell) -> str:
+def row_name(cell: Cell, rate_by_arm: bool = False) -> str:
     """Name of the row that a cell belongs to: like a slug, unique, and the same for all arms.
 
     A row is all that is compared with each other: cells that have everything in common but the
-    correction, the number of epochs and the seed.
+    correction, the number of epochs and the seed, and the learning rate if that was chosen for
+    each arm.
     """
     content = cell.model_dump(mode="json", exclude={"correction": True, "seed": True})
     del content["training"]["epochs"]
     # A change of code that changes results trains the row anew; it stays the same row.
     del content["revision"]
+    if rate_by_arm:
+        del content["training"]["optimizer"]["lr"]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     names = {axis.name: axis.of(cell).name for axis in AXES.values() if axis.name != "correction"}
     parts = [name for axis, name in names.items() if AXES[axis].shows(name)]
     return ".".join([*parts, f"{cell.sparsity:g}", hashlib.sha256(text.encode()).hexdigest()[:8]])
 
 
-def rows_of(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
-    """The cells of each row, by its name; both in the order that they come in."""
+def rows_of(cells: Iterable[Cell], rates_by_arm: bool = False) -> dict[str, list[Cell]]:
+    """The cells of each row, by its name (``row_name``), both in the order that they come in."""
     rows: dict[str, list[Cell]] = {}
     for cell in cells:
-        rows.setdefault(row_name(cell), []).append(cell)
+        rows.setdefault(row_name(cell, rates_by_arm), []).append(cell)
     return rows
 
 
@@ -91,12 +94,13 @@ def read_added(grid: Path) -> AddedSeeds | None:
         raise UserError(f"{path}: {describe(error)}") from error
 
 
-def added_cells(grid: Path, cells: Iterable[Cell]) -> list[Cell]:
+def added_cells(grid: Path, cells: Iterable[Cell], rates_by_arm: bool = False) -> list[Cell]:
     """The cells that the added seeds make: every arm of their rows with each of them.
 
     Args:
         grid: the grid's file.
         cells: what the grid has by itself.
+        rates_by_arm: their learning rates were chosen for each arm.
 
     Raises:
         UserError: a row that the grid does not have.
@@ -104,7 +108,7 @@ def added_cells(grid: Path, cells: Iterable[Cell]) -> list[Cell]:
     added = read_added(grid)
     if added is None:
         return []
-    rows = rows_of(cells)
+    rows = rows_of(cells, rates_by_arm)
     found = []
     for name, seeds in added.rows.items():
         if name not in rows:

@@ -84,7 +84,7 @@ def tuning_cells(cells: Iterable[Cell], tuning: Tuning, source: str) -> list[Cel
         optimizer = cell.training.optimizer.name
         if "lr" not in AXES["optimizer"].registry.takes(optimizer):
             raise UserError(f"{source}: tuning: optimizer {optimizer!r} takes no lr")
-        found += [_changed(cell, lr, s) for lr in sorted(tuning.lr) for s in tuning.seeds]
+        found += [with_rate(cell, lr, s) for lr in sorted(tuning.lr) for s in tuning.seeds]
     return found
 
 
@@ -109,7 +109,7 @@ class LearningRates:
                 f"{len(self.rates)} arms, and all of an arm but seed and lr must be as it was "
                 "tuned: tune this grid's own (agc tune)"
             )
-        return _changed(cell, lr, cell.seed)
+        return with_rate(cell, lr)
 
 
 def read_learning_rates(path: Path) -> LearningRates:
@@ -147,7 +147,12 @@ def read_learning_rates(path: Path) -> LearningRates:
     return LearningRates(path, rates, frozenset(seeds))
 
 
-def _changed(cell: Cell, lr: float, seed: int) -> Cell:
-    data = cell.model_dump(mode="json") | {"seed": seed}
+def with_rate(cell: Cell, lr: float, seed: int | None = None) -> Cell:
+    """The cell with another learning rate, and another seed if one is given.
+
+    Raises:
+        UserError: the rate is none.
+    """
+    data = cell.model_dump(mode="json") | {"seed": cell.seed if seed is None else seed}
     data["training"]["optimizer"]["lr"] = lr
     return make_cell(data, cell.slug)

@@ -85,6 +85,9 @@ class SparseMethod(PutOff, Stateful):
     hides_weights: ClassVar[bool] = False
     """Whether pruned weights live on, unseen by the forward pass, with their optimizer state."""
 
+    adds_noise: ClassVar[bool] = False
+    """Whether weights move by noise after each step, in proportion to the learning rate."""
+
     def __init__(
         self,
         model: Module,

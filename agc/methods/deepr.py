@@ -54,6 +54,7 @@ class DeepR(SparseMethod):
     """
 
     state = ("positive",)
+    adds_noise = True
 
     def __init__(
         self,

@@ -1,8 +1,8 @@
 """What an optimizer is here: one of torch's, whose class exists before torch is imported.
 
 Its arguments ``lr``, ``momentum``, ``nesterov`` and ``weight_decay`` come from the recipe, as far
-as it has them; every other keyword-only argument is an option of its own. Tensors in
-``self.state`` that have a weight's shape are masked with the weight
+as it has them, and ``seed`` from the cell; every other keyword-only argument is an option of its
+own. Tensors in ``self.state`` that have a weight's shape are masked with the weight
 (:mod:`agc.sparsity.masks`).
 """
 
@@ -34,6 +34,13 @@ class TorchOptimizer(_Optimizer):
     parent: ClassVar[str] = "Optimizer"
     """The class of ``torch.optim`` behind it."""
 
+    probes: ClassVar[bool] = False
+    """Whether ``step(closure, probe)`` may ask ``probe()``, too: the loss of the step's batch at
+    the weights of the moment, whose slope is the gradient that ``closure()`` leaves."""
+
+    keeps_buffers: bool = True
+    """Whether a probe is to leave running statistics as they were."""
+
     def __new__(cls, *args: Any, **kwargs: Any) -> TorchOptimizer:
         """An instance of the entry that is torch's optimizer too."""
         return object.__new__(_joined(cls))
@@ -41,6 +48,9 @@ class TorchOptimizer(_Optimizer):
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles name the entry's class, as the joined one is in no module."""
         return _blank, (type(self).__bases__[0],), self.__getstate__()
+
+    def begin_epoch(self) -> None:
+        """Be told that an epoch begins."""
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
@@ -75,8 +85,8 @@ def make_optimizer(
         name: ours or timm's.
         parameters: what it trains.
         options: its own.
-        shared: ``lr``, ``momentum``, ``nesterov`` and ``weight_decay``, of which it gets those that
-            it takes.
+        shared: ``lr``, ``momentum``, ``nesterov``, ``weight_decay`` and ``seed``, of which it gets
+            those that it takes.
 
     Raises:
         UserError: no such optimizer, or it refuses the settings.

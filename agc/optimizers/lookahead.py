@@ -100,9 +100,11 @@ class Lookahead(TorchOptimizer):
         if options["inner"] == "lookahead":
             return "option inner = 'lookahead': it cannot wrap itself"
         try:
-            OPTIMIZERS[options["inner"]]
+            inner = OPTIMIZERS[options["inner"]].target
         except UserError as error:
             return f"option inner: {error}"
+        if getattr(inner, "probes", False):
+            return f"option inner = {options['inner']!r}: its fast steps would have no probes"
         return None
 
     @classmethod

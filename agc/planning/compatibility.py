@@ -11,7 +11,8 @@ from agc.errors import UserError
 from agc.grids.axes import AXES
 from agc.grids.cell import make_cell
 from agc.grids.files import Entry, GridFile, Recipe
-from agc.grids.grid import collapse, read_grid
+from agc.grids.grid import read_grid
+from agc.grids.product import collapse
 from agc.grids.recipes import apply_recipe, read_entry, read_recipe
 from agc.places import find_file
 
@@ -50,9 +51,13 @@ def refusals(name: str) -> list[Refusal]:
     has there.
 
     Raises:
-        UserError: no such grid or recipe, or one that cannot be read.
+        UserError: no such grid or recipe, one that cannot be read, or a joint grid.
     """
     path, file = read_grid(name)
+    if file.grids:
+        raise UserError(
+            f"{path} has no axes of its own; ask one of its grids: {', '.join(file.grids)}"
+        )
     recipe = read_recipe(find_file("recipes", file.recipes[0], path.parent.parent))
     entries = {axis: _entries(axis, file) for axis in AXES}
     plain = _plain(file)

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agc.errors import UserError, unknown
-from agc.reports.text import corrections, findings, methods, robustness, studies
+from agc.reports.text import corrections, findings, hypotheses, methods, robustness, studies
 
 BLOCKS: dict[str, Callable[..., str]] = {
     "answer": findings.answer,
+    "answers": hypotheses.answers,
     "bsr": robustness.bsr,
     "by": corrections.by,
     "contrasts": corrections.contrasts,
@@ -35,6 +36,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "methods": methods.methods,
     "paper": findings.paper,
     "studies": studies.studies,
+    "systems": hypotheses.systems,
     "verdicts": findings.verdicts,
 }
 """What makes the content of a block by its name: of the folder of reports, and its arguments."""

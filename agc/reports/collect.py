@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agc.errors import UserError
-from agc.grids.axes import AXES
 from agc.machine.hardware import LIMITS
 from agc.records.correct import Correct, read_correct
 from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
 from agc.records.record import RESULT_KEYS, record_without_result
 from agc.registry import DATASETS
-from agc.reports.labels import label_cells, label_in_full
+from agc.reports.names import RATE, name_cells
 from agc.reports.study import write_study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 LATER_RESULTS = ("final_correct", "test_images")
@@ -50,7 +53,12 @@ A dot stands for an inner object; in the column's name it is an underscore.
 """
 
 
-def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[str]:
+def collect(
+    cell_folders: list[Path],
+    out: Path,
+    partial: bool = False,
+    rates_by_arm: Collection[str] = (),
+) -> list[str]:
     """Write ``records.parquet`` and ``epochs.parquet`` of these cells into ``out``.
 
     Rows are sorted by slug, so the same cells give the same files in whatever order they come.
@@ -60,6 +68,8 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
         out: folder of the tables, made if it does not exist.
         partial: give cells without a record a row that says why (:mod:`agc.records.failure`),
             where they are refused otherwise. Damaged records are always refused.
+        rates_by_arm: slugs of cells whose learning rate was chosen for their arm; see
+            :func:`agc.reports.names.name_cells`.
 
     Returns:
         The status of each row.
@@ -68,8 +78,21 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
         UserError: a cell is unfinished, unreadable, of another version or invalid; the message
             names its file and the reason, and nothing is written.
     """
-    import pandas as pd
+    records, epochs = read_cells(cell_folders, partial)
+    names = name_cells({record["slug"]: record["cell"] for record in records}, rates_by_arm)
+    rows = [measured_row(record) for record in records]
+    write_study(make_table(rows, names), join_epochs(epochs), out)
+    return [record["status"] for record in records]
 
+
+def read_cells(
+    cell_folders: list[Path], partial: bool
+) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
+    """Records of cells, with ``correct``, and the epochs of those that have a result, by slug.
+
+    Raises:
+        UserError: as :func:`collect`.
+    """
     folders = sorted({folder.resolve() for folder in cell_folders}, key=lambda path: path.name)
     if not folders:
         raise UserError("no cells to collect")
@@ -77,24 +100,45 @@ def collect(cell_folders: list[Path], out: Path, partial: bool = False) -> list[
         if one.name == other.name:
             raise UserError(f"cell {one.name!r} is in two places: {one} and {other}")
 
-    records, epochs = _read_all(folders, partial)
-    labels = label_cells([record["cell"] for record in records])
-    rows = [flat_row(record, label) for record, label in zip(records, labels, strict=True)]
-    frame = pd.DataFrame(rows)
-    later = [*map(_provenance_column, LATER_PROVENANCE), *LATER_RESULTS]
+    return _read_all(folders, partial)
+
+
+def make_table(rows: list[dict[str, Any]], names: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """The table of cells.
+
+    Args:
+        rows: as of :func:`measured_row`.
+        names: as of :func:`agc.reports.names.name_cells`.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame([_named(row, names[row["slug"]]) for row in rows])
+    later = [*map(provenance_column, LATER_PROVENANCE), *LATER_RESULTS]
     frame = frame.drop(columns=[name for name in later if frame[name].isna().all()])
     whole = [name for name in (*WHOLE_NUMBERS, "test_images") if name in frame]
     frame = frame.astype(dict.fromkeys(whole, "Int64"))
-    frame = frame.astype({c: "string" for c in frame.columns if c.startswith("provenance_")})
-    write_study(frame, pd.concat(epochs, ignore_index=True), out)
-    return [record["status"] for record in records]
+    return frame.astype({c: "string" for c in frame.columns if c.startswith("provenance_")})
 
 
-def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
-    """One record as one row: labels, status, results, costs, sparsity, seconds, provenance."""
+def join_epochs(curves: list[pd.DataFrame]) -> pd.DataFrame:
+    """The table of epochs, from those of each cell."""
+    import pandas as pd
+
+    # A cell that diverged at once has no row, whose columns have no type to impose on the others.
+    return pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True)
+
+
+def _named(row: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    """Names come first, but for the learning rate, which is a later column."""
+    first = {key: value for key, value in names.items() if key != RATE}
+    # Of a mapping with a key twice the first place counts, so the rate is put in last.
+    return {**first, **row, **names}
+
+
+def measured_row(record: dict[str, Any]) -> dict[str, Any]:
+    """One record as one row: status, results, costs, sparsity, seconds, provenance."""
     cell = record["cell"]
-    row: dict[str, Any] = {"slug": record["slug"], **labels}
-    row["correction_in_full"] = label_in_full(AXES["correction"], cell)
+    row: dict[str, Any] = {"slug": record["slug"]}
     row |= {"sparsity": cell["sparsity"], "seed": cell["seed"], "revision": cell["revision"]}
     row |= {"status": record["status"], "diverged_epoch": record["diverged_epoch"]}
     for which in ("final", "best"):
@@ -108,13 +152,16 @@ def flat_row(record: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     row |= {f"seconds_{key}": value for key, value in record["seconds"].items()}
     for key in (*PROVENANCE_KEYS, *LATER_PROVENANCE):
         value = _told(record["provenance"], key)
-        row[_provenance_column(key)] = None if value is None else str(value)
+        row[provenance_column(key)] = None if value is None else str(value)
     row["warnings"] = "\n".join(record["warnings"])
+    return {key: empty(key) if value is None else value for key, value in row.items()}
+
+
+def empty(column: str) -> float | None:
+    """What stands where a cell has no value in a column as of :func:`measured_row`."""
     # A column that is empty in every cell would have no type: numbers are floats throughout.
-    return {
-        key: float("nan") if value is None and not _is_text(key) else value
-        for key, value in row.items()
-    }
+    text = column.startswith("provenance_") or column in (*WHOLE_NUMBERS, *LATER_RESULTS)
+    return None if text else float("nan")
 
 
 def _correct(found: Correct | None) -> dict[str, Any]:
@@ -132,7 +179,8 @@ def _tested_by_seed(dataset: dict[str, Any]) -> bool:
     return option in dataset.get("options", {})
 
 
-def _provenance_column(key: str) -> str:
+def provenance_column(key: str) -> str:
+    """The column of a dotted name in the provenance."""
     return f"provenance_{key.replace('.', '_')}"
 
 
@@ -141,10 +189,6 @@ def _told(provenance: dict[str, Any], key: str) -> Any:
     block, _, inner = key.partition(".")
     value = provenance.get(block)
     return (value or {}).get(inner) if inner else value
-
-
-def _is_text(column: str) -> bool:
-    return column.startswith("provenance_") or column in (*WHOLE_NUMBERS, *LATER_RESULTS)
 
 
 def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]], list[Any]]:

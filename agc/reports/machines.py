@@ -51,6 +51,14 @@ def summarize_machines(records: pd.DataFrame) -> dict[str, Any]:
     return summary
 
 
+def count_draws(records: pd.DataFrame) -> dict[str, int]:
+    """Number of cells by instruction set, of those trained on a card by card; those whose record
+    does not tell it are left out. Cells of two of them are different draws.
+    """
+    summary = summarize_machines(records)
+    return {name: count for kind in DRAWS for name, count in summary.get(kind, {}).items()}
+
+
 def describe_machine(machine: dict[str, Any]) -> str:
     """One of ``machines`` in words."""
     cpu, threads = machine["cpu"] or "an unnamed CPU", machine["threads"]

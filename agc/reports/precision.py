@@ -77,7 +77,7 @@ class RowPrecision(NamedTuple):
 
 
 def judge_precision(
-    records: pd.DataFrame, cells: Sequence[Cell], precision: Precision
+    records: pd.DataFrame, cells: Sequence[Cell], precision: Precision, rates_by_arm: bool = False
 ) -> list[RowPrecision]:
     """What a grid's rule says of each row that has a correction, in the grid's order.
 
@@ -89,13 +89,14 @@ def judge_precision(
         records: a row for each cell, as collected; those of other cells do not count.
         cells: of the grid.
         precision: the grid's rule.
+        rates_by_arm: its learning rates were chosen for each arm.
     """
     wanted = {cell.slug for cell in cells}
     own = records[records["slug"].isin(wanted)]
     done = set(own.loc[~own["status"].isin(WITHOUT_RESULT), "slug"])
     compared = compare_widths(own, precision)
     judged = []
-    for name, row in rows_of(cells).items():
+    for name, row in rows_of(cells, rates_by_arm).items():
         if all(cell.correction.name == PLAIN for cell in row):
             continue
         arms = arms_of(row)

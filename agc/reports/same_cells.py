@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Study = tuple[pd.DataFrame, pd.DataFrame]
     """Records and epochs, as ``read_study`` returns them."""
 
-GIVEN = ("sparsity", "seed", "revision")
+GIVEN = ("sparsity", "seed", "revision", "lr")
 """Numbers of a record that its cell was given; all others are results, but for times."""
 SIZES = ("epochs", "steps", "weights")
 """What cells with the same labels must agree in to be the same cells."""

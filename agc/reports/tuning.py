@@ -33,8 +33,8 @@ def choose(cells: Sequence[Cell], records: Mapping[str, dict[str, Any]]) -> pd.D
     Returns:
         A row for each arm and rate, in the order of the cells: labels of the arm, ``arm`` (its
         hash), ``lr``, ``seeds`` (with spaces between), ``validation_accuracy_mean`` and ``_sd``
-        (fractions; NaN of one seed), ``diverged`` (runs), ``chosen``, and ``at_edge``: it is, and
-        no rate below or none above it was tried.
+        (fractions; NaN of one seed), ``diverged`` (runs), ``units`` and ``seconds`` of all of its
+        runs, ``chosen``, and ``at_edge``: it is, and no rate below or none above it was tried.
     """
     import pandas as pd
 
@@ -54,6 +54,8 @@ def choose(cells: Sequence[Cell], records: Mapping[str, dict[str, Any]]) -> pd.D
                 "seed": cell.seed,
                 "accuracy": 0.0 if final is None else final["validation_accuracy"],
                 "diverged": final is None,
+                "units": records[cell.slug]["costs"]["units"],
+                "seconds": sum(records[cell.slug]["seconds"].values()),
             }
         )
     groups = pd.DataFrame(rows).groupby(["arm", "lr"], sort=False)
@@ -62,6 +64,8 @@ def choose(cells: Sequence[Cell], records: Mapping[str, dict[str, Any]]) -> pd.D
         validation_accuracy_mean=("accuracy", "mean"),
         validation_accuracy_sd=("accuracy", "std"),
         diverged=("diverged", "sum"),
+        units=("units", "sum"),
+        seconds=("seconds", "sum"),
     )
     table = table.round(DIGITS).reset_index()
     ranked = table.sort_values(["validation_accuracy_mean", "lr"], ascending=[False, True])

@@ -65,7 +65,9 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     if share.count > 1:
         model = share_batch_norm(model)
     chosen = training.optimizer
-    optimizer = make_optimizer(chosen.name, model.parameters(), chosen.options, **chosen.shared)
+    optimizer = make_optimizer(
+        chosen.name, model.parameters(), chosen.options, **chosen.shared, seed=cell.seed
+    )
     # Before anything copies the model: the copies' passes are counted too.
     meter = Meter(processes=share.count)
     meter.watch(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agc import rng
@@ -12,6 +13,8 @@ from agc.corrections.none import NoCorrection
 from agc.gradients.gradient import backward, mean_loss, preserved_buffers, preserved_gradients
 from agc.lazy import torch
 from agc.methods.shared.hooks import Method
+from agc.optimizers.base import TorchOptimizer
+from agc.training.tilt import Tilt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +48,8 @@ class Step:
     Args:
         model: any module, or DistributedDataParallel around it; method and correction have got
             the same.
-        optimizer: if its ``step`` needs a closure, it gets :meth:`closure`.
+        optimizer: if its ``step`` needs a closure, it gets :meth:`closure`, and if it probes,
+            :meth:`searched` too.
         loss_fn: ``(model, batch) -> mean loss``; it holds the autocast, if there is one.
         sparse: the sparse-training method, or None.
         correction: of the gradients, or None.
@@ -74,7 +78,10 @@ class Step:
         self.correction = NoCorrection(model) if correction is None else correction
         if sparse is not None:
             self.correction.attach(sparse)
-        self.takes_closure = _needs_closure(optimizer)
+        self.probes = isinstance(optimizer, TorchOptimizer) and optimizer.probes
+        self.takes_closure = self.probes or _needs_closure(optimizer)
+        changed = clip_norm is not None or not self.correction.changes_nothing
+        self.tilt = Tilt(model.parameters() if self.probes and changed else ())
         self.clip_norm = clip_norm
         self.observers = list(observers)
         self.begun = self.changed = False
@@ -91,6 +98,8 @@ class Step:
         if not self.begun and self.sparse.steps == 0:
             self.begin(batches)
         self.correction.begin_epoch(batches, self.loss_fn)
+        if isinstance(self.optimizer, TorchOptimizer):
+            self.optimizer.begin_epoch()
         for observer in self.observers:
             observer.epoch_begun()
 
@@ -108,6 +117,8 @@ class Step:
 
     def _optimize(self, batch: Any) -> Tensor:
         """From a batch to the optimizer's step."""
+        if self.probes:
+            return self.optimizer.step(self.closure(batch), partial(self.searched, batch))
         if self.takes_closure:
             return self.optimizer.step(self.closure(batch))
         loss = self.gradient(batch)
@@ -135,23 +146,32 @@ class Step:
                 loss = backward(self.model, batch, self.loss_fn)
                 if not again:
                     self.sparse.observe(loss)
-            self.correction.correct(batch, self.loss_fn)
-            if not again:
-                for observer in self.observers:
-                    observer.corrected()
-            if self.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            with self.tilt.noticed():
+                self.correction.correct(batch, self.loss_fn)
+                if not again:
+                    for observer in self.observers:
+                        observer.corrected()
+                if self.clip_norm is not None:
+                    torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.counted = self.sparse.steps
         return loss
 
-    def probe(self, batch: Any) -> Tensor:
+    def searched(self, batch: Any) -> Tensor:
+        """Loss at the present weights of which the step's gradient, corrected and clipped, was
+        the gradient: for an optimizer that probes.
+        """
+        return self.probe(batch, self.optimizer.keeps_buffers) + self.tilt.term()
+
+    def probe(self, batch: Any, keeps_buffers: bool = True) -> Tensor:
         """Loss at the present weights as the sparse network has it, mean over all processes.
 
-        Gradients, buffers and random streams are left as they were.
+        Gradients and random streams are left as they were, and buffers unless ``keeps_buffers``
+        says otherwise.
         """
         torch.clear_autocast_cache()
         model = self.correction.model
-        aside = (preserved_gradients(model), preserved_buffers(model), rng.preserved())
+        buffers = preserved_buffers(model) if keeps_buffers else nullcontext()
+        aside = (preserved_gradients(model), buffers, rng.preserved())
         with torch.no_grad(), aside[0], aside[1], aside[2], self.sparse.shown(batch, self.loss_fn):
             return self.mean(mean_loss(self.model, batch, self.loss_fn))
 

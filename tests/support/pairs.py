@@ -90,6 +90,7 @@ def make(names: Names) -> Cell:
         "validation": (1437 if dataset == "digits" else 40) - 2 * BATCH,
         "fixed_batches": True,
         "optimizer": {"name": names["optimizer"], "lr": 0.01},
+        "schedule": {"name": "constant"},
     }
     cell: dict[str, Any] = {
         axis: {"name": name, "options": SMALL.get(name, {})}

@@ -27,6 +27,7 @@ class EvaluationPoint(Correction):
     """
 
     repeatable = True
+    searchable = False
 
     def direction(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """By how much to move each tensor; empty for not at all."""

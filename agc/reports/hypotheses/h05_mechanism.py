@@ -7,13 +7,12 @@ import numpy as np
 from agc.reports.hypotheses.base import HYPOTHESES, Hypothesis, StudyData
 from agc.reports.hypotheses.shared.contrasts import arm, by_row, contrast
 from agc.reports.hypotheses.shared.parts import Bounds, Part, Rule, make_part, same
+from agc.reports.hypotheses.shared.units import VARIANCE
 from agc.reports.rows import smallest_detectable
-from agc.reports.verdict import Measure
 
 MARGIN = 0.003
 LOWEST, HIGHEST = 0.81, 0.97
 LARGER, SHORTER = 157, 25
-VARIANCE = Measure("% variance", larger_is_better=False, ratio=True, digits=1)
 
 
 @HYPOTHESES.register("H5")

@@ -9,7 +9,14 @@ from agc.grids.files import GridFile, read_file
 from agc.grids.grid import load_grid
 from agc.places import find_file
 from agc.planning.prediction import estimate
-from agc.reports.text.study import load_study, paragraph, span, study_names, table
+from agc.reports.text.study import (
+    load_study,
+    paragraph,
+    span,
+    study_names,
+    table,
+    unescaped_links,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +41,7 @@ def studies(reports: Path) -> str:
                 _minutes(records),
             ]
         )
-    return _unescaped_links(table(HEADER, rows, labels=2))
+    return unescaped_links(table(HEADER, rows, labels=2))
 
 
 def demo(reports: Path, name: str) -> str:
@@ -77,8 +84,3 @@ def _epochs(records: pd.DataFrame) -> str:
 
 def _minutes(records: pd.DataFrame) -> str:
     return f"{records['seconds_total'].sum() / 60:.0f}"
-
-
-def _unescaped_links(text: str) -> str:
-    """The table with its links as links: their brackets were taken for text."""
-    return text.replace(r"| \[", "| [").replace(r"\](", "](")

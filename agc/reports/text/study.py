@@ -81,6 +81,11 @@ def table(header: list[str], rows: list[list[str]], labels: int = 1) -> str:
     return markdown_rows(TextTable("", "", header, rows, labels)).rstrip("\n")
 
 
+def unescaped_links(text: str) -> str:
+    """The table with its links as links: their brackets were taken for text."""
+    return text.replace(r"| \[", "| [").replace(r"\](", "](")
+
+
 def span(values: list[float], digits: int = 1) -> str:
     """``1.4 to 5.5``, or one number where all are the same."""
     low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"

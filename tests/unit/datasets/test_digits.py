@@ -14,7 +14,7 @@ from agc.errors import UserError
 from agc.grids.cell import make_cell
 from agc.records.correct import Correct
 from agc.registry import DATASETS
-from agc.reports.collect import flat_row
+from agc.reports.collect import measured_row
 from agc.training.build import load_dataset
 from tests.support.records import entry, make_epochs, make_record
 from tests.support.records import make_cell as make_cell_of
@@ -67,4 +67,4 @@ def test_test_images_that_differ_by_seed_are_not_compared_image_by_image() -> No
     for options, images in (({}, 8), ({"folds": 5}, None)):
         description["dataset"] = {"name": "digits", "options": options}
         record = make_record(description, make_epochs(description), diverged=False)
-        assert flat_row(record | {"correct": right}, {})["test_images"] == images
+        assert measured_row(record | {"correct": right})["test_images"] == images

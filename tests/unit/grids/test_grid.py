@@ -243,6 +243,8 @@ def test_every_committed_grid_holds_each_combination_of_its_axes_once(
     for path in paths:
         grid = load_grid(str(path))
         assert grid.cells
+        if grid.members:  # they are committed grids themselves
+            continue
         for cell in grid.cells:
             assert METHODS[cell.method.name].target.sparse == (cell.sparsity > 0)
         combinations = len(grid.cells) + sum(skip.count for skip in grid.skips)

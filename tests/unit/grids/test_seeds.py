@@ -125,3 +125,18 @@ def test_a_grid_of_the_package_is_left_alone(grid: Path, monkeypatch: pytest.Mon
     with pytest.raises(UserError, match="copy it"):
         write_added(grid, RULE, {name: [5]})
     assert not seeds_path(grid).exists()
+
+
+def test_a_row_holds_arms_with_rates_of_their_own(grid: Path) -> None:
+    rates = [
+        {"where": {"correction": "none"}, "lr": 0.1},
+        {"where": {"correction": "agc"}, "lr": 0.03},
+    ]
+    write_grid_file(grid.parent, seeds=2, methods=["rigl"], sparsities=[0.9], learning_rates=rates)
+    cells = load(grid)
+    assert len(rows_of(cells)) == 2
+    (name,) = rows_of(cells, rates_by_arm=True)
+    write_added(grid, RULE, {name: [7]})
+    added = load(grid)[len(cells) :]
+    found = {(cell.correction.name, cell.training.optimizer.lr, cell.seed) for cell in added}
+    assert found == {("none", 0.1, 7), ("agc", 0.03, 7)}

@@ -169,3 +169,56 @@ def test_a_file_of_no_use_is_refused(files: Files, text: str | None, message: st
         (files.folder / "grids" / "rates.csv").write_text(text)
     with pytest.raises(UserError, match=message):
         files.load(learning_rates="rates.csv")
+
+
+NONE, ONLINE = {"correction": "none"}, {"correction": {"name": "agc", "gamma": 1.0}}
+MISSPELT = {"correction": {"name": "agc", "gama": 1.0}}
+
+
+def test_a_grid_may_list_the_rates_itself_and_the_first_that_matches_counts(files: Files) -> None:
+    longer = LONGER | {"correction": {"name": "agc", "gamma": 1.0}}
+    listed = [
+        {"where": {"correction": "none", "method": "rigl"}, "lr": 0.2},
+        {"where": ONLINE, "lr": 0.03},
+        {"where": {"correction": ["none", "agc"]}, "lr": 0.05},
+    ]
+    grid = files.load(learning_rates=listed, include=[longer])
+    assert grid.learning_rates is None
+    found = {
+        (c.method.name, c.correction.name, c.correction.options.get("gamma")): (
+            c.training.optimizer.lr
+        )
+        for c in grid.cells
+    }
+    assert found == {
+        ("dense", "none", None): 0.05,
+        ("rigl", "none", None): 0.2,
+        ("dense", "agc", 0.1): 0.05,
+        ("rigl", "agc", 0.1): 0.05,
+        ("rigl", "agc", 1.0): 0.03,
+    }
+    # A table that says the same makes the same cells.
+    same = [{"where": {"correction": "none"}, "lr": 0.1}, {"where": {"sparsity": 0.9}, "lr": 0.03}]
+    by_list = files.load(learning_rates=same, methods=["rigl"])
+    path = files.rates(files.load(methods=["rigl"]), none=0.1, agc=0.03)
+    assert by_list.cells == files.load(learning_rates=path.name, methods=["rigl"]).cells
+    assert files.load("mine-tuning", learning_rates=same).cells == files.load("mine-tuning").cells
+
+
+@pytest.mark.parametrize(
+    ("listed", "message"),
+    [
+        ([{"where": NONE, "lr": 0.1}], r"learning_rates: none of 1 matches cell '.*agc\.s0\..*'"),
+        ([{"where": {"corection": "none"}, "lr": 1}], "learning_rates: unknown field 'corection'"),
+        ([{"where": MISSPELT, "lr": 1}, {"where": NONE, "lr": 1}], "did you mean 'gamma'"),
+        ([{"where": NONE, "lr": 0}], "learning_rates.list.0.lr = 0"),
+        ([{"where": {}, "lr": 1}], "learning_rates.list.0.where"),
+        ([{"where": NONE}], "learning_rates.list.0.lr is missing"),
+        ([], "learning_rates.list"),
+        (3, "learning_rates.path = 3"),
+    ],
+)
+def test_a_list_of_no_use_is_refused(files: Files, listed: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        files.load(learning_rates=listed)
+    assert "mine.yaml" in str(caught.value)

@@ -14,6 +14,9 @@ import pytest
 from agc.errors import UserError
 from agc.records.read import EPOCH_COLUMNS
 from agc.reports.collect import collect
+from agc.reports.compare import compare
+from agc.reports.pooled import paired_rows
+from agc.reports.study import read_study
 from tests.support.records import collected, entry, write_cell
 
 
@@ -204,3 +207,57 @@ def test_a_missing_table_is_refused(tmp_path: Path) -> None:
 def test_results_on_made_up_images_are_refused(tmp_path: Path) -> None:
     folders = [write_cell(tmp_path), write_cell(tmp_path, dataset=entry("synthetic"))]
     refuse(folders, tmp_path / "out", folders[1].name, "dataset 'synthetic' is made up")
+
+
+def tuned(root: Path, **rates: float) -> list[Path]:
+    """Runs of two seeds for each correction, with the learning rate that was chosen for it."""
+    return [
+        write_cell(
+            root,
+            correction=entry(name),
+            seed=seed,
+            training={"epochs": 12, "batch_size": 128, "optimizer": {"name": "sgd", "lr": lr}},
+        )
+        for name, lr in rates.items()
+        for seed in (0, 1)
+    ]
+
+
+def test_rates_of_arms_leave_them_a_pair_and_have_a_column_of_their_own(tmp_path: Path) -> None:
+    folders = tuned(tmp_path, none=0.1, agc=0.03)
+    slugs = {folder.name for folder in folders}
+    collect(folders, tmp_path / "out", rates_by_arm=slugs)
+    records, epochs = read_study(tmp_path / "out")
+    assert set(records["recipe"]) == set(records["family"]) == {""}
+    assert dict(zip(records["correction"], records["lr"], strict=True)) == {
+        "none": 0.1,
+        "agc": 0.03,
+    }
+    assert list(records)[-1] == "lr"
+    arm = records[records["correction"] == "agc"]
+    (row,) = paired_rows(records, arm, "final_test_accuracy", "epochs")
+    assert len(row.differences) == 2
+    main = compare(records, epochs).main
+    assert main[["plain_seeds", "corrected_seeds"]].to_numpy().tolist() == [[2, 2]]
+
+    plain, _ = collected(folders, tmp_path / "plain")
+    assert "lr" not in plain
+    assert set(plain["family"]) == {"optimizer.lr=0.1", "optimizer.lr=0.03"}
+    assert not paired_rows(
+        plain, plain[plain["correction"] == "agc"], "final_test_accuracy", "epochs"
+    )
+
+
+def test_a_rate_of_the_recipe_stays_in_it_beside_rates_of_arms(tmp_path: Path) -> None:
+    folders = [*tuned(tmp_path, none=0.1, agc=0.03), *tuned(tmp_path, svrg=0.4)]
+    collect(folders, tmp_path / "out", rates_by_arm={folder.name for folder in folders[:4]})
+    records, _ = read_study(tmp_path / "out")
+    found = set(zip(records["correction"], records["recipe"], records["lr"], strict=True))
+    assert found == {("none", "", 0.1), ("agc", "", 0.03), ("svrg", "optimizer.lr=0.4", 0.4)}
+
+
+def test_two_rates_of_one_arm_are_refused(tmp_path: Path) -> None:
+    folders = [*tuned(tmp_path, none=0.1), *tuned(tmp_path, none=0.2)]
+    with pytest.raises(UserError, match="differ in their learning rate alone"):
+        collect(folders, tmp_path / "out", rates_by_arm={folder.name for folder in folders})
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,80 @@
+"""What a study found, hypothesis by hypothesis, and the ten systems that its suite is about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agc.errors import UserError, unknown
+from agc.reports.findings import hypotheses
+from agc.reports.hypotheses.shared.units import MEASURES
+from agc.reports.tables.hypotheses import FILE
+from agc.reports.text.study import items, table, unescaped_links
+from agc.reports.verdict import measured, verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SYSTEMS = Path(__file__).parents[1] / "tables" / "systems.csv"
+"""A line for each claim: the paper's, in short, how it is measured here, and by what."""
+HEADER = ["system", "source", "the paper claims", "measured by", "found here", "report"]
+NOT_YET = "not studied yet"
+NO_VERDICT = "no verdict on the claim"
+
+
+def answers(reports: Path, name: str, *keys: str) -> str:
+    """A line for each of these hypotheses: its question, what it came to, and by what estimate.
+
+    Raises:
+        UserError: the study has no such hypothesis.
+    """
+    parts = _parts(reports / name)
+    asked = {hypothesis.key: hypothesis.asks for hypothesis in hypotheses()}
+    for key in keys:
+        if key not in asked:
+            raise unknown("hypothesis", key, asked)
+    return items([f"{asked[key]} {_conclusion(parts[parts['key'] == key])}." for key in keys])
+
+
+def systems(reports: Path) -> str:
+    """All systems in a table; what is found is by the study's hypothesis, where one asks it."""
+    import pandas as pd
+
+    rows = []
+    for line in pd.read_csv(SYSTEMS, keep_default_na=False).to_dict("records"):
+        name, key = line["report"], line["hypothesis"]
+        there = bool(name) and (reports / name / "README.md").is_file()
+        found = NOT_YET
+        if there:
+            parts = _parts(reports / name) if key else None
+            found = NO_VERDICT if parts is None else _conclusion(parts[parts["key"] == key])
+        rows.append(
+            [
+                *(line[name] for name in ("system", "source", "claim")),
+                line["measure"] or "–",
+                found,
+                f"[{name}](reports/{name}/README.md)" if there else "–",
+            ]
+        )
+    return unescaped_links(table(HEADER, rows, labels=len(HEADER)))
+
+
+def _conclusion(parts: pd.DataFrame) -> str:
+    """``**open**: +0.12 [-0.30, +0.54] points``: the word, and the estimates that decide."""
+    texts = []
+    for part in parts[parts["deciding"]].itertuples():
+        ends = (part.low, part.high, part.low90, part.high90)
+        judged = verdict(*ends, part.margin, MEASURES[part.unit])
+        texts.append(f"{part.what} {measured(part.value, judged)}")
+    word = f"**{parts['hypothesis'].iloc[0]}**"
+    return f"{word}: {'; '.join(texts)}" if texts else word
+
+
+def _parts(folder: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    path = folder / FILE
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
