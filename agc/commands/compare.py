@@ -75,12 +75,14 @@ def compare(
 
 
 def _write(collected: Path, out: Path, grid: Grid) -> None:
+    from agc.reports.page import PREREGISTRATION
     from agc.reports.report import write_report
     from agc.reports.study import publish_study, read_study
 
     records, epochs = read_study(collected)
     named = (grid.name, grid.file.description, grid.file.margin, grid.learning_rates)
-    write_report(records, epochs, out, *named)
+    told = collected if (collected / PREREGISTRATION).is_file() else out
+    write_report(records, epochs, out, *named, stages=grid.stages, beside=told)
     # Drawn from their own copy, the tables stay as they are.
     if collected.resolve() != out.resolve():
         publish_study(records, epochs, out)

@@ -62,6 +62,12 @@ class Grid:
     members: dict[str, tuple[Cell, ...]] = field(default_factory=dict)
 
     @property
+    def stages(self) -> dict[str, frozenset[str]] | None:
+        """Slugs of the cells of each grid of a joint one, by its name; None of any other grid."""
+        cells = {name: frozenset(c.slug for c in own) for name, own in self.members.items()}
+        return cells or None
+
+    @property
     def learning_rates(self) -> Path | None:
         """The table from which its arms have their learning rates, if they have them of one."""
         named = self.file.learning_rates

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
 from agc.reports.figures.write import write_figures
+from agc.reports.gradients import FILE as GRADIENTS
+from agc.reports.gradients import read_gradients
 from agc.reports.hypotheses.base import StudyData
 from agc.reports.page import DEVIATIONS, PREREGISTRATION, write_study_page
 from agc.reports.pooled import MARGIN
@@ -36,11 +38,13 @@ PUBLISHED = (
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
 WHERE_DUE = ("calibration.csv", "ladder.csv")
 """The same, of grids that have it."""
-OF_STAGES = (HYPOTHESES, PREREGISTRATION, DEVIATIONS)
-"""The same, of a study in stages."""
-
 TUNING = FILE
 """Kept, too, where the grid's learning rates were chosen for each arm."""
+
+TOLD = (PREREGISTRATION, DEVIATIONS, TUNING, GRADIENTS)
+"""What a study in stages is told: texts by hand, choices and measurements of other commands."""
+OF_STAGES = (HYPOTHESES, *TOLD)
+"""What is kept of a study in stages beside that."""
 
 
 def write_report(
@@ -52,7 +56,6 @@ def write_report(
     margin: Margin = MARGIN,
     learning_rates: Path | None = None,
     stages: Mapping[str, frozenset[str]] | None = None,
-    gradients: pd.DataFrame | None = None,
     beside: Path | None = None,
 ) -> Comparison:
     """Write tables, figures and page of a study.
@@ -74,9 +77,8 @@ def write_report(
             is written into ``out``.
         stages: slugs of the cells of each stage, by the name of its grid, of a joint grid whose
             hypotheses are judged (:mod:`agc.reports.findings`).
-        gradients: measured moments of gradients, for the hypotheses that read them.
-        beside: folder that has the study's preregistration and its deviations, which are copied
-            into ``out``; ``out`` itself if left out.
+        beside: folder that has what such a study is told and does not draw (``TOLD``), which is
+            copied into ``out``; ``out`` itself if left out.
     """
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
@@ -90,16 +92,17 @@ def write_report(
     if stages is None:
         write_readme(comparison, out, provenance, name, description, pictures, tuning)
     else:
-        _copy_texts(beside or out, out)
-        study = StudyData(records, epochs, stages, gradients)
+        _copy_told(beside or out, out)
+        tuning = read_tuning(out / TUNING) if (out / TUNING).is_file() else None
+        study = StudyData(records, epochs, stages, read_gradients(out))
         named = (name, description, margin, _without_summaries(pictures, out), tuning)
         write_study_page(study, comparison, out, provenance, *named)
     return comparison
 
 
-def _copy_texts(source: Path, out: Path) -> None:
+def _copy_told(source: Path, out: Path) -> None:
     if source.resolve() != out.resolve():
-        for name in (PREREGISTRATION, DEVIATIONS):
+        for name in TOLD:
             if (source / name).is_file():
                 atomic_write_text(out / name, (source / name).read_text(encoding="utf-8"))
 

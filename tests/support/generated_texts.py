@@ -53,6 +53,7 @@ TUNING = pd.DataFrame(
         **{"arm": "a", "method": "rigl", "sparsity": 0.95, "correction": "agc", "recipe": ""},
         **{"lr": [0.1, 0.3], "seeds": "100 101", "validation_accuracy_mean": [0.81234, 0.43456]},
         **{"validation_accuracy_sd": [0.01234, 0.02], "diverged": [0, 1]},
+        **{"units": [1234.0, 432.0], "seconds": [98765.0, 4321.0]},
         **{"chosen": [True, False], "at_edge": [True, False]},
     }
 )

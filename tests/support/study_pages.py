@@ -17,6 +17,7 @@ from agc.reports.pages import s13_data
 from agc.reports.pages.base import Context, sections
 from agc.reports.pages.shared.blocks import Table
 from agc.reports.pages.shared.render import to_markdown
+from agc.reports.tuning import FILE
 from tests.support.generated_texts import TUNING
 from tests.support.study_records import made_gradients, make_study, stage_cells, with_effect
 
@@ -37,8 +38,7 @@ def write_made_up_study(out: Path) -> Context:
     gradients = made_gradients(study, 0.9)
     atomic_write_text(out / PREREGISTRATION, "# What is asked\n")
     atomic_write_text(out / DEVIATIONS, CHANGED)
-    rates = out / "rates.csv"
-    atomic_write_text(rates, "not read here\n")
+    atomic_write_text(out / FILE, "not read here\n")
     made: list[Context] = []
 
     def kept(*arguments: Any) -> None:
@@ -47,12 +47,13 @@ def write_made_up_study(out: Path) -> Context:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "write_figures", lambda *_: [])
         patch.setattr(report, "read_tuning", lambda _: TUNING.assign(epochs=20))
+        patch.setattr(report, "read_gradients", lambda _: gradients)
         patch.setattr(report, "write_study_page", kept)
         # The published checksums are torchvision's, which takes its time.
         patch.setattr(s13_data, "_files", lambda _: ["`images.gz`: MD5 `0a1b2c`"])
         margin = Margin(accuracy=0.5)
-        named = ("made-up", "a study of nothing", margin, rates, planned, gradients)
-        report.write_report(records, study.epochs, out, *named)
+        named = ("made-up", "a study of nothing", margin)
+        report.write_report(records, study.epochs, out, *named, stages=planned)
     return made[0]
 
 

@@ -56,16 +56,15 @@ def core_hours(own: pd.DataFrame) -> pd.Series:
 
 
 def _tuning(context: Context) -> str:
-    """What the choice of learning rates cost, by the mean cell of the same number of epochs."""
+    """What the choice of learning rates cost, whose runs are in no stage."""
     table = context.tuning
     if table is None:
         return "No learning rate was tuned."
     runs = sum(len(text.split()) for text in table["seeds"])
-    same = context.records[context.records["epochs"].isin(set(table["epochs"]))]
-    about = runs * core_hours(same).mean()
+    if "seconds" not in table:
+        return f"What the {runs} runs cost that chose learning rates is not known."
     return (
-        f"The {runs} runs that chose learning rates are not in the table; at the mean of the cells"
-        f" with as many epochs they are {about:.1f} core-hours more."
-        if len(same)
-        else f"The {runs} runs that chose learning rates are not in the table."
+        f"The {runs} runs that chose learning rates, which are not in the table, took"
+        f" {table['units'].sum():.0f} units and {table['seconds'].sum() / 3600:.1f} hours of one"
+        " core more."
     )
