@@ -11,9 +11,9 @@ import pandas as pd
 from agc.grids.cell import Cell
 from agc.grids.grid import load_grid
 from agc.records.read import EPOCH_COLUMNS
-from agc.reports.collect import LATER_PROVENANCE, flat_row
+from agc.reports.collect import join_epochs, make_table, measured_row
 from agc.reports.hypotheses.base import StudyData
-from agc.reports.labels import label_cells
+from agc.reports.names import name_cells
 from tests.support.records import PROVENANCE
 
 Truth = Callable[[Cell], float]
@@ -67,20 +67,15 @@ def make_study(
     stages = stage_cells() if stages is None else stages
     cells = list({cell.slug: cell for own in stages.values() for cell in own}.values())
     cells.sort(key=lambda cell: cell.slug)
-    dumped = [cell.model_dump(mode="json") for cell in cells]
+    contents = {cell.slug: cell.model_dump(mode="json") for cell in cells}
     rows, curves = [], []
-    for cell, content, labels in zip(cells, dumped, label_cells(dumped), strict=True):
+    for cell in cells:
         curve = _curve(cell, truth(cell) + sd * _draws(cell).normal(), diverged=lost(cell))
-        rows.append(flat_row(_record(cell, content, curve, lost(cell)), labels))
+        rows.append(measured_row(_record(cell, contents[cell.slug], curve, lost(cell))))
         curves.append(curve)
-    records = pd.DataFrame(rows)
-    later = [f"provenance_{key.replace('.', '_')}" for key in LATER_PROVENANCE]
-    empty = [name for name in later if records[name].isna().all()]
-    records = records.drop(columns=[*empty, "final_correct", "test_images"])
-    text = [name for name in records if name.startswith("provenance_")]
-    records = records.astype(dict.fromkeys(text, "string"))
+    records = make_table(rows, name_cells(contents))
     slugs = {name: frozenset(cell.slug for cell in own) for name, own in stages.items()}
-    return StudyData(records, pd.concat(curves, ignore_index=True), slugs, gradients)
+    return StudyData(records, join_epochs(curves), slugs, gradients)
 
 
 def replanted(
