@@ -36,11 +36,15 @@ from agc.reports.tables.write import write_tables
 from tests.support.ladders import ladder_grid
 from tests.support.records import collected, entry, write_cell
 
-GRID, LADDER = "digits", "ladder"
+GRID, LADDER, STAGED = "digits", "ladder", "study"
+OF_HYPOTHESES = ("answers", "systems")
+"""Blocks that are made of a study in stages."""
 PLANNED_EPOCHS = 40
 ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "answers": (STAGED, "H0", "H1", "H2", "H8b"),
     "paper": (),
     "studies": (),
+    "systems": (),
     "ladder": (LADDER,),
     "contrasts": (GRID, "agc", "placebo"),
     "by": ("sparsity", GRID),

@@ -26,6 +26,7 @@ from agc.reports.paper_metrics import BUDGETS
 from agc.reports.pooled import pooled
 from agc.reports.tables.hypotheses import parts_frame
 from agc.reports.text.effects import effects, judge_rows
+from agc.reports.text.hypotheses import SYSTEMS
 from tests.support.generated_texts import GRID, LADDER, Made
 from tests.support.printed_numbers import Values, values
 
@@ -85,9 +86,9 @@ def of_study_page(context: Context) -> Values:
         found.append(values(int(((sides[0] > 0) | (sides[1] < 0)).sum())))
     clear = int((main["accuracy_difference_p_bh"] < 0.05).sum())
     rows = int(main["accuracy_difference_low"].notna().sum())
-    usual = records.loc[records["epochs"] == 20, "seconds_total"].mean() / 3600
     runs = sum(len(text.split()) for text in context.tuning["seeds"])
-    found += [values(clear, rows, runs, runs * usual, REVISION, context.margin.model_dump())]
+    cost = [context.tuning["units"].sum(), context.tuning["seconds"].sum() / 3600]
+    found += [values(clear, rows, runs, cost, REVISION, context.margin.model_dump())]
     found += [values(context.tuning, scales=(1, 100)), PUBLISHED, values(context.provenance)]
     beside = comparison.published
     found.append(values(beside.total, beside.covered, beside.lacking))
@@ -130,6 +131,12 @@ def named_on_study_page(context: Context) -> set[str]:
     texts |= set(without_title(context.deviations).splitlines()) - {""}
     texts |= {f"`{name}`" for name in behaviours()} | set(behaviours().values())
     return {text for text in texts if re.search("[^0-9. ]", text) or "." in text[2:-1]}
+
+
+def named_systems() -> set[str]:
+    """Sources of the ten systems, and what their papers claim."""
+    found = pd.read_csv(SYSTEMS, keep_default_na=False)
+    return {*found["source"], *found["claim"]}
 
 
 def _summaries(entry: Any) -> Iterator[str]:

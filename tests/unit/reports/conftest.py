@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agc.reports.pages.base import Context
-from tests.support.generated_texts import Made, make_studies
+from tests.support.generated_texts import STAGED, Made, make_studies
 from tests.support.study_pages import write_made_up_study
 
 
@@ -20,6 +20,6 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
 @pytest.fixture(scope="session")
 def study_page(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Context]:
     """The folder of a made-up study in stages, and what its page was made of."""
-    out = tmp_path_factory.mktemp("stages") / "made-up"
+    out = tmp_path_factory.mktemp("stages") / STAGED
     out.mkdir()
     return out, write_made_up_study(out)

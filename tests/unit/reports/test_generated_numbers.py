@@ -23,6 +23,7 @@ from agc.reports.text import findings
 from tests.support.generated_texts import (
     GRID,
     LADDER,
+    OF_HYPOTHESES,
     TUNING,
     Made,
     block,
@@ -36,6 +37,7 @@ from tests.support.text_sources import (
     PUBLISHED,
     named,
     named_on_study_page,
+    named_systems,
     of_block,
     of_frame,
     of_provenance,
@@ -84,12 +86,23 @@ def test_the_numbers_of_a_line_are_its_own(studies: dict[str, Made]) -> None:
     assert kept < 0.2 * altered
 
 
-@pytest.mark.parametrize("name", sorted(BLOCKS))
+@pytest.mark.parametrize("name", sorted(set(BLOCKS) - set(OF_HYPOTHESES)))
 def test_blocks_of_pages_have_no_number_of_their_own(name: str, studies: dict[str, Made]) -> None:
     text = block(studies[GRID].reports, name)
     assert re.search(r"\d", text)
     made = studies[LADDER if name == "ladder" else GRID]
     assert not unexplained(text, of_block(name, studies), named(made))
+
+
+@pytest.mark.parametrize("name", OF_HYPOTHESES)
+def test_blocks_of_a_study_in_stages_have_no_number_of_their_own(
+    name: str, study_page: tuple[Path, Context]
+) -> None:
+    out, context = study_page
+    text = block(out.parent, name)
+    assert re.search(r"\d", text)
+    names = named_on_study_page(context) | named_systems()
+    assert not unexplained(text, of_study_page(context), names)
 
 
 def test_the_page_of_a_study_has_no_number_of_its_own(study_page: tuple[Path, Context]) -> None:
