@@ -12,6 +12,7 @@ from agc.reports.budgets import budget_ladders
 from agc.reports.calibration import calibration
 from agc.reports.claims import claims
 from agc.reports.curves import Curve, read_curves
+from agc.reports.entries import pooled_entries
 from agc.reports.labels import row_columns
 from agc.reports.pooled import MARGIN, pooled
 from agc.reports.published import Beside, beside_published
@@ -46,6 +47,8 @@ class Comparison:
     ``ladder``: ratios of epochs and of units to equal error, where rows were trained for several
     budgets in both arms (see ``budget_ladders``); else without a line.
     ``published``: what others published of the same; None if it was read from a report's files.
+    ``entries``: the same of each entry of a later axis, such as an optimizer, against the axis'
+    default (see ``pooled_entries``); None if all cells have that.
     ``calibration``: the pooled estimates beside those of the placebo (see ``calibration``); None if
     the grid has no placebo arm, or it was read from a report's files.
     """
@@ -56,6 +59,7 @@ class Comparison:
     ladder: pd.DataFrame
     published: Beside | None = None
     calibration: pd.DataFrame | None = None
+    entries: pd.DataFrame | None = None
 
 
 def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN) -> Comparison:
@@ -73,6 +77,7 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
         pooled=together,
         ladder=budget_ladders(records, margin),
         calibration=calibration(records, together),
+        entries=pooled_entries(records, margin),
         published=beside_published(records, epochs),
     )
 

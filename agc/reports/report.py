@@ -15,6 +15,7 @@ from agc.reports.hypotheses.base import StudyData
 from agc.reports.page import DEVIATIONS, PREREGISTRATION, write_study_page
 from agc.reports.pooled import MARGIN
 from agc.reports.sources import summarize_provenance
+from agc.reports.tables.entries import entry_tables
 from agc.reports.tables.html import write_page
 from agc.reports.tables.hypotheses import FILE as HYPOTHESES
 from agc.reports.tables.readme import write_readme
@@ -36,7 +37,7 @@ PUBLISHED = (
     "provenance.json",
 )
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
-WHERE_DUE = ("calibration.csv", "ladder.csv")
+WHERE_DUE = ("calibration.csv", "ladder.csv", "entries.csv")
 """The same, of grids that have it."""
 TUNING = FILE
 """Kept, too, where the grid's learning rates were chosen for each arm."""
@@ -90,7 +91,11 @@ def write_report(
         tuning = read_tuning(learning_rates)
         atomic_write_text(out / TUNING, learning_rates.read_text(encoding="utf-8"))
     if stages is None:
-        write_readme(comparison, out, provenance, name, description, pictures, tuning)
+        entries = (
+            [] if comparison.entries is None else entry_tables(comparison.entries, records, margin)
+        )
+        named = (name, description, pictures, tuning, entries)
+        write_readme(comparison, out, provenance, *named)
     else:
         _copy_told(beside or out, out)
         tuning = read_tuning(out / TUNING) if (out / TUNING).is_file() else None

@@ -54,6 +54,7 @@ def make_study(
     sd: float = SD,
     lost: Callable[[Cell], bool] = lambda cell: False,
     gradients: pd.DataFrame | None = None,
+    rates_by_arm: Sequence[str] = (),
 ) -> StudyData:
     """Records and epochs of all cells of some stages.
 
@@ -63,6 +64,7 @@ def make_study(
         sd: of the noise.
         lost: which cells diverged.
         gradients: as of :class:`StudyData`.
+        rates_by_arm: slugs of cells whose learning rate was chosen for their arm.
     """
     stages = stage_cells() if stages is None else stages
     cells = list({cell.slug: cell for own in stages.values() for cell in own}.values())
@@ -73,7 +75,7 @@ def make_study(
         curve = _curve(cell, truth(cell) + sd * _draws(cell).normal(), diverged=lost(cell))
         rows.append(measured_row(_record(cell, contents[cell.slug], curve, lost(cell))))
         curves.append(curve)
-    records = make_table(rows, name_cells(contents))
+    records = make_table(rows, name_cells(contents, rates_by_arm))
     slugs = {name: frozenset(cell.slug for cell in own) for name, own in stages.items()}
     return StudyData(records, join_epochs(curves), slugs, gradients)
 

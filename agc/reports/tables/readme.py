@@ -28,6 +28,7 @@ FILES = """\
   `epochs.parquet`: a row for each cell and epoch.
 - `provenance.json`: versions, commits, machines and times.
 """
+ENTRIES = "- `entries.csv`: each entry of a later axis against the axis' default.\n"
 LADDER = "- `ladder.csv`: epochs and units to equal error, over budgets.\n"
 
 
@@ -39,6 +40,7 @@ def write_readme(
     description: str = "",
     pictures: list[Path] | None = None,
     tuning: pd.DataFrame | None = None,
+    entries: list[tuple[str, TextTable]] | None = None,
 ) -> Path:
     """Write ``README.md`` of a report folder; returns its path.
 
@@ -50,6 +52,7 @@ def write_readme(
         description: the grid's, in one line.
         pictures: figures to show, files in ``out``.
         tuning: how learning rates were chosen, as of :func:`agc.reports.tuning.choose`.
+        entries: headings and tables of entries against their axis' default.
     """
     main = comparison.main
     parts = [f"# {name}", _sentence(description), _source(main, provenance)]
@@ -59,6 +62,9 @@ def write_readme(
     if len(comparison.ladder):
         table = ladder_table(comparison.ladder, SHOWN)
         parts += [escape_markdown(table.caption), markdown_rows(table).rstrip("\n")]
+    for heading, table in entries or []:
+        parts += [f"## {_sentence(heading).rstrip('.')}", escape_markdown(table.caption)]
+        parts.append(markdown_rows(table).rstrip("\n"))
     parts.append(CAPTION)
     parts.append(markdown_rows(_table(main)).rstrip("\n"))
     parts += _calibration(comparison.calibration)
@@ -67,7 +73,7 @@ def write_readme(
         table = tuning_table(tuning)
         parts += [tuning_sentence(tuning), escape_markdown(table.caption)]
         parts.append(markdown_rows(table).rstrip("\n"))
-    parts.append("The files:\n\n" + (FILES + LADDER * bool(len(comparison.ladder))).rstrip("\n"))
+    parts.append("The files:\n\n" + _files(comparison))
     parts.append(
         "More tables (Markdown, LaTeX, HTML) and the learning curves are drawn from these files, "
         f"without training:\n\n    agc compare {name} --from reports/{name}"
@@ -75,6 +81,11 @@ def write_readme(
     path = out / "README.md"
     atomic_write_text(path, "\n\n".join(part for part in parts if part) + "\n")
     return path
+
+
+def _files(comparison: Comparison) -> str:
+    more = LADDER * bool(len(comparison.ladder)) + ENTRIES * (comparison.entries is not None)
+    return (FILES + more).rstrip("\n")
 
 
 def _calibration(found: pd.DataFrame | None) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from agc.reports.compare import Comparison
 from agc.reports.labels import task_columns
 from agc.reports.tables.claims import claim_lines
+from agc.reports.tables.entries import entry_lines
 from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.ladder import ladder_lines
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
@@ -44,7 +45,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(table)
         console.print()
     console.print(CAPTION, highlight=False, style="dim")
-    for line in [*pooled_lines(comparison.pooled), *ladder_lines(comparison.ladder)]:
+    entries = [] if comparison.entries is None else entry_lines(comparison.entries)
+    for line in [*pooled_lines(comparison.pooled), *ladder_lines(comparison.ladder), *entries]:
         console.print(line, highlight=False, markup=False)
     for line in claim_lines(comparison.claims):
         console.print(line, highlight=False, markup=False)

@@ -9,6 +9,8 @@ from agc.errors import UserError
 from agc.files import atomic_write_text, write_json
 from agc.grids.axes import AXES
 from agc.reports.compare import Comparison
+from agc.reports.entries import AXIS, ENTRY
+from agc.reports.entries import FILE as ENTRIES
 from agc.reports.tables.calibration import HEADING, calibration_table
 from agc.reports.tables.claims import claim_tables, untested
 from agc.reports.tables.comparison import (
@@ -93,6 +95,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     if comparison.calibration is not None:
         views["calibration"] = [calibration_table(comparison.calibration)]
         texts["calibration.csv"] = _csv(comparison.calibration)
+    if comparison.entries is not None:
+        texts[ENTRIES] = _csv(comparison.entries)
     source = _source(provenance)
     for name, tables in views.items():
         texts[f"tables/{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
@@ -105,7 +109,7 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         atomic_write_text(out / name, text)
     passing = ["missing.md", "missing.tex", "published.csv", "published.md", "published.tex"]
     passing += ["calibration.md", "calibration.tex", "ladder.md", "ladder.tex"]
-    due = {"calibration.csv", "ladder.csv", *(f"tables/{name}" for name in passing)}
+    due = {"calibration.csv", "ladder.csv", ENTRIES, *(f"tables/{name}" for name in passing)}
     for name in due - {*texts}:
         (out / name).unlink(missing_ok=True)  # of the cells that were there before
     write_json(out / "provenance.json", provenance)
@@ -125,6 +129,7 @@ def load_comparison(out: Path) -> Comparison:
         claims=_read(out / "claims.csv"),
         pooled=_read(out / "pooled.csv"),
         ladder=_read(out / "ladder.csv") if (out / "ladder.csv").exists() else pd.DataFrame(),
+        entries=_read(out / ENTRIES, ENTRY) if (out / ENTRIES).exists() else None,
     )
 
 
@@ -133,10 +138,10 @@ def _csv(frame: pd.DataFrame) -> str:
     return frame.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, needed: str = "correction") -> pd.DataFrame:
     import pandas as pd
 
-    text = [*AXES, "recipe", "source"]
+    text = [*AXES, "recipe", "source", AXIS, ENTRY]
     text += ["claim", "measure", "budget", "verdict", "sentence", "cpu_capability"]
     text += ["family", "budgets_plain", "budgets_corrected", "cost"]
     try:
@@ -145,8 +150,8 @@ def _read(path: Path) -> pd.DataFrame:
         frame = pd.read_csv(path, dtype=dict.fromkeys(text, "string"), na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a comparison: {error}") from error
-    if "correction" not in text:
-        raise UserError(f"{path} is not a comparison: it lacks the column 'correction'")
+    if needed not in text:
+        raise UserError(f"{path} is not a comparison: it lacks the column {needed!r}")
     return frame.assign(**{name: frame[name].fillna("").astype(object) for name in text})
 
 
