@@ -25,8 +25,8 @@ from agc.reports.pages.shared.variants import read_otherwise
 from agc.reports.paper_metrics import BUDGETS
 from agc.reports.pooled import pooled
 from agc.reports.tables.hypotheses import parts_frame
+from agc.reports.tables.systems import read_systems
 from agc.reports.text.effects import effects, judge_rows
-from agc.reports.text.hypotheses import SYSTEMS
 from tests.support.generated_texts import GRID, LADDER, Made
 from tests.support.printed_numbers import Values, values
 
@@ -135,8 +135,7 @@ def named_on_study_page(context: Context) -> set[str]:
 
 def named_systems() -> set[str]:
     """Sources of the ten systems, and what their papers claim."""
-    found = pd.read_csv(SYSTEMS, keep_default_na=False)
-    return {*found["source"], *found["claim"]}
+    return {line[key] for line in read_systems() for key in ("source", "claim")}
 
 
 def _summaries(entry: Any) -> Iterator[str]:

@@ -11,6 +11,7 @@ from agc.reports.statistics import summarize
 from agc.reports.tables.formatting import MISSING, number, percent, points, sparsity
 from agc.reports.tables.markup import TextTable
 from agc.reports.tables.pooled import counted, pooled_table
+from agc.reports.tables.systems import claims_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,10 @@ def entry_tables(
     found = []
     for axis, lines in entries.groupby(AXIS, sort=False):
         default = AXES[axis].default
+        claims = ". ".join(claims_of({name.partition("(")[0] for name in lines[ENTRY]}))
         table = pooled_table(lines.drop(columns=AXIS).rename(columns={ENTRY: "correction"}))
         caption = table.caption.replace("Correction − none", f"Entry − {default}", 1)
+        caption = f"{claims}. {caption}" if claims else caption
         header = [axis if name == "correction" else name for name in table.header]
         found.append(
             (

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc.errors import UserError, unknown
+from agc.reports.entries import ENTRY
 from agc.reports.findings import hypotheses
 from agc.reports.hypotheses.shared.units import MEASURES
 from agc.reports.tables.hypotheses import FILE
+from agc.reports.tables.systems import read_systems
+from agc.reports.tables.write import load_comparison
 from agc.reports.text.study import items, table, unescaped_links
 from agc.reports.verdict import measured, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SYSTEMS = Path(__file__).parents[1] / "tables" / "systems.csv"
-"""A line for each claim: the paper's, in short, how it is measured here, and by what."""
 HEADER = ["system", "source", "the paper claims", "measured by", "found here", "report"]
 NOT_YET = "not studied yet"
 NO_VERDICT = "no verdict on the claim"
@@ -38,16 +39,16 @@ def answers(reports: Path, name: str, *keys: str) -> str:
 
 def systems(reports: Path) -> str:
     """All systems in a table; what is found is by the study's hypothesis, where one asks it."""
-    import pandas as pd
-
     rows = []
-    for line in pd.read_csv(SYSTEMS, keep_default_na=False).to_dict("records"):
+    for line in read_systems():
         name, key = line["report"], line["hypothesis"]
         there = bool(name) and (reports / name / "README.md").is_file()
         found = NOT_YET
-        if there:
-            parts = _parts(reports / name) if key else None
-            found = NO_VERDICT if parts is None else _conclusion(parts[parts["key"] == key])
+        if there and key:
+            parts = _parts(reports / name)
+            found = _conclusion(parts[parts["key"] == key])
+        elif there:
+            found = _entry(reports / name, line["entry"]) if line["entry"] else NO_VERDICT
         rows.append(
             [
                 *(line[name] for name in ("system", "source", "claim")),
@@ -68,6 +69,17 @@ def _conclusion(parts: pd.DataFrame) -> str:
         texts.append(f"{part.what} {measured(part.value, judged)}")
     word = f"**{parts['hypothesis'].iloc[0]}**"
     return f"{word}: {'; '.join(texts)}" if texts else word
+
+
+def _entry(folder: Path, name: str) -> str:
+    """The verdicts of all pooled differences of an entry, with its options, to its default."""
+    entries = load_comparison(folder).entries
+    if entries is None:
+        return NO_VERDICT
+    own = entries[entries[ENTRY].str.partition("(")[0] == name]
+    lines = own[(own["measure"] == "accuracy") & (own["budget"] == "epochs")]
+    texts = [f"{line.entry}: {line.sentence}" for line in lines.itertuples()]
+    return "; ".join(texts) or NO_VERDICT
 
 
 def _parts(folder: Path) -> pd.DataFrame:

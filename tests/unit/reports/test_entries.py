@@ -15,6 +15,7 @@ from agc.reports.arms import finished
 from agc.reports.entries import as_arms, compared_axes, entry_rows, pooled_entries
 from agc.reports.hypotheses.base import StudyData
 from agc.reports.tables.entries import entry_lines, entry_tables
+from agc.reports.tables.systems import read_systems
 from tests.support.study_records import make_study
 
 SEEDS = range(6)
@@ -88,7 +89,10 @@ def test_tables_and_lines_name_the_axis_and_both_arms(study: StudyData) -> None:
     found = pooled_entries(study.records, MARGIN)
     (first, pooled), (second, rows) = entry_tables(found, study.records, MARGIN)
     assert (first, second) == ("optimizers against sgd", "optimizers, row by row")
-    assert pooled.caption.startswith("Entry − sgd")
+    assert "Entry − sgd in percentage points" in pooled.caption
+    (claim,) = (line["claim"] for line in read_systems() if line["entry"] == "adamomentum")
+    assert pooled.caption.startswith("adamomentum: its paper")
+    assert claim in pooled.caption
     assert "optimizer" in pooled.header
     assert rows.header[:3] == ["method", "optimizer", "sgd"]
     assert {row[0] for row in rows.rows} == {"dense", "rigl 90 %", "rigl + agc 90 %"}
