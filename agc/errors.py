@@ -17,12 +17,17 @@ class UserError(Exception):
     """
 
 
+LONGEST = 300
+"""Letters of a list of names beyond which it is too long to be read in a message."""
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     """Error for a name that is not among ``allowed``, with its nearest match."""
     names = sorted(allowed)
     near = get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    listed = ", ".join(names) if len(names) <= 40 else f"{len(names)} names"
+    listed = ", ".join(names)
+    listed = listed if len(listed) <= LONGEST else f"{len(names)} names"
     return UserError(f"unknown {kind} {name!r}{hint} (known: {listed})")
 
 
