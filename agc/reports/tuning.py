@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "tuning.csv"
+COSTS = ("units", "seconds")
+"""Columns that older files lack."""
 DIGITS = 10
 """Of a mean: what differs beyond them is rounding, and a tie."""
 
@@ -115,6 +117,7 @@ def read_tuning(path: Path) -> pd.DataFrame:
         lacking = [name for name in kinds if name not in table]
         if lacking:
             raise ValueError(f"no column {lacking[0]!r}")
+        kinds |= {name: float for name in COSTS if name in table}
         table["validation_accuracy_sd"] = table["validation_accuracy_sd"].replace("", "nan")
         return table.astype(kinds)
     except ValueError as error:

@@ -20,6 +20,7 @@ from agc.registry import CORRECTIONS, DATASETS
 from agc.reports.claims import PAPER
 from agc.reports.families import adjusted, expected_best_of, many_to_one
 from agc.reports.pages.base import Context
+from agc.reports.pages.s04_methods import listed_entries
 from agc.reports.pages.s06_deviations import behaviours, without_title
 from agc.reports.pages.shared.variants import read_otherwise
 from agc.reports.paper_metrics import BUDGETS
@@ -126,6 +127,9 @@ def named_on_study_page(context: Context) -> set[str]:
     texts |= {file.description for file in context.stage_files.values()}
     texts |= {name for file in context.stage_files.values() for name in file.recipes}
     texts |= {slug for slugs in context.study.stages.values() for slug in slugs}
+    for file in context.stage_files.values():
+        for axis in ("dataset", "architecture"):
+            texts |= set(listed_entries(file, axis).split(", "))
     for registry in (CORRECTIONS, DATASETS):
         texts |= {text for name in registry.names() for text in _summaries(registry[name])}
     texts |= set(without_title(context.deviations).splitlines()) - {""}

@@ -22,6 +22,8 @@ def answers(context: Context) -> list[Block]:
     text = context.description.strip().rstrip(".")
     said = f"{escape_markdown(text[:1].upper() + text[1:])}. " * bool(text)
     said += f"{done} of {counts['planned'].iloc[-1]} planned cells have been run."
+    if done < counts["planned"].iloc[-1]:
+        said += " What is said below is preliminary until a block of seeds is complete."
     blocks: list[Block] = [wrapped(said)]
     if context.preregistered:
         blocks.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agc.errors import UserError
-from agc.grids.files import Recipe, read_file
+from agc.grids.files import GridFile, Recipe, read_file
 from agc.places import find_file
 from agc.registry import CORRECTIONS
 from agc.reports.pages.base import SECTIONS, Context
@@ -65,9 +65,30 @@ def _stages(context: Context) -> TextTable:
         seeds = ", ".join(str(seed) for seed in sorted({int(seed) for seed in own["seed"]}))
         recipe = MISSING if file is None else ", ".join(file.recipes)
         text = MISSING if file is None else file.description
-        rows.append([name, text, recipe, str(len(slugs)), seeds or MISSING])
-    header = ["stage", "what", "recipe", "cells", "seeds"]
-    return TextTable("Stages", STAGES, header, rows, labels=3, wrapped=(1,))
+        data, network = (listed_entries(file, axis) for axis in ("dataset", "architecture"))
+        rows.append([name, text, data, network, recipe, str(len(slugs)), seeds or MISSING])
+    header = ["stage", "what", "data", "network", "recipe", "cells", "seeds"]
+    return TextTable("Stages", STAGES, header, rows, labels=5, wrapped=(1,))
+
+
+def listed_entries(file: GridFile | None, axis: str) -> str:
+    """What a grid file lists on an axis, each with the options that it gives; then what its
+    further cells have.
+    """
+    if file is None:
+        return MISSING
+    found = list(file.entries(axis))
+    for fields in file.include:
+        given = fields.get(axis, [])
+        found += given if isinstance(given, list) else [given]
+    return ", ".join(dict.fromkeys(map(_named, found)))
+
+
+def _named(entry: Any) -> str:
+    if isinstance(entry, str):
+        return entry
+    options = ", ".join(f"{key}={value}" for key, value in entry.items() if key != "name")
+    return f"{entry['name']}({options})" if options else entry["name"]
 
 
 def _recipes(context: Context) -> TextTable:
