@@ -14,7 +14,7 @@ from tests.support.study_records import (
 )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def made() -> Made:
     stages = stage_cells()
     return Made(make_study(stages=stages, sd=SD), stages)
