@@ -87,10 +87,8 @@ def test_help_says_what_a_command_does_and_names_all_its_options(path: tuple[str
 
 def test_the_program_and_the_module_are_the_same_command(tmp_path: Path) -> None:
     program = Path(sys.executable).parent / "agc"
-    grids = (
-        "bsr, corrections, digits, fashion, fashion-gpu, ladder, methods, "
-        "paper-bsr, paper-imagenet, paper-itop, paper-rigl"
-    )
+    folder = Path(__file__).parents[2] / "workflows" / "grids"
+    grids = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
     for command in ([str(program)], [sys.executable, "-m", "agc"]):
         bad = subprocess.run(
             [*command, "plan", "nowhere"], capture_output=True, text=True, cwd=tmp_path

@@ -61,13 +61,13 @@ def systems(reports: Path) -> str:
 
 
 def _conclusion(parts: pd.DataFrame) -> str:
-    """``**open**: +0.12 [-0.30, +0.54] points``: the word, and the estimates that decide."""
+    """``open: agc - none +0.12 [-0.30, +0.54] points``: the word, and what decides."""
     texts = []
     for part in parts[parts["deciding"]].itertuples():
         ends = (part.low, part.high, part.low90, part.high90)
         judged = verdict(*ends, part.margin, MEASURES[part.unit])
         texts.append(f"{part.what} {measured(part.value, judged)}")
-    word = f"**{parts['hypothesis'].iloc[0]}**"
+    word = str(parts["hypothesis"].iloc[0])
     return f"{word}: {'; '.join(texts)}" if texts else word
 
 

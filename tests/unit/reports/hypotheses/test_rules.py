@@ -44,7 +44,7 @@ PLANTED = [
     ("H2", agc(DOUBLING * np.log2(1 / 0.8)), None, OPEN),
     ("H3", agc(LONG), None, HOLDS),
     ("H3", nothing, None, FAILS),
-    ("H3", lambda cell: agc(LONG)(cell) + noise(0.02)(cell), None, OPEN),
+    ("H3", lambda cell: agc(LONG)(cell) + noise(0.05)(cell), None, OPEN),
     ("H4", agc(0.01), None, HOLDS),
     ("H4", agc(-0.01), None, HOLDS),
     ("H4", nothing, None, FAILS),
