@@ -152,7 +152,8 @@ def test_two_processes_do_what_one_does(case: str, ranks: list[dict[str, Any]]) 
             torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
     if case != "none":
         plain = outcome(smooth(), batches(), "none")
-        assert not identical(plain["weights"], alone["weights"])
+        # What compares two kinds of images adds nothing where a loader has one.
+        assert identical(plain["weights"], alone["weights"]) == (case == "clean-bias")
 
 
 def test_accumulated_gradients_are_those_of_one_process(ranks: list[dict[str, Any]]) -> None:
