@@ -43,9 +43,13 @@ class Accuracy(Hypothesis):
     ) -> list[Part]:
         records = study.of(stage)
         pairs = [
-            (arm(runs, correction="none"), arm(runs, correction=correction))
+            pair
             for _, runs in records.groupby("recipe", sort=True)
-            for runs in [pair[0] for pair in by_row(runs, lambda r: r, lambda r: r)]
+            for pair in by_row(
+                runs,
+                lambda r: arm(r, correction="none"),
+                lambda r: arm(r, correction=correction),
+            )
         ]
         rule = above(margin, margin)
         return contrast(f"{correction} - none, {what}", pairs, rule, deciding=deciding)

@@ -17,10 +17,15 @@ tbody tr:hover { background: #f4f4f4; }
 """
 
 
+def rendered(text: str) -> str:
+    """Markdown with tables as HTML."""
+    return MarkdownIt("commonmark").enable("table").render(text)
+
+
 def write_page(out: Path) -> Path:
     """Turn ``tables/comparison.md`` of a report folder into HTML beside it; returns its path."""
     text = (out / "tables" / "comparison.md").read_text(encoding="utf-8")
-    body = MarkdownIt("commonmark").enable("table").render(text)
+    body = rendered(text)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f"<title>agc: {out.name}</title><style>{STYLE}</style></head>\n"

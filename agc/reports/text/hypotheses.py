@@ -51,7 +51,7 @@ def systems(reports: Path) -> str:
             found = _entry(reports / name, line["entry"]) if line["entry"] else NO_VERDICT
         rows.append(
             [
-                *(line[name] for name in ("system", "source", "claim")),
+                *(line[column] for column in ("system", "source", "claim")),
                 line["measure"] or "–",
                 found,
                 f"[{name}](reports/{name}/README.md)" if there else "–",

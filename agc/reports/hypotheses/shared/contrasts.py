@@ -56,7 +56,7 @@ def contrast(
 
     Args:
         what: what is compared.
-        pairs: two arms of each row, of which rows of one sparsity share their spread.
+        pairs: two arms of each row; a row of one pair has the spread of its sparsity.
         rule: what it is judged by, in fractions.
         column: of the records.
         deciding: whether the hypothesis is decided by it.
@@ -119,7 +119,7 @@ def by_row(
         one: picks the first arm of a row's runs.
         other: picks the second.
     """
-    names = ["dataset", "architecture", "method", "sparsity"]
+    names = ["dataset", "architecture", "objective", "method", "sparsity"]
     return [(one(runs), other(runs)) for _, runs in records.groupby(names, sort=True)]
 
 

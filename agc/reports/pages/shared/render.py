@@ -7,11 +7,10 @@ import html
 import re
 from collections.abc import Sequence
 
-from markdown_it import MarkdownIt
-
 from agc.reports.pages.base import Section
 from agc.reports.pages.shared.blocks import Block, Code, Heading, Items, Picture, Table, Text
 from agc.reports.pages.shared.style import STYLE
+from agc.reports.tables.html import rendered
 from agc.reports.tables.markup import escape_markdown, markdown_rows
 from agc.reports.text.study import paragraph
 
@@ -75,21 +74,17 @@ def _html(block: Block) -> str:
         alt = html.escape(block.alt, quote=True)
         return f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"></figure>'
     if isinstance(block, Table):
-        body = _whole(_render(markdown_rows(block.table)))
+        body = _whole(rendered(markdown_rows(block.table)))
         title = html.escape(block.table.title)
         caption = f"<p>{html.escape(block.table.caption)}</p>" if block.table.caption else ""
         body = f'{caption}<div class="wide">{body}</div>'
         return f"<details><summary>{title}</summary>{body}</details>" if block.folded else body
-    return _whole(_render(_markdown(block)))
+    return _whole(rendered(_markdown(block)))
 
 
 def _whole(text: str) -> str:
     """No line is broken within an interval, nor before a percent sign."""
     return _JOINED.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
-
-
-def _render(text: str) -> str:
-    return MarkdownIt("commonmark").enable("table").render(text)
 
 
 def wrapped(text: str) -> Text:
