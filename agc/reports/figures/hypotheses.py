@@ -154,6 +154,9 @@ def _point_outside(
         va="center",
         fontsize=7,
         color=colour,
+        zorder=5,
+        # An interval that begins within the axis runs through the number.
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
     )
 
 
