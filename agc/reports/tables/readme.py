@@ -10,9 +10,10 @@ from agc.files import atomic_write_text
 from agc.grids.cell import REVISION
 from agc.reports.machines import describe_machine
 from agc.reports.tables.calibration import HEADING, WITHOUT, calibration_table, unmoved
+from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.ladder import SHOWN, ladder_table
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
-from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
+from agc.reports.tables.overview import COLUMNS, describe, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_table
 from agc.reports.tables.tuning import tuning_sentence, tuning_table
 
@@ -65,7 +66,7 @@ def write_readme(
     for heading, table in entries or []:
         parts += [f"## {_sentence(heading).rstrip('.')}", escape_markdown(table.caption)]
         parts.append(markdown_rows(table).rstrip("\n"))
-    parts.append(CAPTION)
+    parts.append(describe(main))
     parts.append(markdown_rows(_table(main)).rstrip("\n"))
     parts += _calibration(comparison.calibration)
     parts += [f"![{path.stem.partition('-')[0]}]({path.name})" for path in pictures or []]
@@ -99,14 +100,19 @@ def _calibration(found: pd.DataFrame | None) -> list[str]:
 
 
 def _table(main: pd.DataFrame) -> TextTable:
-    """All rows of the comparison; of task and recipe, what is not the same in all of them."""
+    """All rows of the comparison; of task and recipe, what is not the same in all of them, and no
+    column that is empty throughout.
+    """
     keys = [key for key in _shared(main) if main[key].nunique() > 1]
     header = [*keys, "method", "correction", *(name for name, _ in COLUMNS)]
     rows = [
         [*(getattr(row, key) for key in keys), *name_row(row), *overview_cells(row)]
         for row in (main.sort_values(keys, kind="stable") if keys else main).itertuples()
     ]
-    return TextTable("", CAPTION, header, rows, labels=len(keys) + 2)
+    told = [i for i in range(len(header)) if any(row[i] != MISSING for row in rows)]
+    labels = sum(index < len(keys) + 2 for index in told)
+    rows = [[row[index] for index in told] for row in rows]
+    return TextTable("", "", [header[index] for index in told], rows, labels=labels)
 
 
 def _shared(main: pd.DataFrame) -> list[str]:

@@ -10,7 +10,7 @@ from agc.reports.tables.claims import claim_lines
 from agc.reports.tables.entries import entry_lines
 from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.ladder import ladder_lines
-from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
+from agc.reports.tables.overview import COLUMNS, describe, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_lines
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
             table.add_row(*(line[index] for index in shown))
         console.print(table)
         console.print()
-    console.print(CAPTION, highlight=False, style="dim")
+    console.print(describe(comparison.main), highlight=False, style="dim")
     entries = [] if comparison.entries is None else entry_lines(comparison.entries)
     for line in [*pooled_lines(comparison.pooled), *ladder_lines(comparison.ladder), *entries]:
         console.print(line, highlight=False, markup=False)
