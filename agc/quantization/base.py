@@ -81,6 +81,9 @@ class Quantization(Stateful):
     def round(self) -> None:
         """Round the corrected gradients of weights, in place."""
 
+    def on_topology_update(self) -> None:
+        """The sparse method has changed its masks."""
+
     def products(self) -> Mapping[str, Products]:
         """By name of a quantised weight, what its products cost in the mean since the last call of
         :meth:`settled`; the others' are :data:`FLOAT_PRODUCTS`.

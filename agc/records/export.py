@@ -16,7 +16,7 @@ from agc.cost.flops import layer_flops
 from agc.errors import UserError
 from agc.files import atomic_path
 from agc.grids.cell import Cell, read_cell
-from agc.quantization.shared.layers import OWN, with_float_layers
+from agc.quantization.shared.layers import of_float_network, with_float_layers
 from agc.records.done import is_trained
 from agc.records.weights import load_weights, read_weights, write_tensors
 from agc.sparsity.small import remove_channels
@@ -127,7 +127,7 @@ def _float_weights(cell: Cell, weights: Path) -> tuple[dict[str, Tensor], dict[s
     """State dict and masks, without what quantised layers have beside those of float ones."""
     state, masks = read_weights(weights)
     if cell.quantization.name != "none":
-        state = {key: t for key, t in state.items() if key.rpartition(".")[2] not in OWN}
+        state = {key: tensor for key, tensor in state.items() if of_float_network(key)}
     return state, masks
 
 

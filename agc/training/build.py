@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from agc.architectures.base import build_classifier
+from agc.cost.bits import BitLedger
 from agc.cost.flops import layer_flops
 from agc.cost.ledger import Ledger
 from agc.cost.meter import Meter
@@ -101,6 +102,13 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     with meter.pause():
         flops = layer_flops(model, sample[:1], method.parameters)
         noisy = draws_noise(model, sample)
+        ledger = Ledger(flops, meter, method, loader.batch_size)
+        if quantization.layers:
+            weights = {n: layer.weight for n, layer in quantization.layers.items()}
+            priced = layer_flops(model, sample[:1], {**method.parameters, **weights})
+            parts = (flops, meter, method, loader.batch_size, priced, quantization)
+            ledger = BitLedger(*parts)
+            quantization.before_change = partial(ledger.settle_bits, method)
         if method.sparse and cell.sparsity:
             _check_zeros(cell, model, method, sample[:1])
     late = [name for name, _ in model.named_parameters() if name not in dense]
@@ -128,7 +136,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         quantization=quantization,
         meter=meter,
         flops=flops,
-        ledger=Ledger(flops, meter, method, loader.batch_size),
+        ledger=ledger,
         step=step,
     )
 

@@ -119,6 +119,7 @@ class Step:
         self.changed = update.changed
         if update.changed:
             self.correction.on_topology_update(self.sparse.masks)
+            self.quantization.on_topology_update()
         for observer in self.observers:
             observer.stepped(update.changed)
         return loss

@@ -38,8 +38,8 @@ FLOORS: dict[str, set[str]] = {
         *("sparsity", "training"),
     },
     "runs": {
-        *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),
-        *("records", "training"),
+        *("attacks", "cost", "datasets", "evaluation", "gradients", "grids", "machine"),
+        *("processes", "records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "machine", "planning", "records"},
@@ -47,9 +47,9 @@ FLOORS: dict[str, set[str]] = {
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {
-        *("architectures", "attacks", "corrections", "cost", "datasets", "gradients", "grids"),
-        *("methods", "objectives", "optimizers", "planning", "quantization", "records"),
-        *("sparsity", "training"),
+        *("architectures", "attacks", "corrections", "cost", "datasets", "evaluation"),
+        *("gradients", "grids", "methods", "objectives", "optimizers", "planning"),
+        *("quantization", "records", "sparsity", "training"),
     },
     "benchmarks": {
         *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),

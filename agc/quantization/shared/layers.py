@@ -31,6 +31,9 @@ OUTPUTS = 0
 OWN = ("bits", "input_range")
 """Buffers of a quantised layer that a float one has not."""
 
+GATE = "gate"
+"""Name of a module that chooses bits, in a model that has one."""
+
 SEEDS = 2**63 - 1
 
 
@@ -58,23 +61,24 @@ class QuantizedLayer:
         """What the layer computes, of rounded operands."""
         formats = self.formats
         if formats.activations < FLOAT:
-            inputs = to_grid(inputs, self.input_grid(inputs, levels_of(formats.activations)))
+            ends = self.input_ends(inputs)
+            inputs = to_grid(inputs, grid_with_zero(*ends, levels_of(formats.activations)))
         outputs = self.product(inputs, self.rounded_weight())
         if self.training and formats.errors < FLOAT:
             outputs = rounding_errors(outputs, levels_of(formats.errors), drawn_seed())
         return outputs
 
-    def input_grid(self, inputs: Tensor, levels: float | Tensor) -> Any:
-        """The grid of this input."""
+    def input_ends(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """What the grid of this input goes from and to."""
         if not self.training:
             low, high = torch.where(self.input_range.isnan(), _range(inputs), self.input_range)
-            return grid_with_zero(low, high, levels)
+            return low, high
         with torch.no_grad():
             low, high = extremes_of_all(*extremes(inputs))
             seen = torch.stack([low, high]).to(self.input_range)
             moved = self.input_range.lerp(seen, 1 - self.momentum)
             self.input_range.copy_(torch.where(self.input_range.isnan(), seen, moved))
-        return grid_with_zero(low, high, levels)
+        return low, high
 
     def rounded_weight(self) -> Tensor:
         """The weight as the layer multiplies with it."""
@@ -88,6 +92,14 @@ class QuantizedLayer:
         if isinstance(self, nn.Linear):
             return nn.functional.linear(inputs, weight, self.bias)
         return self._conv_forward(inputs, weight, self.bias)
+
+    def to_float(self) -> None:
+        """Be the layer of before again, with the weight that was multiplied with, rounded."""
+        with torch.no_grad():
+            self.weight.copy_(self.rounded_weight())
+        for name in OWN:
+            delattr(self, name)
+        self.__class__ = type(self).__bases__[1]
 
     def note_bits(self) -> None:
         """Have the buffer say what the formats are."""
@@ -104,6 +116,7 @@ def convert(
     momentum: float,
     keep_float: Sequence[str] = (),
     kind: type[QuantizedLayer] = QuantizedLayer,
+    **attributes: Any,
 ) -> dict[str, nn.Module]:
     """Quantise the layers of a network in place; those layers, by name of their weight.
 
@@ -114,6 +127,7 @@ def convert(
         keep_float: names of weights, with wildcards, ``@first`` and ``@last`` among them, of layers
             that stay as they are.
         kind: of quantised layer.
+        attributes: that a layer of this kind has besides.
 
     Raises:
         UserError: a pattern without a match, a layer that computes in a way of its own or is
@@ -136,7 +150,7 @@ def convert(
         raise UserError("quantization: there is no layer to quantise")
     for module in found.values():
         module.__class__ = _quantized(kind, type(module))
-        module.formats, module.momentum = formats, momentum
+        vars(module).update(formats=formats, momentum=momentum, **attributes)
         weight = module.weight
         module.register_buffer("input_range", weight.detach().new_full((2,), torch.nan))
         module.register_buffer("bits", torch.zeros(2, dtype=torch.int32, device=weight.device))
@@ -146,14 +160,17 @@ def convert(
 
 def with_float_layers(model: nn.Module) -> nn.Module:
     """Undo the conversion in place: the weights are those that were multiplied with, rounded."""
-    for module in model.modules():
-        if isinstance(module, QuantizedLayer):
-            with torch.no_grad():
-                module.weight.copy_(module.rounded_weight())
-            for name in OWN:
-                delattr(module, name)
-            module.__class__ = type(module).__bases__[1]
+    for module in list(model.modules()):
+        if hasattr(module, "to_float"):
+            module.to_float()
+    if GATE in model._modules:
+        delattr(model, GATE)
     return model
+
+
+def of_float_network(key: str) -> bool:
+    """Whether an entry of a quantised network's state dict is one of the float network's."""
+    return not key.startswith(f"{GATE}.") and key.rpartition(".")[2] not in OWN
 
 
 @cache
@@ -167,7 +184,9 @@ def drawn_seed() -> int:
 
 
 def _range(inputs: Tensor) -> Tensor:
-    return torch.stack(extremes(inputs))
+    """Its extremes, by operations that ONNX has."""
+    values = inputs.detach()
+    return torch.stack([values.min(), values.max()])
 
 
 def _chosen(layers: dict[str, nn.Module], patterns: Sequence[str]) -> set[str]:
