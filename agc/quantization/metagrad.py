@@ -82,14 +82,14 @@ class MetaGrad(Layerwise):
         self.hyper: Module | None = None
         self.adam: Optimizer | None = None
         if form != "none":
-            self.hyper, self.adam = self._made(form, meta_lr)
+            self.hyper, self.adam = self._learner(form, meta_lr)
         self.taken: dict[str, Any] = {}
         """What the last step was made of: Q, its scale and the weights, all active coordinates of
         a layer after another, and by how much the step moves for a change of ĝ."""
         self.places: dict[str, Tensor] | None = None
         """The active coordinates of each layer; None if they have changed."""
 
-    def _made(self, form: Form, meta_lr: float) -> tuple[Module, Optimizer]:
+    def _learner(self, form: Form, meta_lr: float) -> tuple[Module, Optimizer]:
         from agc.quantization.shared.hypernetwork import Hypernetwork
 
         device = next(self.model.parameters()).device

@@ -49,7 +49,7 @@ FLOORS: dict[str, set[str]] = {
     "conformance": {
         *("architectures", "attacks", "corrections", "cost", "datasets", "evaluation"),
         *("gradients", "grids", "methods", "objectives", "optimizers", "planning"),
-        *("quantization", "records", "sparsity", "training"),
+        *("records", "sparsity", "training"),
     },
     "benchmarks": {
         *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
