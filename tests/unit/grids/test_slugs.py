@@ -20,7 +20,7 @@ SLUGS = {
     "fashion-gpu": (114, "ded413b6a3509dab"),
     "ladder": (260, "cf8068896dd22375"),
     "methods": (501, "4ea935255ef075aa"),
-    "optimizers": (270, "f263da4d4719d0f0"),
+    "optimizers": (270, "af7b2e3e3573f4ee"),
     "paper-bsr": (540, "1c978455c09a4312"),
     "paper-imagenet": (9, "923e16f63c4204f3"),
     "paper-itop": (378, "ef5775d6bffb3324"),
