@@ -243,4 +243,10 @@ OPTIMIZERS = Registry(
     ("lr", "momentum", "nesterov", "weight_decay", "seed"),
     library="agc.optimizers.shared.timms",
 )
+QUANTIZATIONS = Registry(
+    "quantization",
+    "agc.quantization",
+    ("seed", "total_steps"),
+    rules="agc.quantization.shared.limits",
+)
 ATTACKS = Registry("attack", "agc.attacks")

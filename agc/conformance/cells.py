@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from agc.conformance.method_problem import often
 from agc.conformance.seen import compare_zeros
@@ -15,7 +16,12 @@ from agc.training.loop import train
 
 
 def small_cell(
-    name: str, *, objective: str = "standard", correction: str = "none", **training: object
+    name: str,
+    *,
+    objective: str = "standard",
+    correction: str = "none",
+    quantization: str | dict[str, Any] = "none",
+    **training: object,
 ) -> Cell:
     """A cell of a tiny network on digits: 2 epochs of 2 batches."""
     method = METHODS[name].target
@@ -28,6 +34,7 @@ def small_cell(
             "method": {"name": name, "options": options},
             "sparsity": 0.8 if method.sparse else 0.0,
             "correction": correction,
+            "quantization": quantization,
             "training": {
                 "epochs": 2,
                 "batch_size": 64,

@@ -45,6 +45,7 @@ class RecordedAGC(Correction):
     state = ("places", "records", "mean", "seen", "products", "squares")
 
     fixed_batches = True
+    spans_epochs = True
 
     def __init__(
         self,

@@ -34,6 +34,7 @@ class RunningAGC(AGC):
     """
 
     sparse_gradients = True
+    spans_epochs = True
     state = ("running", "running_steps")
     by_parameter = ("running",)
 

@@ -91,6 +91,10 @@ class Correction(Stateful):
     vector's linear term, whose gradient the corrected one is. Not so where the gradient is of
     another point, or is carried on from step to step."""
 
+    spans_epochs: ClassVar[bool] = False
+    """Whether it compares gradients of one epoch with those of another, so that the precision of
+    numbers must not change between them. Not so where a snapshot is taken as each epoch begins."""
+
     made_with: ClassVar[dict[str, str] | None] = {}
 
     watchers: tuple[str, ...] = ("noise", "scale")

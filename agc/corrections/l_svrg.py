@@ -31,6 +31,7 @@ class LooplessSVRG(ControlVariate):
     """
 
     state = ("steps",)
+    spans_epochs = True
 
     def __init__(
         self,

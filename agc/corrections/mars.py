@@ -38,6 +38,7 @@ class MARS(OlderPoint):
     by_parameter = ("before",)
     made_with: ClassVar[dict[str, str] | None] = {"exact": "exact"}
     searchable = False
+    spans_epochs = True
 
     def __init__(
         self,

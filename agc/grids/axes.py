@@ -12,7 +12,15 @@ from functools import reduce
 from typing import Any
 
 from agc.architectures import ARCHITECTURES
-from agc.registry import CORRECTIONS, DATASETS, METHODS, OBJECTIVES, OPTIMIZERS, Registry
+from agc.registry import (
+    CORRECTIONS,
+    DATASETS,
+    METHODS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    QUANTIZATIONS,
+    Registry,
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ AXES: dict[str, Axis] = {
             section="training",
             help="Optimizer, ours or timm's; the recipe's if left out.",
         ),
+        Axis("quantization", QUANTIZATIONS, "none", since="0.1", help="Bits of the numbers."),
     )
 }
 

@@ -85,6 +85,9 @@ class SparseMethod(PutOff, Stateful):
     hides_weights: ClassVar[bool] = False
     """Whether pruned weights live on, unseen by the forward pass, with their optimizer state."""
 
+    several_rounds: ClassVar[bool] = False
+    """Whether it trains the network several times, from its first weights on."""
+
     adds_noise: ClassVar[bool] = False
     """Whether weights move by noise after each step, in proportion to the learning rate."""
 

@@ -55,6 +55,7 @@ class Lottery(SparseMethod):
     """
 
     state = ("copy",)
+    several_rounds: ClassVar[bool] = True
     made_with: ClassVar[dict[str, str] | None] = {"rounds": "number"}
     by_parameter = ("copy",)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agc.grids.cell import Cell
 from agc.optimizers.base import optimizer_cost
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
+from agc.registry import CORRECTIONS, METHODS, OBJECTIVES, QUANTIZATIONS
 
 PLAIN = 3
 """Units of a batch of plain training: one forward, one backward pass."""
@@ -24,7 +24,9 @@ def units_per_epoch(cell: Cell) -> float:
     sampled = METHODS[cell.method.name].target.step_units(**cell.method.options)
     optimizer = cell.training.optimizer
     searched = optimizer_cost(optimizer.name, optimizer.options).step
-    passes = (extra.step + extra.snapshot + sampled + searched) * evaluate / PLAIN
+    quantization = cell.quantization
+    gated = QUANTIZATIONS[quantization.name].target.cost(**quantization.options).step
+    passes = (extra.step + extra.snapshot + sampled + searched + gated) * evaluate / PLAIN
     return prepare + evaluate + passes + extra.prepared_pass * prepare
 
 

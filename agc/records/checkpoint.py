@@ -80,7 +80,7 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
     _replay_schedule(run, tree)
     run.model.load_state_dict(tree["model"])
     for name, part in _parts(run).items():
-        if name != "optimizer":
+        if name != "optimizer" and name in tree:
             part.load_state_dict(tree[name])
     # Checkpoints of before objectives had a state lack it.
     objectives = [tree.get("objective", {}), *tree.get("others", [])]
@@ -101,7 +101,9 @@ def _misfits(run: Run, tree: dict[str, Any]) -> Iterator[str]:
     yield from unlike("model", tree.get("model"), run.model.state_dict())
     for name, part in _parts(run).items():
         if name not in tree:
-            yield f"it has no {name}"
+            # A checkpoint of before an axis came has nothing of its default, which has no state.
+            if not isinstance(part, Stateful) or part.state_names():
+                yield f"it has no {name}"
         elif isinstance(part, Stateful):
             yield from (f"{name}: {problem}" for problem in part.misfits(tree[name]))
 

@@ -16,6 +16,7 @@ from agc.cost.flops import layer_flops
 from agc.errors import UserError
 from agc.files import atomic_path
 from agc.grids.cell import Cell, read_cell
+from agc.quantization.shared.layers import of_float_network, with_float_layers
 from agc.records.done import is_trained
 from agc.records.weights import load_weights, read_weights, write_tensors
 from agc.sparsity.small import remove_channels
@@ -26,8 +27,11 @@ Extras = dict[str, Any]
 
 
 def export_dense(cell: Cell, weights: Path, out: Path) -> Extras:
-    """A plain state dict with its zeros, as safetensors, for ``Module.load_state_dict``."""
-    state, _ = read_weights(weights)
+    """A plain state dict with its zeros, as safetensors, for ``Module.load_state_dict``.
+
+    Of a quantised cell the weights are those that were trained, before rounding.
+    """
+    state, _ = _float_weights(cell, weights)
     with atomic_path(out) as temporary:
         write_tensors(temporary, _contiguous(state), {"slug": cell.slug})
     return {}
@@ -40,7 +44,7 @@ def export_csr(cell: Cell, weights: Path, out: Path) -> Extras:
     ``x.crow_indices``, ``x.col_indices`` and ``x.values`` are what ``torch.sparse_csr_tensor``
     takes; the shapes before they were flattened to matrices are in the header under ``shapes``.
     """
-    state, masks = read_weights(weights)
+    state, masks = _float_weights(cell, weights)
     tensors = {name: tensor for name, tensor in state.items() if name not in masks}
     for name, mask in masks.items():
         active = mask.flatten(1)
@@ -87,7 +91,8 @@ def export_small(cell: Cell, weights: Path, out: Path) -> Extras:
     """The network without its empty channels, as a program of ``torch.export``.
 
     ``torch.export.load(path).module()`` takes images in [0, 1], any number of them, and gives the
-    logits of the masked network in evaluation mode; it needs torch alone.
+    logits of the masked network in evaluation mode; it needs torch alone. Of a quantised cell the
+    weights are rounded, and what is multiplied with them is in float32.
 
     Returns:
         ``layers`` and ``whole`` as in :class:`~agc.sparsity.small.SmallNetwork`, each layer with
@@ -97,6 +102,7 @@ def export_small(cell: Cell, weights: Path, out: Path) -> Extras:
         UserError: the network cannot be traced.
     """
     model, masks, images = _load(cell, weights)
+    model = with_float_layers(model)
     try:
         small = remove_channels(model, masks)
     except ValueError as error:
@@ -115,6 +121,14 @@ def export_small(cell: Cell, weights: Path, out: Path) -> Extras:
         "parameters": tuple(sum(p.numel() for p in net.parameters()) for net in networks),
         "flops": tuple(layer_flops(net, images[:1], {}).forward() for net in networks),
     }
+
+
+def _float_weights(cell: Cell, weights: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """State dict and masks, without what quantised layers have beside those of float ones."""
+    state, masks = read_weights(weights)
+    if cell.quantization.name != "none":
+        state = {key: tensor for key, tensor in state.items() if of_float_network(key)}
+    return state, masks
 
 
 def _load(cell: Cell, weights: Path) -> tuple[nn.Module, dict[str, Tensor], Tensor]:

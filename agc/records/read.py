@@ -31,6 +31,8 @@ EPOCH_COLUMNS = (
     "flops",
     "steps",
 )
+# Of quantised cells alone.
+BIT_COLUMNS = ("bit_flops", "bit_flops_published", "forward_bits", "backward_bits")
 # Not every method explores and not every correction has a coefficient.
 MAY_BE_EMPTY = {"exploration_rate", "mask_distance", "dead_neurons", "tau", "coefficient"}
 # Files written before these were measured have no such column.
@@ -110,6 +112,7 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         table = table.assign(**dict.fromkeys(missing, float("nan")))
     elif missing:
         raise UserError(f"{path} lacks the column {missing[0]!r}")
+    columns = (*columns, *(column for column in BIT_COLUMNS if column in table.columns))
     table = table[list(columns)]
     try:
         return table.astype({column: "float64" for column in columns if column != "epoch"})

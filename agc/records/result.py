@@ -10,13 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
+from agc.cost.bits import BitLedger
 from agc.files import atomic_write_text, write_json
 from agc.grids.cell import SCHEMA
 from agc.optimizers.base import optimizer_cost
-from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
+from agc.records.read import BIT_COLUMNS, EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
 from agc.records.weights import save_weights
-from agc.registry import CORRECTIONS, OBJECTIVES
+from agc.registry import CORRECTIONS, OBJECTIVES, QUANTIZATIONS
 from agc.training.run import Run
 
 Row = dict[str, Any]
@@ -45,8 +46,9 @@ def write_result(
         save_weights(folder / "model.safetensors", state, masks, slug)
         if best is not None:
             save_weights(folder / "best.safetensors", **best_state, slug=slug)
-    selected = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
-    write_csv(folder / "epochs.csv", [*EPOCH_COLUMNS, *selected], rows)
+    more = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
+    more += BIT_COLUMNS if isinstance(run.ledger, BitLedger) else ()
+    write_csv(folder / "epochs.csv", [*EPOCH_COLUMNS, *more], rows)
     write_csv(folder / "timings.csv", TIMING_COLUMNS, timings)
     write_csv(folder / "layers.csv", LAYER_COLUMNS, layers)
     content = {
@@ -70,7 +72,12 @@ def write_result(
 
 
 def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
-    """What the training cost, counted, beside what a dense plain run of as long would cost."""
+    """What the training cost, counted, beside what a dense plain run of as long would cost.
+
+    Of a quantised network ``bit_flops`` are those of the training in their bits, and
+    ``bit_flops_published`` the same as FracTrain counts (:class:`agc.cost.bits.BitFlops`);
+    ``simulated_passes`` is how many forward passes through a layer the simulation makes for one.
+    """
     cell, images, epochs = run.cell, run.loader.images_per_epoch, len(rows)
     target = OBJECTIVES[cell.objective.name].target
     passes = [
@@ -81,6 +88,8 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
     extra = CORRECTIONS[cell.correction.name].target.cost(**cell.correction.options)
     chosen = cell.training.optimizer
     optimizer = optimizer_cost(chosen.name, chosen.options)
+    formats = cell.quantization
+    quantization = QUANTIZATIONS[formats.name].target.cost(**formats.options)
     units = rows[-1]["units"] if rows else 0.0
     return {
         "epochs": epochs,
@@ -92,8 +101,17 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "dense_training_flops": plain * run.flops.forward() * images * epochs,
         "inference_flops": run.flops.forward(run.method.active()),
         "dense_inference_flops": run.flops.forward(),
-        "extra_tensors": extra.tensors + optimizer.tensors,
+        "extra_tensors": extra.tensors + optimizer.tensors + quantization.tensors,
+        **_bits(run, rows),
     }
+
+
+def _bits(run: Run, rows: list[Row]) -> dict[str, float]:
+    if not isinstance(run.ledger, BitLedger):
+        return {}
+    keys = ("bit_flops", "bit_flops_published")
+    found = {key: rows[-1][key] if rows else 0.0 for key in keys}
+    return {**found, "simulated_passes": run.quantization.simulated_passes}
 
 
 def layer_sparsity(run: Run) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from agc import rng
+from agc.cost.bits import BitLedger
 from agc.evaluation.clean import evaluate_clean
 from agc.evaluation.robust import validate_robust
 from agc.evaluation.topology import TopologyWatch
+from agc.records.read import BIT_COLUMNS
 from agc.records.record import SELECTION_KEY, TEST_KEYS
 from agc.training.run import Run
 
@@ -51,8 +53,18 @@ def epoch_row(run: Run, epoch: int, loss: float, topology: TopologyWatch) -> tup
         "units": run.meter.units(run.loader.images_per_epoch),
         "flops": run.ledger.so_far(run.method),
         "steps": run.method.steps,
+        **_bits(run),
     }
     return row, layers
+
+
+def _bits(run: Run) -> dict[str, float | None]:
+    """Of a quantised network, training FLOPs weighted with bits, and the bits of the epoch."""
+    if not isinstance(run.ledger, BitLedger):
+        return {}
+    spent, told = run.ledger.bits_so_far(run.method), run.quantization.diagnostics()
+    found = {"bit_flops": spent.total, "bit_flops_published": spent.published, **told}
+    return {column: found.get(column) for column in BIT_COLUMNS}
 
 
 def tested(run: Run) -> Row:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from agc.architectures.base import build_classifier
+from agc.cost.bits import BitLedger
 from agc.cost.flops import layer_flops
 from agc.cost.ledger import Ledger
 from agc.cost.meter import Meter
@@ -22,7 +23,8 @@ from agc.methods.base import SparseMethod
 from agc.optimizers.base import make_optimizer
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
+from agc.quantization.base import Quantization
+from agc.registry import CORRECTIONS, METHODS, OBJECTIVES, QUANTIZATIONS
 from agc.sparsity.effective import refuse_vanishing
 from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
@@ -61,7 +63,8 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         share,
     )
     loader = objective.loader(loader)
-    model = build_model(cell, dataset, device)
+    model = _float_model(cell, dataset, device)
+    quantization = _quantize(cell, model, training.epochs * len(loader))
     if share.count > 1:
         model = share_batch_norm(model)
     chosen = training.optimizer
@@ -99,6 +102,13 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     with meter.pause():
         flops = layer_flops(model, sample[:1], method.parameters)
         noisy = draws_noise(model, sample)
+        ledger = Ledger(flops, meter, method, loader.batch_size)
+        if quantization.layers:
+            weights = {n: layer.weight for n, layer in quantization.layers.items()}
+            priced = layer_flops(model, sample[:1], {**method.parameters, **weights})
+            parts = (flops, meter, method, loader.batch_size, priced, quantization)
+            ledger = BitLedger(*parts)
+            quantization.before_change = partial(ledger.settle_bits, method)
         if method.sparse and cell.sparsity:
             _check_zeros(cell, model, method, sample[:1])
     late = [name for name, _ in model.named_parameters() if name not in dense]
@@ -107,8 +117,9 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
             f"architecture {cell.architecture.name!r} adds {late[0]!r} in a pass in training mode, "
             "which is too late to be trained: it must be there after one in evaluation mode"
         )
-    loss_fn = loss_function(objective, training.precision, noisy)
-    step = Step(wrapped, optimizer, loss_fn, method, correction, clip_norm=training.clip_norm)
+    loss_fn = loss_function(objective, training.precision, noisy, quantization)
+    parts = (method, correction, quantization)
+    step = Step(wrapped, optimizer, loss_fn, *parts, clip_norm=training.clip_norm)
     return Run(
         cell=cell,
         model=model,
@@ -122,9 +133,10 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         schedule=schedule,
         method=method,
         correction=correction,
+        quantization=quantization,
         meter=meter,
         flops=flops,
-        ledger=Ledger(flops, meter, method, loader.batch_size),
+        ledger=ledger,
         step=step,
     )
 
@@ -134,6 +146,7 @@ def teach(cell: Cell, device: str, images: Split) -> nn.Module:
     from agc.training.loop import train
 
     plain = {"objective": "standard", "method": "dense", "sparsity": 0.0, "correction": "none"}
+    plain |= {"quantization": "none"}
     run = build(make_cell({**cell.model_dump(), **plain}), device, images)
     for _ in train(run):
         pass
@@ -150,13 +163,27 @@ def load_dataset(cell: Cell) -> Dataset:
 
 
 def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
-    """The cell's network with its initial weights."""
+    """The cell's network with its initial weights, and the number formats that it begins with."""
+    model = _float_model(cell, dataset, device)
+    _quantize(cell, model)
+    return model
+
+
+def _float_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
     model = build_classifier(
         cell.architecture.name, cell.architecture.options, dataset, cell.seed
     ).to(device)
     if cell.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model
+
+
+def _quantize(cell: Cell, model: nn.Module, total_steps: int = 0) -> Quantization:
+    """Convert the layers of a network in place; without steps it cannot be trained."""
+    chosen = cell.quantization
+    return QUANTIZATIONS.create(
+        chosen.name, model, options=chosen.options, seed=cell.seed, total_steps=total_steps
+    )
 
 
 def _check_zeros(cell: Cell, model: nn.Module, method: SparseMethod, image: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from agc.datasets.shared.loader import Batch
 from agc.gradients.autocast import autocast
 from agc.gradients.gradient import preserved_buffers
 from agc.objectives.base import Objective
+from agc.quantization.base import Quantization
 
 LossFunction = Callable[[nn.Module, Batch], Tensor]
 
@@ -34,7 +36,9 @@ def draws_noise(model: nn.Module, images: Tensor) -> bool:
         return any(not torch.equal(a, b) for a, b in zip(before, streams(), strict=True))
 
 
-def loss_function(objective: Objective, precision: str, noisy: bool) -> LossFunction:
+def loss_function(
+    objective: Objective, precision: str, noisy: bool, quantization: Quantization | None = None
+) -> LossFunction:
     """``(model, batch) -> mean loss`` that a correction can replay at other weights.
 
     Args:
@@ -43,11 +47,13 @@ def loss_function(objective: Objective, precision: str, noisy: bool) -> LossFunc
         noisy: whether the network draws random numbers. They come from the batch's own seed then,
             so that the same batch drops the same units in every pass over it, and no global
             random stream moves.
+        quantization: of the network, which may add to the loss.
     """
+    loss = objective.loss if quantization is None else partial(quantization.loss, objective.loss)
 
     def loss_fn(network: nn.Module, batch: Batch) -> Tensor:
         half = autocast(batch.images, precision)
         with half, rng.isolated(batch.noise) if noisy else nullcontext():
-            return objective.loss(network, batch).float()
+            return loss(network, batch).float()
 
     return loss_fn

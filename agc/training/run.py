@@ -17,6 +17,7 @@ from agc.gradients.gradient import LossFunction
 from agc.grids.cell import Cell
 from agc.methods.base import SparseMethod
 from agc.objectives.base import Objective
+from agc.quantization.base import Quantization
 from agc.training.schedule import Schedule
 from agc.training.step import Step
 
@@ -43,6 +44,7 @@ class Run:
     schedule: Schedule
     method: SparseMethod
     correction: Correction
+    quantization: Quantization
     meter: Meter
     flops: LayerFlops
     ledger: Ledger

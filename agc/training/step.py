@@ -14,6 +14,7 @@ from agc.gradients.gradient import backward, mean_loss, preserved_buffers, prese
 from agc.lazy import torch
 from agc.methods.shared.hooks import Method
 from agc.optimizers.base import TorchOptimizer
+from agc.quantization.none import NoQuantization
 from agc.training.tilt import Tilt
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from agc.corrections.base import Correction
     from agc.gradients.gradient import LossFunction
+    from agc.quantization.base import Quantization
     from agc.training.observer import Observer
 
 
@@ -53,6 +55,7 @@ class Step:
         loss_fn: ``(model, batch) -> mean loss``; it holds the autocast, if there is one.
         sparse: the sparse-training method, or None.
         correction: of the gradients, or None.
+        quantization: of the model's numbers, or None; a loss of its own (DFQ) is in ``loss_fn``.
         clip_norm: largest norm of the corrected gradient, or None.
         observers: who looks on.
 
@@ -67,6 +70,7 @@ class Step:
         loss_fn: LossFunction,
         sparse: Method | None = None,
         correction: Correction | None = None,
+        quantization: Quantization | None = None,
         *,
         clip_norm: float | None = None,
         observers: Iterable[Observer] = (),
@@ -78,9 +82,12 @@ class Step:
         self.correction = NoCorrection(model) if correction is None else correction
         if sparse is not None:
             self.correction.attach(sparse)
+        self.quantization = NoQuantization(model) if quantization is None else quantization
+        self.quantization.attach(self.sparse, optimizer)
         self.probes = isinstance(optimizer, TorchOptimizer) and optimizer.probes
         self.takes_closure = self.probes or _needs_closure(optimizer)
         changed = clip_norm is not None or not self.correction.changes_nothing
+        changed = changed or self.quantization.rounds
         self.tilt = Tilt(model.parameters() if self.probes and changed else ())
         self.clip_norm = clip_norm
         self.observers = list(observers)
@@ -97,6 +104,7 @@ class Step:
         """Before an epoch's first step: each iteration of ``batches`` is a pass over the data."""
         if not self.begun and self.sparse.steps == 0:
             self.begin(batches)
+        self.quantization.begin_epoch()
         self.correction.begin_epoch(batches, self.loss_fn)
         if isinstance(self.optimizer, TorchOptimizer):
             self.optimizer.begin_epoch()
@@ -111,6 +119,7 @@ class Step:
         self.changed = update.changed
         if update.changed:
             self.correction.on_topology_update(self.sparse.masks)
+            self.quantization.on_topology_update()
         for observer in self.observers:
             observer.stepped(update.changed)
         return loss
@@ -146,11 +155,13 @@ class Step:
                 loss = backward(self.model, batch, self.loss_fn)
                 if not again:
                     self.sparse.observe(loss)
+                    self.quantization.observe(loss)
             with self.tilt.noticed():
                 self.correction.correct(batch, self.loss_fn)
                 if not again:
                     for observer in self.observers:
                         observer.corrected()
+                self.quantization.round()
                 if self.clip_norm is not None:
                     torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.counted = self.sparse.steps

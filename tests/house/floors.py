@@ -19,6 +19,7 @@ FLOORS: dict[str, set[str]] = {
     "objectives": {"attacks", "cost", "datasets", "gradients"},
     "optimizers": {"cost"},
     "methods": {"gradients", "processes", "sparsity"},
+    "quantization": {"cost", "methods", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
@@ -26,18 +27,19 @@ FLOORS: dict[str, set[str]] = {
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
-        *("objectives", "optimizers", "processes", "sparsity"),
+        *("objectives", "optimizers", "processes", "quantization", "sparsity"),
     },
     "records": {
-        *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
+        *("cost", "grids", "machine", "optimizers", "processes", "quantization", "sparsity"),
+        "training",
     },
     "evaluation": {
         *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
         *("sparsity", "training"),
     },
     "runs": {
-        *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),
-        *("records", "training"),
+        *("attacks", "cost", "datasets", "evaluation", "gradients", "grids", "machine"),
+        *("processes", "records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "machine", "planning", "records"},
@@ -45,8 +47,9 @@ FLOORS: dict[str, set[str]] = {
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {
-        *("architectures", "attacks", "corrections", "cost", "datasets", "gradients", "grids"),
-        *("methods", "objectives", "optimizers", "planning", "records", "sparsity", "training"),
+        *("architectures", "attacks", "corrections", "cost", "datasets", "evaluation"),
+        *("gradients", "grids", "methods", "objectives", "optimizers", "planning"),
+        *("records", "sparsity", "training"),
     },
     "benchmarks": {
         *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
@@ -59,4 +62,4 @@ FLOORS: dict[str, set[str]] = {
 }
 
 AXES = ("architectures", "attacks", "corrections", "datasets", "methods", "objectives")
-AXES += ("optimizers",)
+AXES += ("optimizers", "quantization")

@@ -27,6 +27,7 @@ CHEAP: Names = {
     "method": "static",
     "correction": "none",
     "optimizer": "sgd",
+    "quantization": "none",
 }
 SMALL: dict[str, dict[str, Any]] = {
     "resnet8": {"width": 4},

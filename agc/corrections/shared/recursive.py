@@ -18,6 +18,7 @@ class Recursive(ControlVariate):
 
     repeatable = False
     searchable = False
+    spans_epochs = True
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Correct by the step before, and become the step before the next one."""
