@@ -10,11 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
+from agc.architectures import cell_calls
 from agc.files import atomic_write_text, write_json
 from agc.grids.cell import SCHEMA
 from agc.optimizers.base import optimizer_cost
 from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
-from agc.records.record import SELECTION_KEY
+from agc.records.record import CELL_COSTS, SELECTION_KEY
 from agc.records.weights import save_weights
 from agc.registry import CORRECTIONS, OBJECTIVES
 from agc.training.run import Run
@@ -46,7 +47,9 @@ def write_result(
         if best is not None:
             save_weights(folder / "best.safetensors", **best_state, slug=slug)
     selected = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
-    write_csv(folder / "epochs.csv", [*EPOCH_COLUMNS, *selected], rows)
+    # Of some cells a row has more.
+    columns = dict.fromkeys([*EPOCH_COLUMNS, *selected, *(rows[0] if rows else ())])
+    write_csv(folder / "epochs.csv", list(columns), rows)
     write_csv(folder / "timings.csv", TIMING_COLUMNS, timings)
     write_csv(folder / "layers.csv", LAYER_COLUMNS, layers)
     content = {
@@ -74,7 +77,7 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
     cell, images, epochs = run.cell, run.loader.images_per_epoch, len(rows)
     target = OBJECTIVES[cell.objective.name].target
     passes = [
-        target.preparation(**cell.objective.options),
+        target.preparation(cell_calls=cell_calls(cell.architecture), **cell.objective.options),
         target.evaluation(**cell.objective.options),
     ]
     plain = sum(p.forward + p.input_backward + 2 * p.backward for p in passes)
@@ -93,6 +96,7 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "inference_flops": run.flops.forward(run.method.active()),
         "dense_inference_flops": run.flops.forward(),
         "extra_tensors": extra.tensors + optimizer.tensors,
+        **{key: rows[-1][key] for key in CELL_COSTS if rows and key in rows[-1]},
     }
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from agc import rng
 from agc.evaluation.clean import evaluate_clean
+from agc.evaluation.fixed_points import fixed_points
 from agc.evaluation.robust import validate_robust
 from agc.evaluation.topology import TopologyWatch
 from agc.records.record import SELECTION_KEY, TEST_KEYS
@@ -51,6 +52,8 @@ def epoch_row(run: Run, epoch: int, loss: float, topology: TopologyWatch) -> tup
         "units": run.meter.units(run.loader.images_per_epoch),
         "flops": run.ledger.so_far(run.method),
         "steps": run.method.steps,
+        **fixed_points(run),
+        **{key: run.step.mean(value).item() for key, value in run.objective.diagnostics().items()},
     }
     return row, layers
 

@@ -29,11 +29,12 @@ FLOORS: dict[str, set[str]] = {
         *("objectives", "optimizers", "processes", "sparsity"),
     },
     "records": {
-        *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
+        *("architectures", "cost", "grids", "machine", "optimizers", "processes", "sparsity"),
+        *("training",),
     },
     "evaluation": {
-        *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
-        *("sparsity", "training"),
+        *("architectures", "attacks", "corrections", "datasets", "gradients", "grids", "methods"),
+        *("objectives", "sparsity", "training"),
     },
     "runs": {
         *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),

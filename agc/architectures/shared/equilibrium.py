@@ -29,6 +29,13 @@ class Cell(nn.Module):
         """Norm of the linear map, or a bound of it, a scalar."""
         raise NotImplementedError
 
+    @torch.no_grad()
+    def contract(self, limit: float) -> None:
+        """Bring the norm back to ``limit``, if it is above, by a common factor."""
+        factor = (limit / self.norm()).clamp(max=1)
+        for weight in self.parameters():
+            weight.mul_(factor)
+
 
 class Equilibrium(LinearHead):
     """Injects images into a cell, takes the state at which the cell stays, and classifies it.
@@ -94,12 +101,9 @@ class Equilibrium(LinearHead):
             return self.fc(self.features(self.forward_features(x), x))
         return self.cell(state, self.inject(x)), self.fc(self.features(state, x))
 
-    @torch.no_grad()
     def keep_contraction(self) -> None:
         """Bring the cell's norm back to the limit, if it is above."""
-        factor = (self.limit / self.cell.norm()).clamp(max=1)
-        for weight in self.cell.parameters():
-            weight.mul_(factor)
+        self.cell.contract(self.limit)
 
 
 def equilibrium_of(model: nn.Module) -> Equilibrium | None:
