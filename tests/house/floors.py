@@ -15,7 +15,7 @@ FLOORS: dict[str, set[str]] = {
     "datasets": {"processes"},
     "architectures": {"datasets", "machine"},
     "cost": {"architectures", "gradients", "sparsity"},
-    "attacks": {"gradients", "processes"},
+    "attacks": {"architectures", "gradients", "processes"},
     "objectives": {"attacks", "cost", "datasets", "gradients"},
     "optimizers": {"cost"},
     "methods": {"gradients", "processes", "sparsity"},
@@ -37,8 +37,8 @@ FLOORS: dict[str, set[str]] = {
         *("objectives", "sparsity", "training"),
     },
     "runs": {
-        *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),
-        *("records", "training"),
+        *("architectures", "attacks", "datasets", "evaluation", "gradients", "grids", "machine"),
+        *("processes", "records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "machine", "planning", "records"},
