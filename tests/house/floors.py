@@ -16,13 +16,13 @@ FLOORS: dict[str, set[str]] = {
     "architectures": {"datasets", "machine"},
     "cost": {"architectures", "gradients", "sparsity"},
     "attacks": {"architectures", "gradients", "processes"},
-    "objectives": {"attacks", "cost", "datasets", "gradients"},
+    "objectives": {"architectures", "attacks", "cost", "datasets", "gradients"},
     "optimizers": {"cost"},
     "methods": {"gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
-    "planning": {"grids", "optimizers"},
+    "planning": {"architectures", "grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
@@ -33,8 +33,8 @@ FLOORS: dict[str, set[str]] = {
         *("training",),
     },
     "evaluation": {
-        *("architectures", "attacks", "corrections", "datasets", "gradients", "grids", "methods"),
-        *("objectives", "sparsity", "training"),
+        *("architectures", "attacks", "corrections", "cost", "datasets", "gradients", "grids"),
+        *("methods", "objectives", "sparsity", "training"),
     },
     "runs": {
         *("architectures", "attacks", "datasets", "evaluation", "gradients", "grids", "machine"),
