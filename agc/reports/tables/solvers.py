@@ -18,10 +18,10 @@ COURSE = (
     " objective, first of a seed. PGD starts at random, its steps together are 2.5 radii long; JIIO"
     " starts at the image, and each of its iterations is one cell call and one vector-Jacobian"
     " product. Both are counted, an image. Gap: cross-entropy minus that of PGD-20 on the same"
-    " network, with a 95 % t interval over seeds; fewer calls: those of PGD-20 by these; if stopped:"
-    " the same with as many calls in each of PGD's solves as bring the change below 0.001. All"
-    " attacks are judged by a forward pass with all of its calls, which does not count. Not still:"
-    " JIIO's attacks that still changed by 1 % in the last iteration that was kept."
+    " network, with a 95 % t interval over seeds; fewer calls: those of PGD-20 by these; if"
+    " stopped: the same with as many calls in each of PGD's solves as bring the change below 0.001."
+    " All attacks are judged by a forward pass with all of its calls, which does not count. Not"
+    " still: JIIO's attacks that still changed by 1 % in the last iteration that was kept."
 )
 JUDGED = (
     "Accuracy in percent of the last weights, means over seeds. Robust accuracy is that under both:"
