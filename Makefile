@@ -83,7 +83,7 @@ format: setup ## format code and workflow
 	$(BIN)/snakefmt Snakefile workflows
 
 # All extras but slurm and postgres, which only clusters and servers need.
-EXTRAS := attacks autoattack tracking workflow export dev
+EXTRAS := attacks autoattack equilibrium tracking workflow export dev
 
 lock: setup ## resolve the requirements anew
 	$(BIN)/uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --fork-strategy fewest --generate-hashes \

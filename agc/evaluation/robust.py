@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,6 +15,7 @@ from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
 from agc.evaluation.calibration import calibration
 from agc.evaluation.clean import BATCH
+from agc.evaluation.solvers import judged_by_both
 from agc.grids.settings import Evaluation
 from agc.objectives.shared.adversarial import against
 
@@ -30,7 +31,7 @@ class Attacked(NamedTuple):
     and ``held`` in spite of it: bool [images] on the CPU; one that was not asked has not held.
     """
 
-    measures: dict[str, float]
+    measures: dict[str, Any]
     right: Tensor
     asked: Tensor
     held: Tensor
@@ -42,7 +43,8 @@ def evaluate_robust(model: nn.Module, split: Split, settings: Evaluation, seed: 
     The L∞ attack is torchattacks'. The library draws from torch's global generators and forgets
     the modes of submodules; both are fenced off here. Its L2 attack fails on channels-last
     tensors, so that one is our own. An image that is wrong before the attack counts as wrong
-    after it; with several random starts, one that is wrong after any of them.
+    after it; with several random starts, one that is wrong after any of them. An equilibrium
+    network is attacked by JIIO too (:mod:`agc.evaluation.solvers`), and must stand both.
 
     Args:
         model: takes images in [0, 1].
@@ -63,10 +65,12 @@ def evaluate_robust(model: nn.Module, split: Split, settings: Evaluation, seed: 
         draw = rng.derive(seed, "robust evaluation", start)
         held[rows] &= _stands(model, split[rows], settings, draw)
         rows = held.nonzero().flatten()
+    solvers = judged_by_both(model, split, settings, right & asked, held, asked)
     measures = {
         "clean_accuracy": right.double().mean().item(),
         "robust_accuracy": held[asked].double().mean().item(),
         **calibration(logits, split.labels),
+        **solvers,
     }
     return Attacked(measures, right.cpu(), asked.cpu(), held.cpu())
 

@@ -129,6 +129,8 @@ class Evaluation(Strict):
         images: attack so many of the test images, the same ones in every cell; null: all.
         ties: which of several epochs with the best validation accuracy is the best one: the
             ``first``, or the one of the least validation ``loss``.
+        jiio: iterations of JIIO, by which an equilibrium network is attacked beside PGD; an image
+            counts as robust if it stands both.
     """
 
     epsilon: Annotated[float, Field(ge=0)] = 8 / 255
@@ -140,3 +142,4 @@ class Evaluation(Strict):
     restarts: Annotated[Count, LATER] = 1
     images: Annotated[Count | None, LATER] = None
     ties: Annotated[Literal["first", "loss"], LATER] = "first"
+    jiio: Annotated[Count, LATER] = 80

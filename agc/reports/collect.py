@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
@@ -14,16 +15,22 @@ from agc.machine.hardware import LIMITS
 from agc.records.correct import Correct, read_correct
 from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
-from agc.records.record import RESULT_KEYS, record_without_result
+from agc.records.record import (
+    EQUILIBRIUM_KEYS,
+    RESULT_KEYS,
+    SOLVER_KEYS,
+    record_without_result,
+)
 from agc.registry import DATASETS
 from agc.reports.names import RATE, name_cells
+from agc.reports.solvers import EQUILIBRIUM
 from agc.reports.study import write_study
 
 if TYPE_CHECKING:
     import pandas as pd
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
-LATER_RESULTS = ("final_correct", "test_images")
+LATER_RESULTS = ("final_correct", "test_images", EQUILIBRIUM)
 PROVENANCE_KEYS = (
     "agc",
     "git_commit",
@@ -145,6 +152,7 @@ def measured_row(record: dict[str, Any]) -> dict[str, Any]:
         result = record["results"][which] or {}
         row |= {f"{which}_{key}": result.get(key) for key in RESULT_KEYS}
     row |= _correct(None if _tested_by_seed(cell["dataset"]) else record.get("correct"))
+    row[EQUILIBRIUM] = _equilibrium(record["results"]["final"] or {})
     row |= record["costs"]
     row["target_sparsity"] = record["sparsity"]["target"]
     row["reached_sparsity"] = record["sparsity"]["reached"]
@@ -169,6 +177,12 @@ def _correct(found: Correct | None) -> dict[str, Any]:
     if found is None:
         return dict.fromkeys(LATER_RESULTS)
     return {"final_correct": np.packbits(found.right).tobytes(), "test_images": len(found.right)}
+
+
+def _equilibrium(result: dict[str, Any]) -> str | None:
+    """What a result says of an equilibrium network alone."""
+    found = {key: result[key] for key in (*EQUILIBRIUM_KEYS, *SOLVER_KEYS) if key in result}
+    return json.dumps(found, sort_keys=True) if found else None
 
 
 def _tested_by_seed(dataset: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from agc.reports.tables.entries import entry_tables
 from agc.reports.tables.html import write_page
 from agc.reports.tables.hypotheses import FILE as HYPOTHESES
 from agc.reports.tables.readme import write_readme
+from agc.reports.tables.solvers import solver_tables
 from agc.reports.tables.write import write_tables
 from agc.reports.tuning import FILE, read_tuning
 
@@ -37,7 +38,7 @@ PUBLISHED = (
     "provenance.json",
 )
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
-WHERE_DUE = ("calibration.csv", "ladder.csv", "entries.csv")
+WHERE_DUE = ("calibration.csv", "ladder.csv", "entries.csv", "solvers.csv")
 """The same, of grids that have it."""
 TUNING = FILE
 """Kept, too, where the grid's learning rates were chosen for each arm."""
@@ -94,6 +95,8 @@ def write_report(
         entries = (
             [] if comparison.entries is None else entry_tables(comparison.entries, records, margin)
         )
+        if comparison.solvers is not None:
+            entries += solver_tables(records, comparison.solvers)
         named = (name, description, pictures, tuning, entries)
         write_readme(comparison, out, provenance, *named)
     else:

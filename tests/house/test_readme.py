@@ -45,6 +45,7 @@ PARSED = {
     r"agc data prepare ": "the network, or files that are not here",
     r"agc bench ": "measures this machine's speed for a while",
     r"agc evaluate .*--attacks (ladder|autoattack)": "minutes of attacks",
+    r"agc evaluate .*--attacks jiio": "it attacks equilibrium networks, and the cell has none",
     r"agc compare (?!digits)\S+ --(from|against) ": "reports/README.md has those of one study",
     r"agc readme ": "another test asks the same of the pages of the repository",
     r"agc diagnose results/cells/SLUG ": "a cell that the reader has trained",

@@ -30,6 +30,7 @@ FILES = """\
 - `provenance.json`: versions, commits, machines and times.
 """
 ENTRIES = "- `entries.csv`: each entry of a later axis against the axis' default.\n"
+SOLVERS = "- `solvers.csv`: what attacks on equilibrium networks reached, by arm and budget.\n"
 LADDER = "- `ladder.csv`: epochs and units to equal error, over budgets.\n"
 
 
@@ -53,7 +54,7 @@ def write_readme(
         description: the grid's, in one line.
         pictures: figures to show, files in ``out``.
         tuning: how learning rates were chosen, as of :func:`agc.reports.tuning.choose`.
-        entries: headings and tables of entries against their axis' default.
+        entries: headings and tables of what only some grids have: entries of later axes, solvers.
     """
     main = comparison.main
     parts = [f"# {name}", _sentence(description), _source(main, provenance)]
@@ -86,6 +87,7 @@ def write_readme(
 
 def _files(comparison: Comparison) -> str:
     more = LADDER * bool(len(comparison.ladder)) + ENTRIES * (comparison.entries is not None)
+    more += SOLVERS * (comparison.solvers is not None)
     return (FILES + more).rstrip("\n")
 
 

@@ -12,6 +12,7 @@ from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.ladder import ladder_lines
 from agc.reports.tables.overview import COLUMNS, describe, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_lines
+from agc.reports.tables.solvers import solver_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +47,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print()
     console.print(describe(comparison.main), highlight=False, style="dim")
     entries = [] if comparison.entries is None else entry_lines(comparison.entries)
+    if comparison.solvers is not None:
+        entries = [*entries, *solver_lines(comparison.solvers)]
     for line in [*pooled_lines(comparison.pooled), *ladder_lines(comparison.ladder), *entries]:
         console.print(line, highlight=False, markup=False)
     for line in claim_lines(comparison.claims):

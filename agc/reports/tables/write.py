@@ -11,6 +11,8 @@ from agc.grids.axes import AXES
 from agc.reports.compare import Comparison
 from agc.reports.entries import AXIS, ENTRY
 from agc.reports.entries import FILE as ENTRIES
+from agc.reports.solvers import FILE as SOLVERS
+from agc.reports.solvers import SOLVER
 from agc.reports.tables.calibration import HEADING, calibration_table
 from agc.reports.tables.claims import claim_tables, untested
 from agc.reports.tables.comparison import (
@@ -97,6 +99,8 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         texts["calibration.csv"] = _csv(comparison.calibration)
     if comparison.entries is not None:
         texts[ENTRIES] = _csv(comparison.entries)
+    if comparison.solvers is not None:
+        texts[SOLVERS] = _csv(comparison.solvers)
     source = _source(provenance)
     for name, tables in views.items():
         texts[f"tables/{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
@@ -109,7 +113,13 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         atomic_write_text(out / name, text)
     passing = ["missing.md", "missing.tex", "published.csv", "published.md", "published.tex"]
     passing += ["calibration.md", "calibration.tex", "ladder.md", "ladder.tex"]
-    due = {"calibration.csv", "ladder.csv", ENTRIES, *(f"tables/{name}" for name in passing)}
+    due = {
+        "calibration.csv",
+        "ladder.csv",
+        ENTRIES,
+        SOLVERS,
+        *(f"tables/{name}" for name in passing),
+    }
     for name in due - {*texts}:
         (out / name).unlink(missing_ok=True)  # of the cells that were there before
     write_json(out / "provenance.json", provenance)
@@ -130,6 +140,7 @@ def load_comparison(out: Path) -> Comparison:
         pooled=_read(out / "pooled.csv"),
         ladder=_read(out / "ladder.csv") if (out / "ladder.csv").exists() else pd.DataFrame(),
         entries=_read(out / ENTRIES, ENTRY) if (out / ENTRIES).exists() else None,
+        solvers=_read(out / SOLVERS, SOLVER) if (out / SOLVERS).exists() else None,
     )
 
 
@@ -141,7 +152,7 @@ def _csv(frame: pd.DataFrame) -> str:
 def _read(path: Path, needed: str = "correction") -> pd.DataFrame:
     import pandas as pd
 
-    text = [*AXES, "recipe", "source", AXIS, ENTRY]
+    text = [*AXES, "recipe", "source", AXIS, ENTRY, SOLVER]
     text += ["claim", "measure", "budget", "verdict", "sentence", "cpu_capability"]
     text += ["family", "budgets_plain", "budgets_corrected", "cost"]
     try:
