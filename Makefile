@@ -23,7 +23,7 @@ $(VENV)/.installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and f"agc needs Python 3.11 or newer, {sys.executable} is {v}")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
-	UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r envs/requirements.lock
+	UV_LINK_MODE=copy $(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes -r envs/requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -32,9 +32,12 @@ demo: setup ## run the grid GRID (default: digits) to tables, and check it again
 	@$(MAKE) --no-print-directory report GRID=$(GRID)
 	@$(BIN)/agc compare $(GRID) --show --against HEAD:reports/$(GRID)
 
-report: setup reports/$(GRID)/report.html ## one self-contained page of the grid GRID
+report: setup reports/$(GRID)/report.html ## the page of the grid GRID, and Snakemake's report as its appendix
 
-reports/$(GRID)/report.html: reports/$(GRID)/comparison.csv
+reports/$(GRID)/report.html: reports/$(GRID)/workflow.html
+	@$(BIN)/agc report $(GRID)
+
+reports/$(GRID)/workflow.html: reports/$(GRID)/comparison.csv
 	@$(BIN)/snakemake --cores 1 --config grid=$(GRID) --report $@ --quiet all
 
 test: setup ## run the tests (PYTEST_FLAGS=...)

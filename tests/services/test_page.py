@@ -41,12 +41,6 @@ def page(results: Path) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(chromium, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
 @pytest.fixture
 def run(results: Path, page: str) -> str:
     """Address of the run of the first cell."""
