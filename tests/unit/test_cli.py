@@ -186,9 +186,9 @@ def test_no_progress_bar_without_a_terminal() -> None:
     done = agc(*SMALL, "--out", "cell")
     assert done.code == 0
     assert not done.out
-    assert re.fullmatch(
-        r"1/1 digits\.resnet8\.standard\.dense\.none\.s0\.\w{8}: finished\n", done.err
-    )
+    # On a busy machine a line a minute comes before the last.
+    *_, last = done.err.splitlines()
+    assert re.fullmatch(r"1/1 digits\.resnet8\.standard\.dense\.none\.s0\.\w{8}: finished", last)
 
 
 def test_the_doctor_names_what_it_looked_at() -> None:
