@@ -95,7 +95,7 @@ def _content(
     return ArmContent(
         name=arm.name,
         parameters=_parameters(arm, len(mine)),
-        metrics={name: fmean(own) for name, own in values.items()}
+        metrics={name: _short(fmean(own)) for name, own in values.items()}
         | ({} if row is None else told.estimates(row)),
         tags=tags,
         files=[] if told is None else told.files,
@@ -134,6 +134,11 @@ def write_arm(client: MlflowClient, experiment: Experiment, content: ArmContent)
 def is_whole(run: Run, content: ArmContent) -> bool:
     """Whether a run has this content."""
     return run.data.tags.get(DIGEST) == content.digest and run.info.status == "FINISHED"
+
+
+def _short(value: float) -> float:
+    """Five digits: what a column of the page has room for; each cell's run has them all."""
+    return float(f"{value:.5g}")
 
 
 def _moment(record: dict[str, Any]) -> int:

@@ -58,7 +58,8 @@ class Told:
             for key, part in (("mean", ""), ("low_pooled", ".low"), ("high_pooled", ".high")):
                 value = 100 * getattr(row, f"{measure}_difference_{key}")
                 if value == value:
-                    found[name + part] = value
+                    # The report has every digit; a column of the page has room for these.
+                    found[name + part] = round(value, 2)
         return found
 
     def verdicts(self) -> str:

@@ -19,19 +19,24 @@ TAG = f"mlflow.sharedViewState.{KEY}"
 NAME = "Arms with their verdicts"
 LIMIT = 5000
 """Letters that MLflow keeps of an experiment's tag."""
-NAME_WIDTH = 320
-"""Of the column of names, in pixels: that of 40 letters."""
+FIXED = {"0": 73, "attributes.`Run Name`": 230, "runDateAndNestInfo": 110}
+"""The page's own first columns, as it calls them, with their widths in pixels."""
+WIDTHS = {"tags": 160, "metrics": 120, "params": 105, "attributes": 110}
+"""Of the others, by their kind."""
+PLAIN, ROBUST = "standard", "final.robust_accuracy"
+"""How robust plainly trained networks are is nobody's question."""
 METRICS = (
-    *("final.test_accuracy", "final.robust_accuracy"),
+    *("final.test_accuracy", ROBUST),
     *("difference", "difference.low", "difference.high"),
-    *("costs.units", "seconds.train"),
+    *("robust_difference", "robust_difference.low", "robust_difference.high"),
 )
+COSTS = ("costs.units", "seconds.train")
 FIRST = ("method", "sparsity", "correction", "objective")
 """Parameters that always have a column."""
 
 
 def columns(arms: Iterable[Arm], metrics: Collection[str]) -> list[str]:
-    """Columns of the table as MLflow names them.
+    """Columns of the table as MLflow names them, the answer first.
 
     Args:
         arms: of the grid.
@@ -44,12 +49,15 @@ def columns(arms: Iterable[Arm], metrics: Collection[str]) -> list[str]:
         if axis.name not in FIRST
         and (axis.since or len({label.get(axis.name) for label in labels}) > 1)
     ]
+    plain = all(label.get("objective") == PLAIN for label in labels)
+    measured = {*metrics} - ({ROBUST} if plain else set())
     parameters = [*FIRST, *(".".join(axis.path) for axis in varying), "seed"]
     return [
-        "attributes.`Dataset`",
-        *(f"metrics.`{name}`" for name in METRICS if name in metrics),
-        *(f"params.`{name}`" for name in parameters),
         "tags.`verdict`",
+        *(f"metrics.`{name}`" for name in METRICS if name in measured),
+        *(f"params.`{name}`" for name in parameters),
+        *(f"metrics.`{name}`" for name in COSTS if name in metrics),
+        "attributes.`Dataset`",
     ]
 
 
@@ -57,8 +65,10 @@ def view_state(shown: list[str]) -> str:
     """Value of the tag :data:`TAG` for a table with these columns.
 
     The page puts it in place of its own state, so nothing of that may be missing. A newer MLflow
-    lists it among the saved views, by the name and with the state of an envelope around it.
+    lists it among the saved views, by the name and with the state of an envelope around it. An
+    older one knows neither these nor the columns' order and widths, and shows them by kind.
     """
+    own = {name: WIDTHS[name.partition(".")[0]] for name in shown}
     state: dict[str, Any] = {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",
@@ -68,8 +78,8 @@ def view_state(shown: list[str]) -> str:
         "modelVersionFilter": "All Runs",
         "datasetsFilter": [],
         "selectedColumns": shown,
-        "columnOrder": [],
-        "columnWidths": {"attributes.`Run Name`": NAME_WIDTH},
+        "columnOrder": [*FIXED, *shown],
+        "columnWidths": FIXED | own,
         "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],
