@@ -83,7 +83,9 @@ class Working:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        self.bar.stop()
+        # One that was never drawn would end with an empty line.
+        if self.bar.live.is_started:
+            self.bar.stop()
 
     def tell(self, done: int, total: int, text: str) -> None:
         """Say how far it is; nothing is drawn by that."""

@@ -46,7 +46,7 @@ def test_a_terminal_gets_a_bar_that_leaves_nothing() -> None:
     out = console(True)
     with Working("runs", out, short=0.01) as tell:
         tell(1, 4, "mirroring")
-        assert "1/4 runs" in until(out, "mirroring")
+        assert "1/4" in until(out, "mirroring")
     # The cursor goes up again, and the line is cleared.
     assert out.file.getvalue().endswith("\x1b[2K")
 
