@@ -79,7 +79,8 @@ def test_a_job_asks_for_a_pod_with_a_card_and_the_volume(
     for slug in project.cells("tiny"):
         assert (volume / "results" / "cells" / slug / "cell.json").is_file(), output
     (job,) = cluster.jobs
-    validate(job)
+    # The address that it was sent to says what it is.
+    validate({"apiVersion": "batch/v1", "kind": "Job", **job})
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"

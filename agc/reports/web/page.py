@@ -18,6 +18,7 @@ from agc.reports.figures.style import looks
 from agc.reports.figures.write import corrected_recipes
 from agc.reports.pages.shared.style import STYLE
 from agc.reports.tables.entries import entry_lines
+from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.markup import TextTable
 from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_lines
@@ -150,7 +151,15 @@ def _overview(main: pd.DataFrame) -> TextTable:
         method, correction = name_row(row)
         task = [getattr(row, key) for key in keys]
         rows.append([method, correction, *task, *overview_cells(row)])
-    return TextTable("All rows", CAPTION, header, rows, labels=len(keys) + 2)
+    # What no row has, such as robust accuracy after plain training, has no column.
+    shown = [i for i in range(len(header)) if any(row[i] != MISSING for row in rows)]
+    return TextTable(
+        "All rows",
+        CAPTION,
+        [header[i] for i in shown],
+        [[row[i] for i in shown] for row in rows],
+        labels=sum(i < len(keys) + 2 for i in shown),
+    )
 
 
 def _curves(panels: list[str]) -> str:
