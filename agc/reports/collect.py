@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from agc.reports.study import write_study
 if TYPE_CHECKING:
     import pandas as pd
 
+Tell = Callable[[int, int, str], None]
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 LATER_RESULTS = ("final_correct", "test_images", EQUILIBRIUM)
 PROVENANCE_KEYS = (
@@ -65,6 +66,7 @@ def collect(
     out: Path,
     partial: bool = False,
     rates_by_arm: Collection[str] = (),
+    tell: Tell | None = None,
 ) -> list[str]:
     """Write ``records.parquet`` and ``epochs.parquet`` of these cells into ``out``.
 
@@ -77,6 +79,7 @@ def collect(
             where they are refused otherwise. Damaged records are always refused.
         rates_by_arm: slugs of cells whose learning rate was chosen for their arm; see
             :func:`agc.reports.names.name_cells`.
+        tell: called with the cells read, those to read, and the next one.
 
     Returns:
         The status of each row.
@@ -85,7 +88,7 @@ def collect(
         UserError: a cell is unfinished, unreadable, of another version or invalid; the message
             names its file and the reason, and nothing is written.
     """
-    records, epochs = read_cells(cell_folders, partial)
+    records, epochs = read_cells(cell_folders, partial, tell)
     names = name_cells({record["slug"]: record["cell"] for record in records}, rates_by_arm)
     rows = [measured_row(record) for record in records]
     write_study(make_table(rows, names), join_epochs(epochs), out)
@@ -93,7 +96,7 @@ def collect(
 
 
 def read_cells(
-    cell_folders: list[Path], partial: bool
+    cell_folders: list[Path], partial: bool, tell: Tell | None = None
 ) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
     """Records of cells, with ``correct``, and the epochs of those that have a result, by slug.
 
@@ -107,7 +110,7 @@ def read_cells(
         if one.name == other.name:
             raise UserError(f"cell {one.name!r} is in two places: {one} and {other}")
 
-    return _read_all(folders, partial)
+    return _read_all(folders, partial, tell or (lambda done, total, text: None))
 
 
 def make_table(rows: list[dict[str, Any]], names: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -205,9 +208,12 @@ def _told(provenance: dict[str, Any], key: str) -> Any:
     return (value or {}).get(inner) if inner else value
 
 
-def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]], list[Any]]:
+def _read_all(
+    folders: list[Path], partial: bool, tell: Tell
+) -> tuple[list[dict[str, Any]], list[Any]]:
     records, epochs, failures = [], [], []
-    for folder in folders:
+    for done, folder in enumerate(folders):
+        tell(done, len(folders), folder.name)
         try:
             if partial and not (folder / "record.json").exists():
                 records.append(record_without_result(folder))

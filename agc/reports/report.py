@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
-from agc.reports.figures.write import write_figures
+from agc.reports.figures.write import Tell, write_figures
 from agc.reports.gradients import FILE as GRADIENTS
 from agc.reports.gradients import read_gradients
 from agc.reports.hypotheses.base import StudyData
@@ -59,6 +59,7 @@ def write_report(
     learning_rates: Path | None = None,
     stages: Mapping[str, frozenset[str]] | None = None,
     beside: Path | None = None,
+    tell: Tell | None = None,
 ) -> Comparison:
     """Write tables, figures and page of a study.
 
@@ -81,11 +82,14 @@ def write_report(
             hypotheses are judged (:mod:`agc.reports.findings`).
         beside: folder that has what such a study is told and does not draw (``TOLD``), which is
             copied into ``out``; ``out`` itself if left out.
+        tell: called with the steps done, those to do, and what is being done.
     """
+    tell = tell or (lambda done, total, text: None)
+    tell(0, 0, "the comparison")
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
     write_page(out)
-    figures = write_figures(records, epochs, out, comparison.pooled)
+    figures = write_figures(records, epochs, out, comparison.pooled, tell)
     pictures = [path for path in figures if path.parent == out]
     tuning = None
     if learning_rates is not None:

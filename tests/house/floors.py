@@ -44,7 +44,7 @@ FLOORS: dict[str, set[str]] = {
     },
     # What is made of finished cells.
     "reports": {"grids", "machine", "planning", "records"},
-    "tracking": {"grids"},
+    "tracking": {"grids", "reports"},
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {

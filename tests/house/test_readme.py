@@ -41,7 +41,7 @@ PARSED = {
     r"python -m venv ": "an environment of its own, as the Makefile makes it",
     r"python -m pytest ": "it is what runs here",
     r"pydeps ": "a tool of the reader's, which is not among the requirements",
-    r"mlflow ui ": "a server, which does not end; tests/services starts it",
+    r"agc track ui": "a server, which does not end; tests/unit/tracking/test_server.py starts it",
     r"agc data prepare ": "the network, or files that are not here",
     r"agc bench ": "measures this machine's speed for a while",
     r"agc evaluate .*--attacks (ladder|autoattack)": "minutes of attacks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ def write_readme(
         entries: headings and tables of what only some grids have: entries of later axes, solvers.
     """
     main = comparison.main
-    parts = [f"# {name}", _sentence(description), _source(main, provenance)]
+    parts = [f"# {name}", _sentence(description), escape_markdown(source(main, provenance))]
     if len(comparison.pooled):
         table = pooled_table(comparison.pooled)
         parts += [escape_markdown(table.caption), markdown_rows(table).rstrip("\n")]
@@ -105,7 +106,7 @@ def _table(main: pd.DataFrame) -> TextTable:
     """All rows of the comparison; of task and recipe, what is not the same in all of them, and no
     column that is empty throughout.
     """
-    keys = [key for key in _shared(main) if main[key].nunique() > 1]
+    keys = [key for key in shared_columns(main) if main[key].nunique() > 1]
     header = [*keys, "method", "correction", *(name for name, _ in COLUMNS)]
     rows = [
         [*(getattr(row, key) for key in keys), *name_row(row), *overview_cells(row)]
@@ -117,7 +118,7 @@ def _table(main: pd.DataFrame) -> TextTable:
     return TextTable("", "", [header[index] for index in told], rows, labels=labels)
 
 
-def _shared(main: pd.DataFrame) -> list[str]:
+def shared_columns(main: pd.DataFrame) -> list[str]:
     """What a row is of, beside its method and correction: the columns before the correction."""
     names = main.columns[: main.columns.get_loc("correction")]
     return [name for name in names if name not in ("method", "sparsity")]
@@ -128,9 +129,9 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
 
 
-def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
+def source(main: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
     """Cells, machines, versions and times in words."""
-    shared = [main[key].iloc[0] for key in _shared(main) if main[key].nunique() == 1]
+    shared = [main[key].iloc[0] for key in shared_columns(main) if main[key].nunique() == 1]
     cells = f"{provenance['cells']} cells of {', '.join(name for name in shared if name)}"
     cells = cells if any(shared) else f"{provenance['cells']} cells"
     counts = [cells, f"seeds {', '.join(map(str, provenance['seeds']))}"]
@@ -143,7 +144,7 @@ def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
     versions = [f"{key} {', '.join(provenance[key])}" for key in ("agc", "python", "torch")]
     changed = " with uncommitted changes" if provenance["git_dirty"] else ""
     began, ended = (_moment(provenance[key]) for key in ("started", "finished"))
-    return escape_markdown(
+    return (
         f"{'; '.join(counts)}. Trained on {machines}, from {began} to {ended} UTC, in"
         f" {provenance['train_seconds'] / 60:.1f} minutes of training altogether; commit"
         f" {commits}{changed}; {', '.join(versions)}. Other machines round otherwise, and train"
@@ -151,7 +152,7 @@ def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
     )
 
 
-def _revision(provenance: dict[str, Any]) -> str:
+def _revision(provenance: Mapping[str, Any]) -> str:
     """That what cells compute has been mended since, if it has."""
     older = [revision for revision in provenance["revision"] if revision < REVISION]
     if not older:
@@ -162,7 +163,7 @@ def _revision(provenance: dict[str, Any]) -> str:
     )
 
 
-def _remarks(provenance: dict[str, Any]) -> str:
+def _remarks(provenance: Mapping[str, Any]) -> str:
     """What cells of several instruction sets or cards are, if there are such."""
     found = provenance.get("remarks", [])
     return "".join(f" {remark[:1].upper()}{remark[1:]}." for remark in found)
