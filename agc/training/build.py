@@ -17,6 +17,7 @@ from agc.datasets.base import SPLIT_SEED, Dataset, Split, hold_out
 from agc.datasets.shared.checked import load
 from agc.datasets.shared.loader import make_loader
 from agc.errors import UserError
+from agc.gradients.autocast import refuse_precision, use_products
 from agc.grids.cell import Cell, make_cell
 from agc.methods.base import SparseMethod
 from agc.optimizers.base import make_optimizer
@@ -42,6 +43,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         UserError: something of the cell cannot be built; nothing has been computed then.
     """
     training, share = cell.training, Share.here()
+    refuse_precision(training.precision, device)
     dataset = load_dataset(cell)
     split_seed = cell.seed if training.split == "seed" else SPLIT_SEED
     train, validation = hold_out(dataset.train, training.validation, training.images, split_seed)
@@ -150,7 +152,8 @@ def load_dataset(cell: Cell) -> Dataset:
 
 
 def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
-    """The cell's network with its initial weights."""
+    """The cell's network with its initial weights; this process computes in its precision."""
+    use_products(cell.training.precision)
     model = build_classifier(
         cell.architecture.name, cell.architecture.options, dataset, cell.seed
     ).to(device)

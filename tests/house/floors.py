@@ -21,7 +21,7 @@ FLOORS: dict[str, set[str]] = {
     "methods": {"gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
-    "grids": {"architectures", "attacks", "datasets"},
+    "grids": {"architectures", "attacks", "datasets", "gradients"},
     "planning": {"grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
