@@ -15,6 +15,7 @@ from agc.corrections.shared.control_variate import ControlVariate
 from agc.corrections.shared.official import BEHAVIOURS
 from agc.cost.units import Cost
 from agc.gradients.gradient import loss_and_gradient
+from agc.gradients.lists import subtract
 from agc.gradients.micro_batches import FirstBatches, parts
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
@@ -165,7 +166,9 @@ class AGC(ControlVariate):
 
     def centred(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """u - g."""
-        return {name: mean - gradient[name] for name, mean in self.mean.items() if name in gradient}
+        names = [name for name in self.mean if name in gradient]
+        found = subtract([self.mean[n] for n in names], [gradient[n] for n in names])
+        return dict(zip(names, found, strict=True))
 
     @property
     def tau(self) -> float:
@@ -179,7 +182,7 @@ class AGC(ControlVariate):
 
     def coefficients(self) -> Mapping[str, float | Tensor]:
         """γτ of each tensor, without waiting for the device."""
-        return {name: self.gamma * self.correlation.of(name) for name in self.parameters}
+        return self.correlation.scaled(self.gamma, list(self.parameters))
 
     def diagnostics(self) -> dict[str, float]:
         """τ and the coefficient γτ."""
