@@ -40,8 +40,11 @@ class Machine:
         }
 
     def reset_peak_memory(self) -> None:
-        """Forget what earlier work of this process took of the device's memory."""
+        """Forget what earlier work of this process took of the device's memory, and give back what
+        it has left.
+        """
         if torch.device(self.device).type == "cuda":
+            torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
 
 

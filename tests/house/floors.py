@@ -32,8 +32,8 @@ FLOORS: dict[str, set[str]] = {
         *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
     },
     "evaluation": {
-        *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
-        *("sparsity", "training"),
+        *("attacks", "corrections", "datasets", "gradients", "grids", "machine", "methods"),
+        *("objectives", "sparsity", "training"),
     },
     "runs": {
         *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),
