@@ -17,6 +17,7 @@ from agc.evaluation.calibration import calibration
 from agc.evaluation.clean import BATCH
 from agc.evaluation.solvers import judged_by_both
 from agc.grids.settings import Evaluation
+from agc.machine.memory import with_smaller_batches
 from agc.objectives.shared.adversarial import against
 
 Crafter = Callable[[Tensor, Tensor], Tensor]
@@ -55,8 +56,12 @@ def evaluate_robust(model: nn.Module, split: Split, settings: Evaluation, seed: 
     Raises:
         UserError: torchattacks is not installed.
     """
+
+    def seen(size: int) -> Tensor:
+        return torch.cat([model(batch.images) for batch in in_order(split, size)])
+
     with attacked(model), torch.no_grad():
-        logits = torch.cat([model(batch.images) for batch in in_order(split, BATCH)])
+        logits = with_smaller_batches(seen, BATCH)
     right = logits.argmax(dim=1) == split.labels
     asked = chosen_images(len(split), settings.images).to(right.device)
     # The first start is made on all that are asked: its draws do not depend on the network.
@@ -89,15 +94,19 @@ def _stands(model: nn.Module, split: Split, settings: Evaluation, seed: int) -> 
     """Which images are right after one start of the attack, bool [images]."""
     if not len(split):
         return split.labels.bool()
-    found = []
-    with rng.isolated(seed), attacked(model):
-        generator = torch.Generator(device=split.labels.device).manual_seed(seed)
-        craft = _crafter(model, settings, generator)
-        for batch in in_order(split, BATCH):
-            adversarial = craft(batch.images, batch.labels).detach()
-            with torch.no_grad():
-                found.append(model(adversarial).argmax(dim=1) == batch.labels)
-    return torch.cat(found)
+
+    def stands(size: int) -> Tensor:
+        found = []
+        with rng.isolated(seed), attacked(model):
+            generator = torch.Generator(device=split.labels.device).manual_seed(seed)
+            craft = _crafter(model, settings, generator)
+            for batch in in_order(split, size):
+                adversarial = craft(batch.images, batch.labels).detach()
+                with torch.no_grad():
+                    found.append(model(adversarial).argmax(dim=1) == batch.labels)
+        return torch.cat(found)
+
+    return with_smaller_batches(stands, BATCH)
 
 
 def _crafter(model: nn.Module, settings: Evaluation, generator: Generator) -> Crafter:
@@ -146,10 +155,16 @@ def validate_robust(
 
     Parameters, modes, buffers and global random streams are left as they are.
     """
-    held = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    craft = _own(model, settings, settings.validation_steps, generator)
-    for batch in in_order(split, BATCH):
-        adversarial = craft(batch.images, batch.labels)
-        with attacked(model), torch.no_grad():
-            held += (model(adversarial).argmax(dim=1) == batch.labels).sum()
-    return held.item() / len(split)
+    start = generator.get_state()
+
+    def validate(size: int) -> float:
+        generator.set_state(start)
+        held = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+        craft = _own(model, settings, settings.validation_steps, generator)
+        for batch in in_order(split, size):
+            adversarial = craft(batch.images, batch.labels)
+            with attacked(model), torch.no_grad():
+                held += (model(adversarial).argmax(dim=1) == batch.labels).sum()
+        return held.item() / len(split)
+
+    return with_smaller_batches(validate, BATCH)

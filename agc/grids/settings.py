@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from agc.attacks.shared.threat import Norm
 from agc.datasets.shared.settings import Augmentation
+from agc.gradients.autocast import Precision
 from agc.grids.axes import AXES, resolved
 from agc.registry import LATER, Strict
 
@@ -80,7 +81,8 @@ class Training(Strict):
             validation images do not depend on it.
         fixed_batches: the same images share a batch in every epoch.
         clip_norm: largest norm of the corrected gradient, or null.
-        precision: ``bfloat16`` is autocast over float32 weights.
+        precision: of passes in training. ``bfloat16`` is autocast over float32 weights, and the
+            network is evaluated in float32; ``tf32`` is for CUDA devices alone.
         devices: which share each batch between them, a process on each. The result is that of one
             device but for rounding, and for networks that draw noise.
     """
@@ -93,7 +95,7 @@ class Training(Strict):
     augmentation: Augmentation = Augmentation()
     fixed_batches: bool = False
     clip_norm: Positive | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     channels_last: bool = False
     devices: Annotated[Count, LATER] = 1
     split: Annotated[Literal["fixed", "seed"], LATER] = "fixed"

@@ -22,7 +22,7 @@ FLOORS: dict[str, set[str]] = {
     "quantization": {"cost", "methods", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
-    "grids": {"architectures", "attacks", "datasets"},
+    "grids": {"architectures", "attacks", "datasets", "gradients"},
     "planning": {"architectures", "grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
@@ -35,7 +35,7 @@ FLOORS: dict[str, set[str]] = {
     },
     "evaluation": {
         *("architectures", "attacks", "corrections", "cost", "datasets", "gradients", "grids"),
-        *("methods", "objectives", "sparsity", "training"),
+        *("machine", "methods", "objectives", "sparsity", "training"),
     },
     "runs": {
         *("architectures", "attacks", "cost", "datasets", "evaluation", "gradients", "grids"),
