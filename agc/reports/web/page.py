@@ -20,7 +20,7 @@ from agc.reports.pages.shared.style import STYLE
 from agc.reports.tables.entries import entry_lines
 from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.markup import TextTable
-from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
+from agc.reports.tables.overview import COLUMNS, describe, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_lines
 from agc.reports.tables.readme import shared_columns, source
 from agc.reports.tables.write import HEADINGS, views
@@ -155,7 +155,7 @@ def _overview(main: pd.DataFrame) -> TextTable:
     shown = [i for i in range(len(header)) if any(row[i] != MISSING for row in rows)]
     return TextTable(
         "All rows",
-        CAPTION,
+        describe(main),
         [header[i] for i in shown],
         [[row[i] for i in shown] for row in rows],
         labels=sum(i < len(keys) + 2 for i in shown),
