@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from agc.grids.files import Margin
 
 AXIS, ENTRY = "axis", "entry"
+BITS = ("bit_flops", "bit_flops_published", "simulated_passes")
+"""Costs that records of quantised cells alone have."""
 FILE = "entries.csv"
 
 
@@ -69,7 +71,8 @@ def entry_rows(records: pd.DataFrame, axis: str, margin: Margin = MARGIN) -> lis
 
     ``p`` is adjusted over all of them by Benjamini and Hochberg. ``loss`` is the mean training loss
     of the last epoch, ``units`` those of an epoch, ``lr`` the rate that was chosen, NaN where none
-    was. Accuracies are fractions.
+    was. Accuracies are fractions. If the grid has quantised cells, ``BITS`` are there as well,
+    FLOPs as shares of a dense training's in float32, and ``base_flops``, those of the default.
     """
     own = as_arms(records, axis)
     arms = sorted(set(own["correction"]) - {PLAIN})
@@ -77,10 +80,10 @@ def entry_rows(records: pd.DataFrame, axis: str, margin: Margin = MARGIN) -> lis
     judged = judge_rows(found, margin.accuracy / POINTS.factor, "fdr_bh")
     rows = []
     for effect, one in zip(found, judged, strict=True):
-        same = own["correction"] == effect.arm
+        alike = own["status"] == "finished"
         for key, value in effect.labels.items():
-            same &= own[key] == value
-        runs = own[same & (own["status"] == "finished")]
+            alike &= own[key] == value
+        runs, default = (own[alike & (own["correction"] == arm)] for arm in (effect.arm, PLAIN))
         rows.append(
             {
                 ENTRY: effect.arm,
@@ -91,6 +94,19 @@ def entry_rows(records: pd.DataFrame, axis: str, margin: Margin = MARGIN) -> lis
                 "loss": runs["final_train_loss"].mean(),
                 "units": runs["units_per_epoch"].mean(),
                 "lr": runs["lr"].iloc[0] if "lr" in runs else float("nan"),
+                **_weighted(runs, default),
             }
         )
     return rows
+
+
+def _weighted(runs: pd.DataFrame, default: pd.DataFrame) -> dict[str, float]:
+    if not {*BITS} <= {*runs}:
+        return {}
+    flops = {"base_flops": _relative(default, "training_flops")}
+    flops |= {key: _relative(runs, key) for key in BITS[:2]}
+    return {**flops, BITS[2]: runs[BITS[2]].mean()}
+
+
+def _relative(runs: pd.DataFrame, key: str) -> float:
+    return (runs[key] / runs["dense_training_flops"]).mean()

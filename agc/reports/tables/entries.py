@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agc.grids.axes import AXES
-from agc.reports.entries import AXIS, ENTRY, entry_rows
+from agc.reports.entries import AXIS, BITS, ENTRY, entry_rows
+from agc.reports.labels import task_columns
 from agc.reports.statistics import summarize
 from agc.reports.tables.formatting import MISSING, number, percent, points, sparsity
 from agc.reports.tables.markup import TextTable
@@ -23,6 +24,14 @@ ROWS = (
     " default in points, paired by seed, with a 95 % interval of the spread that all rows of a"
     " sparsity share; (raw): a verdict that Benjamini and Hochberg's adjustment over these rows"
     " takes away. Loss: of training, in the last epoch."
+)
+BIT_HEADER = ["FLOPs, default", "bit FLOPs", "bit FLOPs as published", "simulated passes"]
+BIT_DIGITS = {"base_flops": 4, **dict.fromkeys(BITS[:2], 4), BITS[2]: 1}
+BIT_COSTS = (
+    " FLOPs: of the training, as a share of dense training's in float32. Bit FLOPs: a product of"
+    " a and b bits counts as a b / 32² of one in float32, and what is not quantised in full; as"
+    " published: of quantised layers alone, as FracTrain's code counts. Simulated passes: through"
+    " a layer, for one forward pass of hardware with such numbers."
 )
 
 
@@ -59,21 +68,29 @@ def entry_tables(
 
 def _rows(records: pd.DataFrame, axis: str, margin: Margin) -> TextTable:
     rows = entry_rows(records, axis, margin)
-    recipes = len({row["recipe"] for row in rows}) > 1
-    header = ["method", *(["recipe"] if recipes else []), axis, AXES[axis].default, "accuracy"]
+    differing = [key for key in _tasks(records, axis) if len({row[key] for row in rows}) > 1]
+    header = ["method", *differing, axis, AXES[axis].default, "accuracy"]
     header += ["difference", "verdict", "loss", "units per epoch", "lr"]
-    labels = 3 if recipes else 2
-    return TextTable("Rows", ROWS, header, [_cells(row, recipes) for row in rows], labels=labels)
+    bits = any(BITS[0] in row for row in rows)
+    caption = ROWS + BIT_COSTS * bits
+    cells = [_cells(row, differing) + (_bit_cells(row) if bits else []) for row in rows]
+    labels = 2 + len(differing)
+    return TextTable("Rows", caption, header + BIT_HEADER * bits, cells, labels=labels)
 
 
-def _cells(row: dict[str, Any], recipes: bool) -> list[str]:
+def _tasks(records: pd.DataFrame, axis: str) -> list[str]:
+    """What rows are of, beside method, sparsity and the axis itself."""
+    return [key for key in (*task_columns(records.columns), "recipe") if key != axis]
+
+
+def _cells(row: dict[str, Any], differing: list[str]) -> list[str]:
     name = row["method"] + (f" {sparsity(row['sparsity'])}" if row["sparsity"] else "")
     judged = row["judged"]
     interval = f" [{points(100 * judged.row.low)}, {points(100 * judged.row.high)}]"
     known = judged.row.low == judged.row.low
     return [
         name,
-        *([row["recipe"]] if recipes else []),
+        *(row[key] for key in differing),
         row[ENTRY],
         _mean(row["base"]),
         _mean(row["accuracy"]),
@@ -83,6 +100,10 @@ def _cells(row: dict[str, Any], recipes: bool) -> list[str]:
         number(row["units"]),
         MISSING if row["lr"] != row["lr"] else f"{row['lr']:g}",
     ]
+
+
+def _bit_cells(row: dict[str, Any]) -> list[str]:
+    return [number(row[key], digits) for key, digits in BIT_DIGITS.items()]
 
 
 def _mean(values: Any) -> str:

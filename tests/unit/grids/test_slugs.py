@@ -26,6 +26,7 @@ SLUGS = {
     "paper-imagenet": (9, "923e16f63c4204f3"),
     "paper-itop": (378, "ef5775d6bffb3324"),
     "paper-rigl": (189, "15f1de451b89317b"),
+    "quantization": (385, "28fe489270d90c9c"),
     "study-arms": (40, "e4f98612521ba605"),
     "study-attack": (80, "90a1d596b83801bc"),
     "study-bsr": (140, "a706e5e85e37b6d8"),

@@ -101,6 +101,22 @@ def test_tables_and_lines_name_the_axis_and_both_arms(study: StudyData) -> None:
     assert re.match(r"accuracy, adam against sgd, 3 rows \(18 pairs\): relevant gain", lines[0])
 
 
+def test_costs_in_bits_stand_beside_the_accuracy_where_cells_have_them(study: StudyData) -> None:
+    quantised = study.records["optimizer"] != "sgd"
+    records = study.records.assign(training_flops=5.0, dense_training_flops=10.0)
+    costs = {"bit_flops": 2.0, "bit_flops_published": 1.0, "simulated_passes": 4.0}
+    records = records.assign(**{key: quantised.map({True: v}) for key, v in costs.items()})
+    for row in entry_rows(records, "optimizer", MARGIN):
+        assert (row["base_flops"], row["bit_flops"], row["bit_flops_published"]) == (0.5, 0.2, 0.1)
+        assert row["simulated_passes"] == 4
+    _, (_, table) = entry_tables(pooled_entries(records, MARGIN), records, MARGIN)
+    assert table.header[-4:] == [
+        *("FLOPs, default", "bit FLOPs", "bit FLOPs as published", "simulated passes"),
+    ]
+    assert {tuple(row[-4:]) for row in table.rows} == {("0.5", "0.2", "0.1", "4")}
+    assert "32²" in table.caption
+
+
 def test_a_grid_of_one_optimizer_compares_none() -> None:
     frame = pd.DataFrame({"correction": ["none"], "dataset": ["digits"]})
     assert compared_axes(frame) == []
