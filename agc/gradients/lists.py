@@ -170,4 +170,4 @@ def _is_dense(tensor: Tensor) -> bool:
 @cache
 def _on(device: torch.device, counts: tuple[int, ...]) -> Tensor:
     """Numbers on a device; kept, as to bring them there makes the host wait."""
-    return torch.tensor(counts, device=device)
+    return torch.tensor(counts).to(device)

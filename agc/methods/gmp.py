@@ -10,6 +10,7 @@ from pydantic import Field
 from agc.lazy import torch
 from agc.methods.base import Distribution, SparseMethod
 from agc.registry import METHODS
+from agc.sparsity.nan import looked_at_together
 from agc.sparsity.ranking import largest_weights, refuse_frozen
 from agc.sparsity.schedules import CubicSchedule
 
@@ -87,6 +88,8 @@ class GMP(SparseMethod):
             return False
         share = self.schedule.sparsity(self.steps, 0.0, 1.0)
         wanted = self.sparsity_wanted, self.distribution
-        self.set_masks(largest_weights(self.parameters, self.masks, *wanted, share))
+        with looked_at_together():
+            masks = largest_weights(self.parameters, self.masks, *wanted, share)
+        self.set_masks(masks)
         self.made_update()
         return True

@@ -10,6 +10,7 @@ from pydantic import Field
 from agc.lazy import torch
 from agc.methods.base import Distribution, SparseMethod
 from agc.registry import METHODS
+from agc.sparsity.nan import looked_at_together
 from agc.sparsity.ranking import largest_weights, refuse_frozen
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ class Lottery(SparseMethod):
         density = (1 - self.sparsity_wanted) ** ((self.starts.index(start) + 1) / len(self.starts))
         share = 1.0 if start == self.starts[-1] else (1 - density) / (self.sparsity_wanted or 1)
         wanted = self.sparsity_wanted, self.distribution, share
-        masks = largest_weights(self.parameters, self.masks, *wanted)
+        with looked_at_together():
+            masks = largest_weights(self.parameters, self.masks, *wanted)
         self._take(self.copy, self._tensors())
         if self.optimizer is not None:
             self.optimizer.state.clear()
