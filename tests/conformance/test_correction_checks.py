@@ -72,10 +72,10 @@ class Hooks(Constant):
 class Stays(Constant):
     """Goes on to notice the model's calls."""
 
-    kept: ClassVar[list[Any]] = []
+    models: ClassVar[list[Any]] = []
 
     def close(self) -> None:
-        self.kept.append(self)
+        self.models.append(self)
 
 
 class Cheap(Constant):

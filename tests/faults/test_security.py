@@ -178,7 +178,8 @@ def test_a_bomb_in_an_archive_of_pickles_is_not_run(tmp_path: Path) -> None:
     ],
 )
 def test_no_message_about_a_store_shows_its_password(uri: str) -> None:
-    from agc.tracking.store import store_errors, ui_command
+    from agc.tracking import ui_command
+    from agc.tracking.store import store_errors
 
     for text in (f"cannot reach {uri}", "no role for hunter2!", "hunter2%21 was refused"):
         with pytest.raises(UserError) as caught, store_errors(uri):
@@ -189,7 +190,7 @@ def test_no_message_about_a_store_shows_its_password(uri: str) -> None:
 
 
 def test_the_page_that_we_offer_listens_on_loopback_alone() -> None:
-    from agc.tracking.store import ui_command
+    from agc.tracking import ui_command
 
     command = ui_command("sqlite:////tmp/mlflow.db", Path("artifacts"))
     assert "--host 127.0.0.1 " in command
