@@ -23,7 +23,7 @@ $(VENV)/.installed: envs/requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and f"agc needs Python 3.11 or newer, {sys.executable} is {v}")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
-	UV_LINK_MODE=copy $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r envs/requirements.lock
+	UV_LINK_MODE=copy $(BIN)/uv pip install --python $(BIN)/python --no-deps --require-hashes -r envs/requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -32,26 +32,38 @@ demo: setup ## run the grid GRID (default: digits) to tables, and check it again
 	@$(MAKE) --no-print-directory report GRID=$(GRID)
 	@$(BIN)/agc compare $(GRID) --show --against HEAD:reports/$(GRID)
 
-report: setup reports/$(GRID)/report.html ## one self-contained page of the grid GRID
+report: setup reports/$(GRID)/report.html ## the page of the grid GRID, and Snakemake's report as its appendix
 
-reports/$(GRID)/report.html: reports/$(GRID)/comparison.csv
+reports/$(GRID)/report.html: reports/$(GRID)/workflow.html
+	@$(BIN)/agc report $(GRID)
+
+reports/$(GRID)/workflow.html: reports/$(GRID)/comparison.csv
 	@$(BIN)/snakemake --cores 1 --config grid=$(GRID) --report $@ --quiet all
 
 test: setup ## run the tests (PYTEST_FLAGS=...)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -rs --ignore tests/services $(PYTEST_FLAGS)
 
-test-services: setup services ## test tracking servers and their page: PostgreSQL, Chromium
+test-services: setup services ## test servers and pages: PostgreSQL, Chromium, MLflow old and new, Kubernetes
 	$(BIN)/python -m pytest -rs tests/services
 
 services:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-		command -v chromium > /dev/null && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends postgresql chromium; } || \
+		command -v chromium > /dev/null && command -v rsync > /dev/null && ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends postgresql chromium rsync; } || \
 		echo "not installed: no network? Their tests are skipped."; \
 	else \
 		command -v chromium chromium-browser > /dev/null || echo "missing: chromium (install it as root)"; \
 		command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || echo "missing: postgresql (install it as root)"; \
 	fi
+	@test -x $(VENV)/oldest-mlflow/bin/python || { \
+		$(BIN)/uv venv --quiet --python $(BIN)/python $(VENV)/oldest-mlflow && \
+		$(BIN)/uv pip install --quiet --python $(VENV)/oldest-mlflow/bin/python "mlflow==3.10.0" && \
+		$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
+			"$$($(VENV)/oldest-mlflow/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/agc.pth"; } || \
+		echo "missing: an environment with mlflow 3.10.0"
+	@$(BIN)/python -c "import snakemake_executor_plugin_kubernetes, snakemake_storage_plugin_fs, kubernetes_validate" 2> /dev/null || \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python "snakemake-executor-plugin-kubernetes>=0.5,<1" \
+			"snakemake-storage-plugin-fs>=1.1,<2" kubernetes-validate || echo "missing: the plugins of agc-bench[kubernetes]"
 	@$(BIN)/python -c "import psycopg2" 2> /dev/null || $(BIN)/uv pip install --quiet --python $(BIN)/python "psycopg2-binary>=2.9,<3" || echo "missing: psycopg2-binary (pip install psycopg2-binary)"
 
 test-faults: setup ## run all tests of faults: kills, full disks, broken files (FAULT_MOMENTS=20)
@@ -83,7 +95,7 @@ format: setup ## format code and workflow
 	$(BIN)/snakefmt Snakefile workflows
 
 # All extras but slurm and postgres, which only clusters and servers need.
-EXTRAS := attacks autoattack tracking workflow export dev
+EXTRAS := attacks autoattack equilibrium tracking workflow export dev
 
 lock: setup ## resolve the requirements anew
 	$(BIN)/uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --fork-strategy fewest --generate-hashes \

@@ -3,11 +3,12 @@
 #   snakemake --cores 2                           the default grid
 #   snakemake --cores 2 --config grid=NAME,OTHER  other grids of workflows/grids
 #   snakemake --cores 2 --workflow-profile workflows/profiles/local   with sensible flags
-#   snakemake --cores 1 --report report.html      one self-contained page, afterwards
+#   snakemake --cores 1 --report workflow.html    the workflow itself as one page, afterwards
 import sys
 from pathlib import Path
 
 from agc.files import parse_yaml
+from agc.places import home
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version, validate
 from yaml import YAMLError
@@ -30,7 +31,8 @@ WORDS = {"true": True, "false": False}
 config.update({k: WORDS[v] for k, v in config.items() if v in ("true", "false")})
 
 try:
-    validate(config, "workflows/schemas/config.schema.yaml")
+    # Of the package: pods have no more than Snakemake's own sources of the workflow.
+    validate(config, str(home() / "workflows/schemas/config.schema.yaml"))
 except WorkflowError as error:
     # What Snakemake would print is the whole schema; the one line that matters is below it.
     invalid = error.__context__
@@ -79,6 +81,7 @@ localrules:
     collect,
     compare,
     track,
+    page,
 
 
 # Every cell is an input of its own: below an up-to-date table, a deleted one would go unnoticed.
@@ -90,3 +93,4 @@ rule all:
         expand(f"{RESULTS}/{{grid}}/tracking.json", grid=GRIDS)
         if config["track"]
         else [],
+        expand(f"{REPORTS}/{{grid}}/report.html", grid=PAGES),

@@ -24,6 +24,7 @@ from agc.commands import (
     inspect,
     plan,
     readme,
+    report,
     status,
     track,
     train,
@@ -69,6 +70,7 @@ app.command("status")(status.status)
 app.command("tune")(tune.tune)
 app.command("collect")(collect.collect)
 app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.add_typer(track.app, name="track")
 app.add_typer(data.app, name="data")
 app.add_typer(bench.app, name="bench")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -59,7 +60,8 @@ class Stateful:
         """Restore what :meth:`state_dict` gave, as a copy; entries of other names are left.
 
         Tensors of the same names and shapes are filled where they lie, since others may hold them
-        too (a correction holds the masks of its method).
+        too (a correction holds the masks of its method). All else goes to the device of the model,
+        wherever the state is.
 
         Raises:
             KeyError: an attribute is missing.
@@ -67,9 +69,11 @@ class Stateful:
         """
         self.check_state(state)
         by_name = {name for found in _inherited(type(self), "by_parameter") for name in found}
+        tensors = self.named_tensors()
+        device = next((tensor.device for tensor in tensors.values()), None)
         for name in self._wanted(state):
-            homes = self.named_tensors() if name in by_name else {}
-            setattr(self, name, _restored(getattr(self, name), state[name], homes))
+            homes = tensors if name in by_name else {}
+            setattr(self, name, _restored(getattr(self, name), state[name], homes, device))
 
     def check_state(self, state: dict[str, Any]) -> None:
         """Make sure that :meth:`load_state_dict` can take this state.
@@ -219,33 +223,53 @@ def _saved(value: Any) -> Any:
     return _copied(value)
 
 
-def _copied(value: Any, home: Any = None) -> Any:
-    """A copy without a graph; a tensor goes where the tensor ``home`` is."""
+def moved(value: Any, device: torch.device | str) -> Any:
+    """The same with all tensors on ``device``; those that are there are not copied."""
     if torch.is_tensor(value):
-        copied = value.detach().clone()
-        return copied if home is None else copied.to(home.device)
-    if type(value) is dict:
-        return {key: _copied(one) for key, one in value.items()}
+        return value.to(device)
+    if type(value) in (dict, OrderedDict):
+        return type(value)((key, moved(one, device)) for key, one in value.items())
     if type(value) in (list, tuple):
-        return type(value)(_copied(one) for one in value)
+        return type(value)(moved(one, device) for one in value)
+    return value
+
+
+def _copied(value: Any, device: torch.device | None = None) -> Any:
+    """A copy without a graph; a tensor goes to ``device``, or stays where it is."""
+    if torch.is_tensor(value):
+        value = value.detach()
+        return value.clone() if device in (None, value.device) else value.to(device)
+    if type(value) in (dict, OrderedDict):
+        return type(value)((key, _copied(one, device)) for key, one in value.items())
+    if type(value) in (list, tuple):
+        return type(value)(_copied(one, device) for one in value)
     return copy.deepcopy(value)
 
 
-def _restored(present: Any, saved: Any, homes: Mapping[str, Tensor] | None = None) -> Any:
+def _restored(
+    present: Any,
+    saved: Any,
+    homes: Mapping[str, Tensor] | None = None,
+    device: torch.device | None = None,
+) -> Any:
     """``present`` with the content of ``saved`` if it can hold it, else a copy of ``saved``."""
     if _keeps_state(present) and saved is not None:
-        # Optimizers keep the very tensors that they are given.
-        present.load_state_dict(copy.deepcopy(saved))
+        # Optimizers keep the very tensors that they are given, and move them as they need them: a
+        # number of steps that lay on a GPU would be asked for in each step.
+        own = isinstance(present, torch.optim.Optimizer)
+        present.load_state_dict(_copied(saved, torch.device("cpu") if own else device))
         return present
     if isinstance(present, dict) and isinstance(saved, dict):
         if present.keys() == saved.keys():
-            present.update({key: _restored(present[key], value) for key, value in saved.items()})
+            restored = {k: _restored(present[k], v, None, device) for k, v in saved.items()}
+            present.update(restored)
             return present
-        return {key: _copied(value, (homes or {}).get(key)) for key, value in saved.items()}
+        places = {key: tensor.device for key, tensor in (homes or {}).items()}
+        return {key: _copied(value, places.get(key, device)) for key, value in saved.items()}
     if torch.is_tensor(present) and torch.is_tensor(saved) and _alike(present, saved):
         with torch.no_grad():
             return present.copy_(saved)
-    return _copied(saved)
+    return _copied(saved, device)
 
 
 def _alike(one: Any, other: Any) -> bool:

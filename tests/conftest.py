@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 # Two processes of one thread beat one of two, and the last bits depend on the number of threads.
 # It must be said before torch is imported for the first time.
@@ -59,6 +60,15 @@ def machine() -> Machine:
     from agc.machine.device import prepare_machine
 
     return prepare_machine("cpu", threads=1)
+
+
+@pytest.fixture(autouse=True)
+def memory_is_not_what_it_was() -> None:
+    """Fill new memory with NaN in deterministic runs, which a training leaves out to spare time:
+    here it shows who reads what nobody has written.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].utils.deterministic.fill_uninitialized_memory = True
 
 
 @pytest.fixture(scope="session")

@@ -71,15 +71,19 @@ def own_summaries() -> dict[str, str]:
     return dict(sorted(pair for file in _own_files() for pair in _registered_in(file)))
 
 
-@cache
 def smallest_images() -> dict[str, int]:
     """Height and width that images need at least, of those networks whose files say so."""
-    found: dict[str, int] = {}
-    for file in _own_files():
-        for node in ast.parse(file.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SMALLEST":
-                found |= ast.literal_eval(node.value)
-    return found
+    return _said("SMALLEST")
+
+
+def cell_calls(architecture: Any) -> int | None:
+    """How often a forward pass calls the cell of an equilibrium network; None for any other.
+
+    Args:
+        architecture: a cell's choice, with ``name`` and ``options``.
+    """
+    usual = _said("CELL_CALLS").get(architecture.name)
+    return usual if usual is None else architecture.options.get("calls", usual)
 
 
 @cache
@@ -107,6 +111,17 @@ def _own_files() -> list[Path]:
         if spec is not None and spec.origin is not None:
             files.append(Path(spec.origin))
     return files
+
+
+@cache
+def _said(constant: str) -> dict[str, int]:
+    """What the files say of their networks in a constant, by name."""
+    found: dict[str, int] = {}
+    for file in _own_files():
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == constant:
+                found |= ast.literal_eval(node.value)
+    return found
 
 
 def _names_in(file: Path) -> list[str]:

@@ -35,9 +35,11 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1))
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images [N, C, H, W] in [0, 1] to logits [N, classes]."""
-        return self.net((images - self.mean) / self.std)
+    def forward(self, images: Tensor, *state: Tensor) -> Tensor:
+        """Images [N, C, H, W] in [0, 1] to logits [N, classes]; an equilibrium network takes a
+        state beside them.
+        """
+        return self.net((images - self.mean) / self.std, *state)
 
     def blank(self, shape: tuple[int, ...]) -> Tensor:
         """Images of this shape that the network sees as ones, in double precision."""

@@ -60,6 +60,9 @@ class Attack:
     restarts: int = 1
     """How often it is run, each time with another seed; the worst of them counts."""
 
+    equilibrium: ClassVar[bool] = False
+    """Whether it attacks equilibrium networks alone."""
+
     bounded: ClassVar[bool] = True
     """Whether what it crafts must be in the ball; else what is not there has no effect."""
 

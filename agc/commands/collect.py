@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from agc.commands.common import GridName, Results, cell_folder
+from agc.commands.working import Working
 from agc.errors import UserError
 from agc.files import atomic_write_text
 from agc.grids.grid import load_grid
@@ -57,7 +58,8 @@ def collect(
     if merge:
         found = join(loaded.cells, merge, cells, results / name, mixed=mixed, rates_by_arm=by_arm)
     else:
-        found = gather(folders, results / name, partial, by_arm)
+        with Working("cells") as tell:
+            found = gather(folders, results / name, partial, by_arm, tell)
     atomic_write_text(results / name / "train.log", "\n".join(_logs(folders)))
     statuses = Counter(found)
     lacking = [f"{statuses[s]} {s}" for s in WITHOUT_RESULT if statuses[s]]

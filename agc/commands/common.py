@@ -25,6 +25,9 @@ Results = Annotated[
     Path,
     typer.Option("--results", help="Folder of the results.", envvar="AGC_RESULTS"),
 ]
+Reports = Annotated[
+    Path, typer.Option("--reports", help="Folder of the reports; one subfolder a grid.")
+]
 GridName = Annotated[
     str,
     typer.Argument(

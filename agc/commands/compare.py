@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from agc.commands.common import GridName, Results, make_console
+from agc.commands.common import GridName, Reports, Results, make_console
+from agc.commands.report import write_page
+from agc.commands.working import Working
 from agc.errors import UserError
 from agc.grids.files import Margin
 from agc.grids.grid import Grid, load_grid
-from agc.places import checkout
 
 if TYPE_CHECKING:
     from agc.reports.against import Check
 
-Reports = Annotated[
-    Path, typer.Option("--reports", help="Folder of the reports; one subfolder a grid.")
-]
 From = Annotated[
     Path | None,
     typer.Option(
@@ -50,7 +49,7 @@ def compare(
         bool, typer.Option("--show", help="Only print the tables that are there.")
     ] = False,
 ) -> None:
-    """Compare corrected with plain runs: tables, figures, verdicts, and the claims of the paper.
+    """Compare corrected with plain runs: tables, figures, page, verdicts, claims of the paper.
 
     With --against: compare these records with another set of records of the same cells.
     """
@@ -65,16 +64,16 @@ def compare(
         return
     out = reports / loaded.name
     if not show:
-        _write(source or results / loaded.name, out, loaded)
+        _write(source or results / loaded.name, out, loaded, results)
     console = make_console()
     print_comparison(load_comparison(out), console)
     if show:
-        _next_steps(loaded.name, results, out, console)
+        _next_steps(grid, loaded.name, results, out, console)
     if against is not None:
         _conclude(out, against, loaded.file.margin, console)
 
 
-def _write(collected: Path, out: Path, grid: Grid) -> None:
+def _write(collected: Path, out: Path, grid: Grid, results: Path) -> None:
     from agc.reports.page import PREREGISTRATION
     from agc.reports.report import write_report
     from agc.reports.study import publish_study, read_study
@@ -82,10 +81,15 @@ def _write(collected: Path, out: Path, grid: Grid) -> None:
     records, epochs = read_study(collected)
     named = (grid.name, grid.file.description, grid.file.margin, grid.learning_rates)
     told = collected if (collected / PREREGISTRATION).is_file() else out
-    write_report(records, epochs, out, *named, stages=grid.stages, beside=told)
-    # Drawn from their own copy, the tables stay as they are.
-    if collected.resolve() != out.resolve():
-        publish_study(records, epochs, out)
+    with Working("steps") as tell:
+        comparison = write_report(
+            records, epochs, out, *named, stages=grid.stages, beside=told, tell=tell
+        )
+        if grid.stages is None:
+            write_page(grid, records, epochs, comparison, out, results)
+        # Drawn from their own copy, the tables stay as they are.
+        if collected.resolve() != out.resolve():
+            publish_study(records, epochs, out)
 
 
 def _check(here: Path, there: str, margin: Margin) -> None:
@@ -125,16 +129,20 @@ def _judge(here: Path, there: str, margin: Margin) -> Check:
     return check_against(same, {name: getattr(margin, name) for name in MEASURES})
 
 
-def _next_steps(name: str, results: Path, out: Path, console: Console) -> None:
-    from agc.tracking import default_uri, ui_command
+def _next_steps(grid: str, name: str, results: Path, out: Path, console: Console) -> None:
+    from agc.reports.web.page import HTML
+    from agc.tracking.server import is_empty
+    from agc.tracking.store import default_uri
 
-    page = out / "report.html"
-    made = f"snakemake --cores 1 --config grid={name} --report {page}"
-    if page.exists():
-        made = str(page)
-    elif checkout() == Path.cwd():
-        made = f"make report GRID={name}"
-    console.print(f"report page: {made}", highlight=False, soft_wrap=True)
-    console.print(f"tables and figures: {out}/", highlight=False, soft_wrap=True)
-    command = ui_command(default_uri(results), results / "mlartifacts")
-    console.print(f"MLflow: {command}", highlight=False, soft_wrap=True)
+    page = out / HTML
+    place = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+    beside = "" if out.parent == Path("reports") else f" --reports {shlex.quote(str(out.parent))}"
+    opens = f"MLflow: `agc track ui {name}{place}`"
+    fills = f"MLflow: `agc track sync {grid}{place}{beside}`"
+    lines = [
+        f"page: {page}" if page.exists() else f"page: `agc report {grid}{place}{beside}`",
+        f"tables and figures: {out}/",
+        fills if is_empty(default_uri(results)) else opens,
+    ]
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

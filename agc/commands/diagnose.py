@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from agc.commands.common import Device, Threads, make_console, wanted_epochs
+from agc.commands.working import Working
 from agc.grids.cell import Cell, read_cell
 from agc.reports.figures.diagnostics import diagnostics_title, write_diagnostics
 from agc.reports.gradients import add_cell
@@ -74,7 +75,9 @@ def diagnose(
     from agc.machine.device import prepare_machine
 
     machine = prepare_machine(device, threads)
-    rows, diverged = measure(found, wanted, batches, machine.device)
+    with Working("") as tell:
+        tell(0, 0, "the cell trains again, and is measured")
+        rows, diverged = measure(found, wanted, batches, machine.device)
     out = out or described.parent / "diagnostics"
     console = make_console()
     if rows:

@@ -11,6 +11,7 @@ from rich.table import Table
 from agc.errors import UserError
 from agc.grids.grid import Grid
 from agc.grids.seeds import seeds_path, write_added
+from agc.places import known_files
 from agc.planning.declared import units
 from agc.planning.prediction import estimate
 from agc.reports.labels import axis_columns, label_cells
@@ -55,14 +56,14 @@ def extend_grid(grid: Grid, collected: Path, results: Path, write: bool, console
     if waiting:
         lacking = sum(row.missing for row in waiting)
         text = f"{len(waiting)} rows wait for {lacking} cells that are not finished or collected"
-        console.print(f"{text}: snakemake --config grid={grid.name}", soft_wrap=True)
+        console.print(f"{text}: `{_train(grid)}`", soft_wrap=True, highlight=False)
     if not more:
         console.print("no row gets more seeds now", highlight=False)
         return
     console.print(_cost(grid, rows, results), highlight=False, soft_wrap=True)
     if write:
         path = write_added(grid.path, rule, more)
-        text = f"{path} has them: commit it, and run snakemake --config grid={grid.name}"
+        text = f"{path} has them: commit it, and run `{_train(grid)}`"
         console.print(text, highlight=False, soft_wrap=True)
     else:
         console.print(f"--write puts them into {seeds_path(grid.path)}", highlight=False)
@@ -124,3 +125,9 @@ def _verdict(row: RowPrecision) -> list[str]:
         return [f"+{len(row.added)} seeds", f"{_units(row):.0f}"]
     state = f"{row.state} for {row.missing}" if row.state == WAITING else row.state
     return [state, "–"]
+
+
+def _train(grid: Grid) -> str:
+    """The command that trains what a grid lacks."""
+    known = grid.name in known_files("grids")
+    return f"snakemake --cores 2 --config grid={grid.name if known else grid.path}"

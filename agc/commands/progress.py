@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 from agc.grids.cell import Cell
+from agc.status.watch import QUIET
 
 
 class Progress:
@@ -33,6 +35,7 @@ class Progress:
         self.count = len(cells)
         self.done = 0
         self.epochs = 0
+        self.said = time.monotonic()
         total = sum(cell.training.epochs for cell in cells) if by_epoch else len(cells)
         self.bar = Bar(
             TextColumn("{task.description}"),
@@ -63,10 +66,19 @@ class Progress:
         text = f"epoch {row['epoch']}: validation {100 * row['validation_accuracy']:.2f} %"
         self.bar.update(self.task, advance=1, description=text)
         self.epochs += 1
+        self._say(f"{self.done + 1}/{self.count} {text}")
 
     def text(self, line: str) -> None:
         """Say what is being done; nothing of it is left on the screen."""
         self.bar.update(self.task, description=line)
+        self._say(f"{self.done + 1}/{self.count} {line}")
+
+    def _say(self, line: str) -> None:
+        """A line a minute where there is no bar."""
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self.said >= QUIET:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self.said = now
 
     def cell(self, cell: Cell, outcome: str) -> None:
         """A cell has come to its end."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import webbrowser
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from agc.commands.common import GridName, Results, grid_folders
+from agc.commands.common import GridName, Reports, Results, cell_folder
+from agc.commands.working import Working
 from agc.errors import UserError
 from agc.files import write_json
+from agc.grids.grid import load_grid
+
+if TYPE_CHECKING:
+    from agc.tracking import Grid
 
 app = typer.Typer(help="Mirror records in MLflow; the files stay the truth.", no_args_is_help=True)
 
@@ -29,6 +37,7 @@ Uri = Annotated[
 def sync(
     grid: GridName,
     results: Results = Path("results"),
+    reports: Reports = Path("reports"),
     uri: Uri = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Delete runs of cells that left the grid.")
@@ -40,48 +49,134 @@ def sync(
         bool, typer.Option("--tolerant", help="An unreachable store is a warning, not an error.")
     ] = False,
 ) -> None:
-    """Add what is missing in MLflow and repair what is partial; nothing is duplicated."""
-    from agc.tracking import default_uri
-    from agc.tracking import sync as mirror
+    """Add what is missing in MLflow and repair what is partial; nothing is duplicated.
 
-    name, folders = grid_folders(grid, results)
-    store = uri or default_uri(results)
+    Then its page opens on the grid's arms with their verdicts, where the grid's report has them.
+    """
+    from agc.tracking import default_uri, present
+    from agc.tracking import sync as mirror
+    from agc.tracking.server import page_of
+    from agc.tracking.view import run_address
+
+    found = _grid(grid, results, reports)
+    store, artifacts = uri or default_uri(results), results / "mlartifacts"
     try:
-        done = mirror(name, folders, store, results / "mlartifacts", prune=prune)
+        with Working("runs") as tell:
+            done = mirror(found.name, found.folders, store, artifacts, tell, prune)
+            front = present(found, store, artifacts, tell)
     except UserError as error:
         if not tolerant:
             raise
-        message = f"not mirrored: {error}; later: agc track sync {name}"
+        message = f"not mirrored: {error}; later: `agc track sync {grid}`"
         Console(stderr=True, soft_wrap=True).print(f"agc: warning: {message}", markup=False)
         outcome = {"mirrored": False, "reason": str(error)}
     else:
-        typer.echo(done.summary())
-        outcome = {"mirrored": True, **asdict(done)}
+        shown = f", {front.arms} arms" if front.arms else ""
+        typer.echo(f"{done.summary()}{shown}")
+        runs = {
+            slug: run_address(page_of(store), front.experiment, run)
+            for slug, run in front.runs.items()
+        }
+        outcome = {"mirrored": True, **asdict(done), "arms": front.arms, "runs": runs}
     if report is not None:
         write_json(report, outcome)
 
 
 @app.command()
-def check(grid: GridName, results: Results = Path("results"), uri: Uri = None) -> None:
+def check(
+    grid: GridName,
+    results: Results = Path("results"),
+    reports: Reports = Path("reports"),
+    uri: Uri = None,
+) -> None:
     """Tell whether MLflow repeats the records; exit code 1 if it does not."""
     from agc.tracking import check as compare
-    from agc.tracking import default_uri
+    from agc.tracking import default_uri, present
+    from agc.tracking.server import is_empty
 
-    name, folders = grid_folders(grid, results)
-    found = compare(name, folders, uri or default_uri(results), results / "mlartifacts")
-    typer.echo(found.summary())
-    if not found.in_step:
+    found = _grid(grid, results, reports)
+    store, artifacts = uri or default_uri(results), results / "mlartifacts"
+    with Working("runs") as tell:
+        mirrored = compare(found.name, found.folders, store, artifacts)
+        complete = mirrored.in_step and not is_empty(store)
+        shown = present(found, store, artifacts, tell, write=False) if complete else None
+    typer.echo(mirrored.summary())
+    if shown is not None and not shown.in_step:
+        line = f"{found.name}: {shown.arms} arms and {shown.changed} other things to be shown anew"
+        typer.echo(line)
+    if not mirrored.in_step or (shown is not None and not shown.in_step):
         raise typer.Exit(1)
 
 
 @app.command()
-def ui(results: Results = Path("results"), uri: Uri = None) -> None:
-    """Print the command that shows the mirror in a browser.
+def ui(
+    grid: Annotated[
+        str | None,
+        typer.Argument(metavar="[GRID]", help="The grid to open; the only one by default."),
+    ] = None,
+    results: Results = Path("results"),
+    uri: Uri = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 5000,
+    show: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in a browser, if there is one.")
+    ] = True,
+    command: Annotated[
+        bool, typer.Option("--command", help="Only print the command that starts the server.")
+    ] = False,
+) -> None:
+    """Start MLflow's page and open it on a grid's arms; Ctrl-C ends it.
 
     The page asks for no password, so it listens on 127.0.0.1 alone. From another machine:
     ssh -L 5000:127.0.0.1:5000 HOST. A server for several people needs passwords
     (mlflow server --app-name basic-auth), --allowed-hosts, and TLS from a proxy in front of it.
     """
     from agc.tracking import default_uri, ui_command
+    from agc.tracking.server import grid_address, is_empty, page_of, served, wait_for
+    from agc.tracking.store import is_server
 
-    typer.echo(ui_command(uri or default_uri(results), results / "mlartifacts"))
+    store, artifacts = uri or default_uri(results), results / "mlartifacts"
+    if command:
+        typer.echo(ui_command(store, artifacts, port))
+        return
+    if is_empty(store):
+        raise UserError(f"nothing is mirrored in {results}: `agc track sync {grid or 'GRID'}`")
+    if is_server(store):
+        _tell_address(grid_address(store, grid, page_of(store)), show)
+        return
+    # First, as it also finds what is wrong with the store: the server would say so at length.
+    place = grid_address(store, grid, "")
+    with served(store, artifacts, port) as process:
+        with Working("") as tell:
+            tell(0, 0, "MLflow's server starts")
+            page = wait_for(process, port)
+        _tell_address(f"{page}{place}", show)
+        typer.echo("Ctrl-C ends it.", err=True)
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            return
+    raise UserError("MLflow's server has ended")
+
+
+def _tell_address(place: str, show: bool) -> None:
+    typer.echo(f"MLflow: {place}")
+    # Without a display webbrowser may choose one that draws in this terminal.
+    graphical = sys.platform in ("darwin", "win32") or any(
+        name in os.environ for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    if show and graphical:
+        webbrowser.open(place)
+
+
+def _grid(name: str, results: Path, reports: Path) -> Grid:
+    from agc.tracking import Grid
+
+    loaded = load_grid(name)
+    return Grid(
+        name=loaded.name,
+        given=name,
+        question=loaded.file.description,
+        cells={cell.slug: cell.model_dump(mode="json") for cell in loaded.cells},
+        folders=[cell_folder(results, cell) for cell in loaded.cells],
+        report=reports / loaded.name,
+    )

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.architectures.base import build_network, first_pass
+from agc.architectures.shared.equilibrium import equilibrium_of
 from agc.conformance.checks import DoesNotApply, listed
 from agc.conformance.correction_problem import same
 from agc.conformance.seen import compare_flops, compare_zeros
 from agc.cost.flops import layer_flops
 from agc.errors import UserError
+from agc.methods.rigl import RigL
 from agc.methods.static import Static
+from agc.training.step import Step
 
 IMAGES = ((3, 32, 32), (1, 28, 28), (3, 224, 224), (3, 240, 240), (3, 256, 256))
 """Channels, height and width: the first that a network takes is what it is checked with."""
@@ -157,6 +160,26 @@ def operations_see_the_zeros_and_the_flops(name: str) -> None:
     assert flops.rest >= 0, f"weights have {-flops.rest} FLOPs more than there are"
 
 
+def an_equilibrium_stays_a_contraction(name: str) -> None:
+    """After each step of RigL, updates of the topology among them, its cell's norm is below 1."""
+    model = drawn(name)
+    network = equilibrium_of(model)
+    if network is None:
+        raise DoesNotApply("it is no equilibrium network")
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    options = {"total_steps": 12, "update_interval": 2}
+    sparse = RigL(model, optimizer, sparsity=0.5, **options)
+
+    def loss_fn(model: nn.Module, batch: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(model(batch), torch.tensor([0, 1]))
+
+    step = Step(model, optimizer, loss_fn, sparse)
+    for number in range(6):
+        step(pictures(name))
+        norm = network.cell.norm().item()
+        assert norm <= network.limit * (1 + 1e-5), f"norm {norm:.3f} after step {number + 1}"
+
+
 def made_sparse(model: nn.Module) -> Static:
     """With random masks.
 
@@ -180,4 +203,5 @@ CHECKS = listed(
     an_image_is_classified_by_itself,
     it_can_be_made_sparse,
     operations_see_the_zeros_and_the_flops,
+    an_equilibrium_stays_a_contraction,
 )

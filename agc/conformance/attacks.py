@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
+from agc.architectures.base import Classifier, build_network
 from agc.attacks.base import Attack, Threat, fenced, outcomes
 from agc.conformance.checks import DoesNotApply, listed
 from agc.registry import ATTACKS
@@ -21,8 +22,12 @@ FEW = {"steps": 3, "queries": 40, "restarts": 2}
 """Options, where an attack has them, that make it short."""
 
 
-def network() -> nn.Module:
-    """All that an attack could disturb: dropout, normalisation, mixed modes, a frozen weight."""
+def network(name: str) -> nn.Module:
+    """All that an attack could disturb: dropout, normalisation, mixed modes, a frozen weight; a
+    small equilibrium network for attacks on those.
+    """
+    if ATTACKS[name].target.equilibrium:
+        return equilibrium()
     with rng.isolated(1):
         model = nn.Sequential(
             nn.Conv2d(1, 6, 3, padding=1),
@@ -35,6 +40,15 @@ def network() -> nn.Module:
     model[0].bias.requires_grad_(False)
     model[1].eval()
     return model.to(memory_format=torch.channels_last)
+
+
+def equilibrium() -> nn.Module:
+    """A classifier around one, with mixed modes and a frozen weight."""
+    with rng.isolated(1):
+        model = build_network("deq_tiny", {"width": 16}, (1, 8, 8), CLASSES)
+    model.fc.bias.requires_grad_(False)
+    model.injection.eval()
+    return Classifier(model, (0.5,), (0.25,))
 
 
 def right_images(model: nn.Module) -> tuple[Tensor, Tensor]:
@@ -60,7 +74,7 @@ def create(name: str, threat: Threat) -> Attack:
 
 def what_it_crafts_are_images_in_the_ball(name: str) -> None:
     """In both norms; of the images' shape and type."""
-    model = network()
+    model = network(name)
     images, labels = right_images(model)
     for threat in THREATS:
         attack = create(name, threat)
@@ -74,7 +88,7 @@ def what_it_crafts_are_images_in_the_ball(name: str) -> None:
 
 def some_images_do_not_stand_it(name: str) -> None:
     """A network that was never trained withstands no attack."""
-    model = network()
+    model = network(name)
     for threat in THREATS:
         held = outcomes(create(name, threat), model, *right_images(model), threat, 1)
         assert not held.all(), f"{threat.norm}: every image stands it"
@@ -82,7 +96,7 @@ def some_images_do_not_stand_it(name: str) -> None:
 
 def the_outcome_follows_from_the_seed(name: str) -> None:
     """Within autocast and inference mode too."""
-    model = network()
+    model = network(name)
     images, labels = right_images(model)
     for threat in THREATS:
         attack = create(name, threat)
@@ -95,7 +109,7 @@ def the_outcome_follows_from_the_seed(name: str) -> None:
 
 def nothing_but_the_outcome_is_left(name: str) -> None:
     """Weights, buffers, gradients, flags, modes, images and random streams are as before."""
-    model, threat = network(), THREATS[0]
+    model, threat = network(name), THREATS[0]
     images, labels = right_images(model)
     attack = create(name, threat)
     tensors = [*model.parameters(), *model.buffers(), images, labels]

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from agc.corrections.shared.control_variate import ControlVariate
 from agc.corrections.shared.official import BEHAVIOURS
+from agc.corrections.shared.stored import Gigabytes, Stored
 from agc.cost.units import Cost
 from agc.gradients.gradient import loss_and_gradient
+from agc.gradients.lists import subtract
 from agc.gradients.micro_batches import FirstBatches, parts
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
@@ -30,7 +31,7 @@ Estimator = Literal["loss", "gradient", "layer", "online"]
 
 
 @CORRECTIONS.register("agc", source="PMLR 234:341-378, arXiv 2301.03573")
-class AGC(ControlVariate):
+class AGC(Stored):
     """Gradient correction (AGC): g + γτ (u - q).
 
     g is the minibatch gradient, q the same batch's gradient at the snapshot (the weights at the
@@ -59,6 +60,8 @@ class AGC(ControlVariate):
         full_gradient: u from a full ``pass``, or from a ``subset`` of it.
         subset: fraction of the batches that the subset has.
         match_objective: whether the pass sees adversarial images if the steps do.
+        store: gigabytes for gradients of the pass, which are q of the steps where augmentation is
+            locked: 7 units a batch instead of 10; 0 keeps none.
         seed: of what ``a-rigl`` draws.
         dense: all initial weights by name, before any was masked, which ``a-itop`` begins at.
             Without them it must be made before the method is, as it takes the model's.
@@ -83,10 +86,11 @@ class AGC(ControlVariate):
         full_gradient: Literal["pass", "subset"] = "pass",
         subset: Annotated[float, Field(gt=0, le=1)] = 0.25,
         match_objective: bool = True,
+        store: Gigabytes = 0.0,
         seed: int = 0,
         dense: Mapping[str, Tensor] | None = None,
     ) -> None:
-        super().__init__(model)
+        super().__init__(model, store=store)
         if variant not in BEHAVIOURS:
             raise ValueError(f"unknown variant {variant!r} of agc (known: {', '.join(BEHAVIOURS)})")
         self.variant, self.estimator = variant, estimator
@@ -105,9 +109,15 @@ class AGC(ControlVariate):
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
-        """A variant that is not defined with this estimator."""
+        """A variant that is not defined with this estimator, and a store that would not do."""
         # Relatives inherit this and have no variants.
-        return _undefined(options.get("variant", "corrected"), options["estimator"])
+        variant = options.get("variant", "corrected")
+        if options.get("store") and options["full_gradient"] == "subset":
+            return "store needs the gradients of all batches, and full_gradient is that of a subset"
+        images = {"pass_images": BEHAVIOURS[variant].pass_images}
+        return _undefined(variant, options["estimator"]) or super().refuse(
+            cell, **options, **images
+        )
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Full gradient u at the present weights, τ, new snapshot.
@@ -157,7 +167,7 @@ class AGC(ControlVariate):
             with self.noise.replayed(len(parts(batch))):
                 then = self.reference.loss(batch, loss_fn)
             self.correlation.observe({"loss": now}, {"loss": then})
-        return gradient
+        return self.kept(batch, gradient)
 
     def start_of_sum(self) -> dict[str, Tensor]:
         """Zeros, or what a published code has left there."""
@@ -165,7 +175,9 @@ class AGC(ControlVariate):
 
     def centred(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """u - g."""
-        return {name: mean - gradient[name] for name, mean in self.mean.items() if name in gradient}
+        names = [name for name in self.mean if name in gradient]
+        found = subtract([self.mean[n] for n in names], [gradient[n] for n in names])
+        return dict(zip(names, found, strict=True))
 
     @property
     def tau(self) -> float:
@@ -179,7 +191,7 @@ class AGC(ControlVariate):
 
     def coefficients(self) -> Mapping[str, float | Tensor]:
         """γτ of each tensor, without waiting for the device."""
-        return {name: self.gamma * self.correlation.of(name) for name in self.parameters}
+        return self.correlation.scaled(self.gamma, list(self.parameters))
 
     def diagnostics(self) -> dict[str, float]:
         """τ and the coefficient γτ."""
@@ -187,12 +199,15 @@ class AGC(ControlVariate):
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:
-        """Pass: gradient (3) and, for the official estimator, older loss (1); step: 3 more."""
+        """Pass: gradient (3) and, for the official estimator, older loss (1); step: 3 more, unless
+        they are stored.
+        """
         share = options["subset"] if options["full_gradient"] == "subset" else 1.0
         units = 4 if options["estimator"] == "loss" else 3
         images = BEHAVIOURS[options["variant"]].pass_images
         attacked = images == "prepared" and options["match_objective"]
-        return Cost(step=3, snapshot=share * units, prepared_pass=share * attacked, tensors=2)
+        step = super().cost(**options).step
+        return Cost(step=step, snapshot=share * units, prepared_pass=share * attacked, tensors=2)
 
 
 def _undefined(variant: str, estimator: str) -> str | None:

@@ -10,6 +10,7 @@ from pydantic import Field
 from agc.corrections.base import Correction
 from agc.cost.units import Cost
 from agc.errors import UserError
+from agc.gradients.lists import add_to, copy_to, scale, subtract, sums, unique_places
 from agc.gradients.loss_scale import LossScale
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
@@ -127,63 +128,70 @@ class RecordedAGC(Correction):
         if self.scale.overflowed(present.values()):
             return
         known = index in self.seen
-        with torch.no_grad():
-            for name, gradient in present.items():
-                if name in self.records:
-                    self._correct(name, gradient, index, known)
+        recorded = {name: g for name, g in present.items() if name in self.records}
+        if recorded:
+            with torch.no_grad():
+                self._correct(recorded, index, known)
         if not known:
             self.seen.append(index)
 
-    def _correct(self, name: str, gradient: Tensor, index: int, known: bool) -> None:
-        place, record = self.places[name], self.records[name][index]
-        flat = gradient.reshape(-1)
-        raw = flat[place].float()
-        old = record.float()
-        if known:
-            difference = self.mean[name] - old
-            ratio = self.products[name] / self.squares[name]
-            usable = torch.where(self.squares[name] > 0, ratio, torch.zeros_like(ratio))
-            self._regress(name, raw, difference)
-            # In the gradient's own precision, so that a scale of 0 changes no bit.
-            corrected = flat[place] + self.gamma * usable.float() * difference
-            flat[place] = corrected.to(flat.dtype)
-            if flat.data_ptr() != gradient.data_ptr():
-                gradient.copy_(flat.reshape(gradient.shape))
+    def _correct(self, gradients: dict[str, Tensor], index: int, known: bool) -> None:
+        names = list(gradients)
+        raw = [g.reshape(-1)[self.places[name]].float() for name, g in gradients.items()]
+        records = [self.records[name][index] for name in names]
+        old, means = _floats(records), [self.mean[name] for name in names]
         visited = len(self.seen) if known else len(self.seen) + 1
-        # An infinite record would make the mean infinite for good.
-        kept = raw.clamp(-LARGEST, LARGEST).half()
-        new = kept.float()
         if known:
-            self.mean[name] += (new - old) / visited
-        else:
-            self.mean[name] += (new - self.mean[name]) / visited
-        record.copy_(kept)
+            differences = subtract(means, old)
+            factors = self.gamma * self._estimates(names).float()
+            self._regress(names, raw, differences)
+            self._add(gradients, scale(differences, factors.unbind()))
+        # An infinite record would make the mean infinite for good.
+        within = torch._foreach_clamp_max(torch._foreach_clamp_min(raw, -LARGEST), LARGEST)
+        copy_to(records, within)
+        changes = subtract(_floats(records), old if known else means)
+        add_to(means, torch._foreach_div(changes, visited))
 
-    def _regress(self, name: str, raw: Tensor, difference: Tensor) -> None:
+    def _estimates(self, names: list[str]) -> Tensor:
+        """c of each tensor, [tensors]; 0 where nothing has been observed."""
+        products = torch.stack([self.products[name] for name in names])
+        squares = torch.stack([self.squares[name] for name in names])
+        return torch.where(squares > 0, products / squares, torch.zeros_like(products))
+
+    def _add(self, gradients: dict[str, Tensor], changes: list[Tensor]) -> None:
+        """Correct in the gradient's own precision, so that a scale of 0 changes no bit."""
+        with unique_places():
+            for (name, gradient), change in zip(gradients.items(), changes, strict=True):
+                flat, place = gradient.reshape(-1), self.places[name]
+                flat[place] = (flat[place] + change).to(flat.dtype)
+                if flat.data_ptr() != gradient.data_ptr():
+                    gradient.copy_(flat.reshape(gradient.shape))
+
+    def _regress(self, names: list[str], raw: list[Tensor], differences: list[Tensor]) -> None:
         """Add one step to Σ <g, r - u> and Σ |r - u|², the past fading."""
-        product = -(raw * difference).sum(dtype=torch.float64)
-        square = difference.square().sum(dtype=torch.float64)
-        self.products[name].mul_(self.memory).add_(product)
-        self.squares[name].mul_(self.memory).add_(square)
+        products = -sums(torch._foreach_mul(raw, differences))
+        squares = sums(torch._foreach_mul(differences, differences), signed=False)
+        for total, new in ((self.products, products), (self.squares, squares)):
+            past = torch.stack([total[name] for name in names])
+            total.update(zip(names, (self.memory * past + new).unbind(), strict=True))
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:
         """Move the records to the new places; those of dropped weights go."""
-        if not self.records:
+        known = [name for name in masks if name in self.places]
+        if not known:
             return
-        for name, mask in masks.items():
-            if name not in self.places:
-                continue
-            old, size = self.places[name], mask.numel()
-            new = mask.reshape(-1).nonzero().flatten()
-            where = torch.full((size,), -1, dtype=torch.long, device=mask.device)
-            where[old] = torch.arange(len(old), device=mask.device)
+        counts = torch.stack([masks[name].sum() for name in known]).tolist()
+        for name, active in zip(known, counts, strict=True):
+            old, mask = self.places[name], masks[name].reshape(-1)
+            # In their order, as nonzero() gives them; that would wait for the device.
+            new = mask.to(torch.uint8).argsort(descending=True, stable=True)[:active]
+            where = torch.full((len(mask),), -1, dtype=torch.long, device=mask.device)
+            with unique_places():
+                where[old] = torch.arange(len(old), device=mask.device)
             source = where[new]
-            survived = source >= 0
             for table in (self.records, self.mean):
-                before = table[name]
-                after = before.new_zeros(*before.shape[:-1], len(new))
-                after[..., survived] = before[..., source[survived]]
-                table[name] = after
+                after = table[name][..., source.clamp(min=0)]
+                table[name] = after.masked_fill_(source < 0, 0)
             self.places[name] = new
 
     def diagnostics(self) -> dict[str, float]:
@@ -200,3 +208,10 @@ class RecordedAGC(Correction):
     def cost(cls, **options: Any) -> Cost:
         """No pass. The records are not of a parameter's size: see the docstring."""
         return Cost(tensors=1)
+
+
+def _floats(tensors: list[Tensor]) -> list[Tensor]:
+    """Copies in single precision."""
+    copies = [torch.empty_like(tensor, dtype=torch.float32) for tensor in tensors]
+    copy_to(copies, tensors)
+    return copies

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from agc.corrections.agc import AGC
 from agc.cost.units import Cost
+from agc.gradients.lists import add_to, clones
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -65,12 +66,12 @@ class RunningAGC(AGC):
         """Add the gradient to the epoch's sum, and correct it if there is a u yet."""
         if self.scale.overflowed(self.gradients().values()):
             return
+        gradient = self.whole_gradient()
+        old = [name for name in gradient if name in self.running]
+        new = [name for name in gradient if name not in self.running]
         with torch.no_grad():
-            for name, gradient in self.whole_gradient().items():
-                if name in self.running:
-                    self.running[name] += gradient
-                else:
-                    self.running[name] = gradient.clone()
+            add_to([self.running[n] for n in old], [gradient[n] for n in old])
+        self.running |= dict(zip(new, clones(gradient[n] for n in new), strict=True))
         self.running_steps += 1
         if self.mean:
             super().correct(batch, loss_fn)

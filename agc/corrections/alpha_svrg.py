@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from agc.corrections.shared.control_variate import ControlVariate
+from agc.corrections.shared.stored import Gigabytes, Stored
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 
 @CORRECTIONS.register("alpha-svrg", source="ICLR 2025, Yin et al.")
-class AlphaSVRG(ControlVariate):
+class AlphaSVRG(Stored):
     """g + α (u - q) with α falling from ``alpha`` to 0 over the epochs, one value a snapshot.
 
     Args:
         alpha: first coefficient; the source takes 0.5 on small data sets and 0.75 on large ones.
         schedule: ``linear``, or ``constant``.
         epochs: epochs of the whole training.
+        store: gigabytes for gradients of the pass; see :class:`~agc.corrections.svrg.SVRG`.
     """
 
     off: ClassVar[dict[str, Any] | None] = {"alpha": 0.0}
@@ -36,8 +37,9 @@ class AlphaSVRG(ControlVariate):
         epochs: int,
         alpha: Annotated[float, Field(ge=0)] = 0.5,
         schedule: Literal["linear", "constant"] = "linear",
+        store: Gigabytes = 0.0,
     ) -> None:
-        super().__init__(model)
+        super().__init__(model, store=store)
         self.alpha = alpha
         self.linear = schedule == "linear"
         self.epochs = epochs

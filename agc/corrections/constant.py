@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from agc.corrections.shared.control_variate import ControlVariate
+from agc.corrections.shared.stored import Gigabytes, Stored
 from agc.cost.units import Cost
 from agc.registry import CORRECTIONS, LATER
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @CORRECTIONS.register("constant", source="control for arXiv 2301.03573")
-class Constant(ControlVariate):
+class Constant(Stored):
     """g + c (u - q) with a fixed c: gradient correction (AGC) without anything adaptive.
 
     Args:
@@ -28,6 +29,7 @@ class Constant(ControlVariate):
         pass_images: what u is of: ``prepared`` as in a step, or ``raw``, neither attacked nor
             augmented, as in AGC's variant a-bsr. With ``raw`` the correction is biased where the
             steps see other images.
+        store: gigabytes for gradients of the pass; see :class:`~agc.corrections.svrg.SVRG`.
     """
 
     off: ClassVar[dict[str, Any] | None] = {"c": 0.0}
@@ -40,8 +42,9 @@ class Constant(ControlVariate):
         c: float = 0.1,
         start: Annotated[int, Field(ge=0), LATER] = 0,
         pass_images: Annotated[Literal["prepared", "raw"], LATER] = "prepared",
+        store: Gigabytes = 0.0,
     ) -> None:
-        super().__init__(model)
+        super().__init__(model, store=store)
         self.c, self.start, self.pass_images = c, start, pass_images
         self.epochs = 0
 
@@ -72,6 +75,6 @@ class Constant(ControlVariate):
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:
-        """A pass (3), and a second gradient in each step (3)."""
+        """A pass (3), and a second gradient in each step (3) unless it is stored."""
         prepared = options.get("pass_images", "prepared") == "prepared"
-        return Cost(step=3, snapshot=3, prepared_pass=prepared, tensors=2)
+        return replace(super().cost(**options), prepared_pass=prepared)

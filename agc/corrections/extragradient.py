@@ -10,6 +10,7 @@ from pydantic import Field
 
 from agc.corrections.shared.evaluation_point import PastGradient
 from agc.cost.units import Cost
+from agc.gradients.lists import scale
 from agc.registry import CORRECTIONS
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ class Extragradient(PastGradient):
 
     def direction(self, batch: Any, loss_fn: LossFunction) -> dict[str, Tensor]:
         """Down the last gradient; nowhere in the first step."""
-        return {name: g * -self.step_size for name, g in self.masked(self.along).items()}
+        active = self.masked(self.along)
+        found = scale(list(active.values()), [-self.step_size] * len(active))
+        return dict(zip(active, found, strict=True))
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from agc.corrections.shared.older_point import OlderPoint
 from agc.cost.units import Cost
+from agc.gradients.lists import add_to, clones, copy_to, norms, scale, subtract
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -60,15 +61,16 @@ class MARS(OlderPoint):
         present = self.gradients()
         if self.scale.overflowed(present.values()):
             return
-        raw = {} if self.exact else {name: g.clone() for name, g in present.items()}
+        raw = {} if self.exact else dict(zip(present, clones(present.values()), strict=True))
         older = self._older(batch, loss_fn)
+        paired = {name: g for name, g in present.items() if name in older}
+        gradients, tensors = list(paired.values()), list(present.values())
         with torch.no_grad():
-            for name, gradient in present.items():
-                if name in older:
-                    gradient.add_(gradient - older[name], alpha=self.coefficient)
-                if self.clip is not None:
-                    norm = torch.linalg.vector_norm(gradient)
-                    gradient.mul_(torch.clamp(self.clip / (norm + 1e-12), max=1.0))
+            changes = subtract(gradients, [older[name] for name in paired])
+            add_to(gradients, changes, alpha=self.coefficient)
+            if self.clip is not None and tensors:
+                factors = torch.clamp(self.clip / (norms(tensors) + 1e-12), max=1.0)
+                copy_to(tensors, scale(tensors, factors.unbind()))
         self.before = raw
         if self.exact:
             self.move_reference()

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from agc.corrections.shared.recursive import Recursive
 from agc.cost.units import Cost
-from agc.gradients.euclidean import as_real
+from agc.gradients.lists import squared_norm
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
 
@@ -67,7 +67,7 @@ class STORM(Recursive):
         if self.scale.overflowed(present):
             return
         if self.a is None:
-            squares = squares + sum(as_real(gradient).square().sum() for gradient in present)
+            squares = squares + squared_norm(list(present))
         super().correct(batch, loss_fn)
         if self.a is None:
             self.squares = squares

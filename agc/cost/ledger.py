@@ -63,7 +63,7 @@ class Ledger:
 
     def _counts(self, method: Densities) -> tuple[int, int, int]:
         meter = self.meter
-        to_inputs = meter.forward + meter.input_backward + meter.backward
+        to_inputs = meter.forwards + meter.input_backwards + meter.backward
         return to_inputs, meter.backward, method.dense_gradients * self.batch_size
 
     def _densities(self, method: Densities) -> tuple[float, float]:

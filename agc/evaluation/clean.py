@@ -8,6 +8,7 @@ from torch import nn
 from agc.datasets.base import Split
 from agc.datasets.shared.loader import in_order
 from agc.gradients.modes import evaluating
+from agc.machine.memory import with_smaller_batches
 
 BATCH = 1024
 """Images per forward pass of an evaluation; no number depends on it but rounding."""
@@ -16,11 +17,15 @@ BATCH = 1024
 @torch.no_grad()
 def evaluate_clean(model: nn.Module, split: Split) -> tuple[float, float]:
     """Mean cross-entropy and accuracy (a fraction) in evaluation mode; modes are put back."""
-    loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
-    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    with evaluating(model):
-        for batch in in_order(split, BATCH):
+
+    def evaluate(size: int) -> tuple[float, float]:
+        loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
+        correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+        for batch in in_order(split, size):
             logits = model(batch.images).float()
             loss += nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
             correct += (logits.argmax(dim=1) == batch.labels).sum()
-    return loss.item() / len(split), correct.item() / len(split)
+        return loss.item() / len(split), correct.item() / len(split)
+
+    with evaluating(model):
+        return with_smaller_batches(evaluate, BATCH)

@@ -85,6 +85,8 @@ class Watched(Observer):
         self.epoch, self.step = epoch, 0
         self.own: ReferencePoint | None = None
         self.masks_then: dict[str, Tensor] = {}
+        self.seen: list[tuple[Tensor, int]] = []
+        """The reference point when it was last looked at, and how often it had been written to."""
         self.rows: list[Row] = []
         self.seconds = 0.0
         """Spent on measuring: no cost of the training."""
@@ -107,6 +109,7 @@ class Watched(Observer):
         steps = len(self.run.loader)
         due = [p for p in PERCENTS if max(1, round(p * steps / 100)) == self.step]
         if self.epoch in self.epochs and due:
+            self._settle()  # what has been launched before is no measuring
             begin = time.perf_counter()
             measured = self.measure()
             self.seconds += time.perf_counter() - begin
@@ -185,9 +188,18 @@ class Watched(Observer):
         """Keep the masks of the moment if the reference point has just come here."""
         if self.reference is None:
             return
-        there = self.reference.parameters
-        if all(torch.equal(there[name], p) for name, p in self.correction.parameters.items()):
+        # Whether it has been written to, and not whether it is equal, which the device would tell.
+        now = [(tensor, tensor._version) for tensor in self.reference.parameters.values()]
+        pairs = zip(now, self.seen, strict=False)
+        same = all(a[0] is b[0] and a[1] == b[1] for a, b in pairs)
+        if len(now) != len(self.seen) or not same:
             self.masks_then = {name: mask.clone() for name, mask in self.run.method.masks.items()}
+        self.seen = now
+
+    def _settle(self) -> None:
+        """Wait for the device."""
+        if torch.device(self.run.loader.device).type == "cuda":
+            torch.cuda.synchronize(self.run.loader.device)
 
 
 def relative_distance(model: nn.Module, point: ReferencePoint) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,7 +15,9 @@ from agc.datasets.shared.loader import in_order
 from agc.errors import UserError
 from agc.evaluation.calibration import calibration
 from agc.evaluation.clean import BATCH
+from agc.evaluation.solvers import judged_by_both
 from agc.grids.settings import Evaluation
+from agc.machine.memory import with_smaller_batches
 from agc.objectives.shared.adversarial import against
 
 Crafter = Callable[[Tensor, Tensor], Tensor]
@@ -30,7 +32,7 @@ class Attacked(NamedTuple):
     and ``held`` in spite of it: bool [images] on the CPU; one that was not asked has not held.
     """
 
-    measures: dict[str, float]
+    measures: dict[str, Any]
     right: Tensor
     asked: Tensor
     held: Tensor
@@ -42,7 +44,8 @@ def evaluate_robust(model: nn.Module, split: Split, settings: Evaluation, seed: 
     The L∞ attack is torchattacks'. The library draws from torch's global generators and forgets
     the modes of submodules; both are fenced off here. Its L2 attack fails on channels-last
     tensors, so that one is our own. An image that is wrong before the attack counts as wrong
-    after it; with several random starts, one that is wrong after any of them.
+    after it; with several random starts, one that is wrong after any of them. An equilibrium
+    network is attacked by JIIO too (:mod:`agc.evaluation.solvers`), and must stand both.
 
     Args:
         model: takes images in [0, 1].
@@ -53,8 +56,12 @@ def evaluate_robust(model: nn.Module, split: Split, settings: Evaluation, seed: 
     Raises:
         UserError: torchattacks is not installed.
     """
+
+    def seen(size: int) -> Tensor:
+        return torch.cat([model(batch.images) for batch in in_order(split, size)])
+
     with attacked(model), torch.no_grad():
-        logits = torch.cat([model(batch.images) for batch in in_order(split, BATCH)])
+        logits = with_smaller_batches(seen, BATCH)
     right = logits.argmax(dim=1) == split.labels
     asked = chosen_images(len(split), settings.images).to(right.device)
     # The first start is made on all that are asked: its draws do not depend on the network.
@@ -63,10 +70,12 @@ def evaluate_robust(model: nn.Module, split: Split, settings: Evaluation, seed: 
         draw = rng.derive(seed, "robust evaluation", start)
         held[rows] &= _stands(model, split[rows], settings, draw)
         rows = held.nonzero().flatten()
+    solvers = judged_by_both(model, split, settings, right & asked, held, asked)
     measures = {
         "clean_accuracy": right.double().mean().item(),
         "robust_accuracy": held[asked].double().mean().item(),
         **calibration(logits, split.labels),
+        **solvers,
     }
     return Attacked(measures, right.cpu(), asked.cpu(), held.cpu())
 
@@ -85,15 +94,19 @@ def _stands(model: nn.Module, split: Split, settings: Evaluation, seed: int) -> 
     """Which images are right after one start of the attack, bool [images]."""
     if not len(split):
         return split.labels.bool()
-    found = []
-    with rng.isolated(seed), attacked(model):
-        generator = torch.Generator(device=split.labels.device).manual_seed(seed)
-        craft = _crafter(model, settings, generator)
-        for batch in in_order(split, BATCH):
-            adversarial = craft(batch.images, batch.labels).detach()
-            with torch.no_grad():
-                found.append(model(adversarial).argmax(dim=1) == batch.labels)
-    return torch.cat(found)
+
+    def stands(size: int) -> Tensor:
+        found = []
+        with rng.isolated(seed), attacked(model):
+            generator = torch.Generator(device=split.labels.device).manual_seed(seed)
+            craft = _crafter(model, settings, generator)
+            for batch in in_order(split, size):
+                adversarial = craft(batch.images, batch.labels).detach()
+                with torch.no_grad():
+                    found.append(model(adversarial).argmax(dim=1) == batch.labels)
+        return torch.cat(found)
+
+    return with_smaller_batches(stands, BATCH)
 
 
 def _crafter(model: nn.Module, settings: Evaluation, generator: Generator) -> Crafter:
@@ -142,10 +155,16 @@ def validate_robust(
 
     Parameters, modes, buffers and global random streams are left as they are.
     """
-    held = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    craft = _own(model, settings, settings.validation_steps, generator)
-    for batch in in_order(split, BATCH):
-        adversarial = craft(batch.images, batch.labels)
-        with attacked(model), torch.no_grad():
-            held += (model(adversarial).argmax(dim=1) == batch.labels).sum()
-    return held.item() / len(split)
+    start = generator.get_state()
+
+    def validate(size: int) -> float:
+        generator.set_state(start)
+        held = torch.zeros((), dtype=torch.int64, device=split.labels.device)
+        craft = _own(model, settings, settings.validation_steps, generator)
+        for batch in in_order(split, size):
+            adversarial = craft(batch.images, batch.labels)
+            with attacked(model), torch.no_grad():
+                held += (model(adversarial).argmax(dim=1) == batch.labels).sum()
+        return held.item() / len(split)
+
+    return with_smaller_batches(validate, BATCH)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agc.gradients.lists import stacked
 from agc.methods.base import SparseMethod
 from agc.sparsity.neurons import neurons
 
@@ -30,23 +31,18 @@ class TopologyWatch:
         ``mask_distance`` is the Hamming distance to the epoch before as a fraction of the weights.
         ``dead_neurons`` counts outputs of layers without a single active weight.
         """
-        layers = []
+        numbers, layers = [], []
         for name, mask in method.masks.items():
-            moved = mask ^ self.before[name]
             alive = self.layouts[name].rows(mask).flatten(1).any(dim=1)
+            counted = (mask, method.explored[name], mask ^ self.before[name], ~alive)
+            numbers.append(torch.stack([flags.sum() for flags in counted]))
             layers.append(
-                {
-                    "epoch": epoch,
-                    "layer": name,
-                    "weights": mask.numel(),
-                    "active": int(mask.sum()),
-                    "explored": int(method.explored[name].sum()),
-                    "changed": int(moved.sum()),
-                    "neurons": len(alive),
-                    "dead_neurons": int((~alive).sum()),
-                }
+                {"epoch": epoch, "layer": name, "weights": mask.numel(), "neurons": len(alive)}
             )
             self.before[name] = mask.clone()
+        # One wait for the device, for all layers together.
+        for row, counts in zip(layers, stacked(numbers).tolist() if numbers else (), strict=True):
+            row |= dict(zip(("active", "explored", "changed", "dead_neurons"), counts, strict=True))
         weights = sum(row["weights"] for row in layers)
         changed = sum(row["changed"] for row in layers)
         whole = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.gradients.beside import beside
 from agc.gradients.bindings import Bindings
+from agc.gradients.lists import clones, copy_to
 from agc.gradients.loss_scale import LossScale, gradient_of
 from agc.gradients.micro_batches import parts
 from agc.lazy import torch
@@ -96,15 +97,15 @@ def preserved_buffers(model: Module) -> Iterator[None]:
         model: not wrapped, as wrappers keep account of their passes in attributes.
     """
     bindings = Bindings(model)
-    kept = {id(buffer): (buffer, buffer.detach().clone()) for buffer in model.buffers()}
+    buffers = list(model.buffers())
+    kept = list(zip(buffers, clones(buffers), strict=True))
     try:
         with beside():
             yield
     finally:
-        with torch.no_grad():
-            for buffer, value in kept.values():
-                if buffer.shape == value.shape:
-                    buffer.copy_(value)
-                else:
-                    buffer.data = value
+        same = [(buffer, value) for buffer, value in kept if buffer.shape == value.shape]
+        for buffer, value in kept:
+            if buffer.shape != value.shape:
+                buffer.data = value
+        copy_to([buffer for buffer, _ in same], [value for _, value in same])
         bindings.restore()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.gradients.bindings import Bindings, restore_buffers
 from agc.gradients.gradient import loss_and_gradient, mean_loss
+from agc.gradients.lists import copy_to
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -54,16 +55,17 @@ class ReferencePoint:
 
     def move_here(self) -> None:
         """Take over the present weights and buffers of the model."""
-        parameters = dict(self.model.named_parameters())
-        self.values = {n: _copy(p, self.values.get(n)) for n, p in parameters.items()}
+        parameters, copies = dict(self.model.named_parameters()), Copies()
+        self.values = {n: copies.of(p, self.values.get(n)) for n, p in parameters.items()}
         self.trained = {n for n, p in parameters.items() if p.requires_grad}
         shared: dict[int, Tensor | None] = {}
         for path, module in self.model.named_modules():
             mine = self.buffers.get(path, {})
             for name, buffer in module._buffers.items():
                 if id(buffer) not in shared:
-                    shared[id(buffer)] = _copy(buffer, mine.get(name))
+                    shared[id(buffer)] = copies.of(buffer, mine.get(name))
             self.buffers[path] = {name: shared[id(b)] for name, b in module._buffers.items()}
+        copies.make()
         # An autocast around the whole step keeps casts of the weights, which are old now.
         torch.clear_autocast_cache()
 
@@ -173,14 +175,26 @@ class ReferencePoint:
         return {name: there[name] for name in self.values}
 
 
-def _copy(tensor: Tensor | None, into: Tensor | None) -> Tensor | None:
-    """A copy of ``tensor``, where it fits in the place of the last one."""
-    if tensor is None:
-        return None
-    if into is None or not _alike(tensor, into):
-        return tensor.detach().clone()
-    with torch.no_grad():
-        return into.copy_(tensor)
+class Copies:
+    """Copies that are made together."""
+
+    def __init__(self) -> None:
+        self.targets: list[Tensor] = []
+        self.sources: list[Tensor] = []
+
+    def of(self, tensor: Tensor | None, into: Tensor | None) -> Tensor | None:
+        """What a copy of ``tensor`` will be: where it fits in the place of the last one."""
+        if tensor is None:
+            return None
+        if into is None or not _alike(tensor, into):
+            return tensor.detach().clone()
+        self.targets.append(into)
+        self.sources.append(tensor)
+        return into
+
+    def make(self) -> None:
+        """Make them."""
+        copy_to(self.targets, self.sources)
 
 
 def _lent_buffers(

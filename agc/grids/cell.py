@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from agc.architectures import cell_calls
 from agc.errors import UserError, describe
 from agc.files import read_json, write_json
 from agc.grids.axes import AXES, resolved
@@ -80,11 +81,16 @@ class Cell(_Axes):
     @field_validator("evaluation")
     @classmethod
     def _without_what_comes_to_nothing(cls, value: Evaluation, info: ValidationInfo) -> Evaluation:
-        """Only adversarial objectives attack validation images: it must not make another cell."""
-        objective = info.data.get("objective")
-        if objective is None or OBJECTIVES[objective.name].target.adversarial:
-            return value
-        return value.model_copy(update={"validation_steps": 0})
+        """Only adversarial objectives attack validation images, and only equilibrium networks are
+        attacked by JIIO: it must not make another cell.
+        """
+        objective, architecture = info.data.get("objective"), info.data.get("architecture")
+        nothing: dict[str, Any] = {}
+        if objective is not None and not OBJECTIVES[objective.name].target.adversarial:
+            nothing["validation_steps"] = 0
+        if architecture is not None and cell_calls(architecture) is None:
+            nothing["jiio"] = Evaluation.model_fields["jiio"].default
+        return value.model_copy(update=nothing)
 
     @model_validator(mode="after")
     def _sparsity_fits_method(self) -> Cell:

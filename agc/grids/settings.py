@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from agc.attacks.shared.threat import Norm
 from agc.datasets.shared.settings import Augmentation
+from agc.gradients.autocast import Precision
 from agc.grids.axes import AXES, resolved
 from agc.registry import LATER, Strict
 
@@ -80,7 +81,8 @@ class Training(Strict):
             validation images do not depend on it.
         fixed_batches: the same images share a batch in every epoch.
         clip_norm: largest norm of the corrected gradient, or null.
-        precision: ``bfloat16`` is autocast over float32 weights.
+        precision: of passes in training. ``bfloat16`` is autocast over float32 weights, and the
+            network is evaluated in float32; ``tf32`` is for CUDA devices alone.
         devices: which share each batch between them, a process on each. The result is that of one
             device but for rounding, and for networks that draw noise.
     """
@@ -93,7 +95,7 @@ class Training(Strict):
     augmentation: Augmentation = Augmentation()
     fixed_batches: bool = False
     clip_norm: Positive | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     channels_last: bool = False
     devices: Annotated[Count, LATER] = 1
     split: Annotated[Literal["fixed", "seed"], LATER] = "fixed"
@@ -129,6 +131,8 @@ class Evaluation(Strict):
         images: attack so many of the test images, the same ones in every cell; null: all.
         ties: which of several epochs with the best validation accuracy is the best one: the
             ``first``, or the one of the least validation ``loss``.
+        jiio: iterations of JIIO, by which an equilibrium network is attacked beside PGD; an image
+            counts as robust if it stands both.
     """
 
     epsilon: Annotated[float, Field(ge=0)] = 8 / 255
@@ -140,3 +144,4 @@ class Evaluation(Strict):
     restarts: Annotated[Count, LATER] = 1
     images: Annotated[Count | None, LATER] = None
     ties: Annotated[Literal["first", "loss"], LATER] = "first"
+    jiio: Annotated[Count, LATER] = 80

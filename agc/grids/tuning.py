@@ -107,7 +107,7 @@ class LearningRates:
             raise UserError(
                 f"{self.path}: no learning rate for the arm of cell {cell.slug!r}; it has "
                 f"{len(self.rates)} arms, and all of an arm but seed and lr must be as it was "
-                "tuned: tune this grid's own (agc tune)"
+                "tuned: tune this grid's own (`agc tune GRID`)"
             )
         return with_rate(cell, lr)
 

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import errno
 import resource
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 import torch
 
 from agc.errors import UserError
 
-SAYINGS = ("not enough memory", "can't allocate memory", "bad_alloc", "out of memory")
-"""Of torch's allocator on the CPU, of C++, and of CUDA libraries that torch calls."""
+Result = TypeVar("Result")
+
+SAYINGS = (
+    *("not enough memory", "can't allocate memory", "bad_alloc", "out of memory"),
+    *("STATUS_ALLOC_FAILED", "unable to find an engine to execute this computation"),
+)
+"""Of torch's allocator on the CPU, of C++, and of CUDA libraries that torch calls: the last one is
+cuDNN's, where no plan's workspace fits."""
 
 UNCLEAR = "could not create a primitive"
 """All that oneDNN says where it gets no memory for its code; of other faults it may say so too."""
@@ -38,6 +46,25 @@ def _is_limited() -> bool:
 def first_line(error: BaseException) -> str:
     """What an error says first, or its kind if it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def with_smaller_batches(work: Callable[[int], Result], batch: int) -> Result:
+    """What ``work`` makes of so many images at a time: half of them each time that memory lacks.
+
+    It begins anew each time, and a warning says so, as rounding may depend on it.
+    """
+    while True:
+        try:
+            return work(batch)
+        except (MemoryError, RuntimeError) as error:
+            if batch == 1 or not is_out_of_memory(error):
+                raise
+            reason = first_line(error)
+        # Not above, where the error holds what has been allocated.
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        batch //= 2
+        warnings.warn(f"{reason}: going on with {batch} images at a time", stacklevel=2)
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 from agc import rng
 from agc.gradients.held import HeldParameters
+from agc.gradients.lists import stacked
 from agc.gradients.sparse_layout import refuse_sparse_gradients, refuse_sparse_layers
 from agc.gradients.uninitialized import refuse_uninitialized
 from agc.lazy import torch
@@ -44,6 +45,16 @@ if TYPE_CHECKING:
 
 Distribution = Literal["erk", "er", "uniform", "global"] | dict[str, float]
 """How the sparsity is spread over layers; a map gives some layers their own sparsity."""
+
+
+class Counted(NamedTuple):
+    """How many ones a mask had, and how often it had been written to then; None if that is not
+    known.
+    """
+
+    mask: Tensor
+    version: int | None
+    active: int
 
 
 class SparseMethod(PutOff, Stateful):
@@ -119,6 +130,7 @@ class SparseMethod(PutOff, Stateful):
             refuse_unseen(self.model, self.parameters)
         shapes = {name: tuple(p.shape) for name, p in self.parameters.items()}
         counts = active_counts(shapes, sparsity, distribution)
+        self._counted: dict[str, Counted] = {}
         self.masks = self.initial_masks(counts)
         self.explored = {name: mask.clone() for name, mask in self.masks.items()}
         held = {**self.parameters, **self.touched()[0]}
@@ -165,7 +177,10 @@ class SparseMethod(PutOff, Stateful):
         """Boolean masks with ``counts[name]`` ones each; random unless a method knows better."""
         generator = self.generator("mask")
         return {
-            name: random_mask(p.shape, counts[name], generator).to(p.device)
+            # In the memory format of the weight, so that their product reads both in order.
+            name: torch.empty_like(p, dtype=torch.bool, requires_grad=False).copy_(
+                random_mask(p.shape, counts[name], generator)
+            )
             for name, p in self.parameters.items()
         }
 
@@ -237,13 +252,37 @@ class SparseMethod(PutOff, Stateful):
         if self.unmasked is not None:
             self.unmasked.masked()
 
-    def generator(self, purpose: str) -> Generator:
-        """Generator on the CPU for one purpose at the present step."""
-        return rng.generator(self.seed, f"method/{purpose}", step=self.steps)
+    def generator(self, purpose: str, device: torch.device | str = "cpu") -> Generator:
+        """Generator for one purpose at the present step.
+
+        What is drawn once, as the first masks, is drawn on the CPU and the same on every device.
+        What is drawn for each weight again and again is drawn where the weights are.
+        """
+        return rng.generator(self.seed, f"method/{purpose}", step=self.steps, device=str(device))
 
     def active(self) -> dict[str, int]:
-        """Number of active weights by layer, counted."""
-        return {name: int(mask.sum()) for name, mask in self.masks.items()}
+        """Number of active weights by layer.
+
+        Counted where a mask has changed and nobody has said to how many weights: then it waits for
+        the device, once.
+        """
+        stale = [name for name, mask in self.masks.items() if not self._is_counted(name, mask)]
+        if stale:
+            counts = stacked(self.masks[name].sum() for name in stale).tolist()
+            for name, count in zip(stale, counts, strict=True):
+                self.note_active(name, count)
+        return {name: self._counted[name].active for name in self.masks}
+
+    def note_active(self, name: str, active: int) -> None:
+        """Know how many weights of a layer are active, until its mask changes."""
+        mask = self.masks[name]
+        self._counted[name] = Counted(mask, None if mask.is_inference() else mask._version, active)
+
+    def _is_counted(self, name: str, mask: Tensor) -> bool:
+        found = self._counted.get(name)
+        if found is None or found.mask is not mask or found.version is None:
+            return False
+        return found.version == mask._version
 
     def gradient_active(self) -> dict[str, int]:
         """Number of weights by layer whose gradient every step needs (a cost)."""
@@ -262,5 +301,7 @@ class SparseMethod(PutOff, Stateful):
         arXiv 2102.02887); 1 if there are none.
         """
         total = sum(mask.numel() for mask in self.explored.values())
-        explored = sum(int(mask.sum()) for mask in self.explored.values())
-        return explored / total if total else 1.0
+        if not total:
+            return 1.0
+        explored = stacked(mask.sum() for mask in self.explored.values()).sum().item()
+        return explored / total

@@ -75,8 +75,9 @@ class CigL(RigLSWA):
     def random_factors(self, name: str) -> Tensor:
         """0 or 1 / (1 - r) where a layer is active, 1 elsewhere."""
         weight = self.parameters[name]
-        draws = torch.rand(weight.shape, generator=self.generator(f"random mask/{name}"))
-        kept = (draws >= self.drop_rate).to(weight.device, weight.dtype) / (1 - self.drop_rate)
+        generator = self.generator(f"random mask/{name}", weight.device)
+        draws = torch.rand(weight.shape, generator=generator, device=weight.device)
+        kept = (draws >= self.drop_rate).to(weight.dtype) / (1 - self.drop_rate)
         return torch.where(self.masks[name], kept, 1.0)
 
     def snapshot(self, name: str, parameter: Tensor) -> Tensor:

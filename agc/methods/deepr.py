@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from agc.gradients.lists import stacked
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.registry import METHODS
 from agc.sparsity.masks import apply_masks
-from agc.sparsity.update import drop_and_grow
+from agc.sparsity.update import grown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,15 +101,15 @@ class DeepR(SparseMethod):
                 self.move(name)
             gone = {n: self.masks[n] & (self.theta(n) <= 0) for n in trained}
             # One wait for the device, for all layers together.
-            pairs = [(mask.sum(), self.masks[n].sum()) for n, mask in gone.items()]
-            counts = torch.stack([count for pair in pairs for count in pair]).tolist()
-            dead = dict(zip(trained, counts[::2], strict=True))
+            counts = stacked(mask.sum() for mask in gone.values()).tolist()
+            dead, active = dict(zip(trained, counts, strict=True)), self.active()
             if not any(dead.values()):
                 return False
-            grown = self.births(dead, dict(zip(trained, counts[1::2], strict=True)))
+            born = self.births(dead, {name: active[name] for name in trained})
             for name in trained:
-                if dead[name] or grown[name]:
-                    self.rewire(name, gone[name], grown[name])
+                if dead[name] or born[name]:
+                    self.rewire(name, gone[name], born[name])
+                    self.note_active(name, active[name] - dead[name] + born[name])
         return True
 
     def theta(self, name: str) -> Tensor:
@@ -130,8 +131,9 @@ class DeepR(SparseMethod):
         weight, mask = self.parameters[name], self.masks[name]
         change = torch.zeros_like(weight)
         if self.noise:
-            draws = torch.randn(weight.shape, generator=self.generator(f"noise/{name}"))
-            change.copy_(draws.to(weight.device)).mul_(self.noise_scale(name))
+            generator = self.generator(f"noise/{name}", weight.device)
+            draws = torch.randn(weight.shape, generator=generator, device=weight.device)
+            change.copy_(draws).mul_(self.noise_scale(name))
         if self.l1:
             change.sub_(self.learning_rate(name) * self.l1)
         weight.add_(torch.where(self.positive[name], change, -change).mul_(mask))
@@ -150,9 +152,9 @@ class DeepR(SparseMethod):
         weight, mask = self.parameters[name], self.masks[name]
         mask &= ~gone
         apply_masks({name: weight}, {name: mask}, self.optimizer)
-        scores = torch.rand(weight.shape, generator=self.generator(f"grow/{name}"))
-        scores = scores.to(weight.device)
-        new = drop_and_grow(mask, scores, scores, 0, grow=grow)
+        generator = self.generator(f"grow/{name}", weight.device)
+        scores = torch.rand(weight.shape, generator=generator, device=weight.device)
+        new = grown(mask, scores, grow)
         start = max(SMALLEST, torch.finfo(weight.dtype).tiny)
         born = torch.where(self.positive[name], start, -start).to(weight.dtype)
         weight.copy_(torch.where(new & ~mask, born, weight))

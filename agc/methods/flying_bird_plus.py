@@ -13,6 +13,7 @@ from agc.methods.flying_bird import FlyingBird
 from agc.methods.shared.drop_and_grow import Fraction, Interval
 from agc.registry import METHODS
 from agc.sparsity.masks import apply_masks
+from agc.sparsity.nan import looked_at_together
 from agc.sparsity.update import drop_and_grow
 
 if TYPE_CHECKING:
@@ -108,10 +109,10 @@ class FlyingBirdPlus(FlyingBird):
         self.close_window()
         fraction = self.current_fraction()
         rose, fell = self.trend()
-        for name, mask in self.masks.items():
+        for name, active in self.active().items():
+            mask = self.masks[name]
             if not self.parameters[name].requires_grad:
                 continue
-            active = int(mask.sum())
             drop = math.ceil(fraction * active)
             more = int(self.grow_more * drop) if rose else 0
             less = math.ceil(self.drop_more * fraction * active) if fell else 0
@@ -138,9 +139,10 @@ class FlyingBirdPlus(FlyingBird):
 
     def end(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Drop what is above the target, if the training ended before its last update."""
-        with torch.no_grad():
-            for name, mask in self.masks.items():
+        with torch.no_grad(), looked_at_together():
+            for name, active in self.active().items():
                 if self.parameters[name].requires_grad:
-                    scores, excess = self.drop_scores(name), int(mask.sum()) - self.counts[name]
-                    mask.copy_(drop_and_grow(mask, scores, scores, excess, grow=0))
+                    mask, scores = self.masks[name], self.drop_scores(name)
+                    excess = active - self.counts[name]
+                    mask.copy_(drop_and_grow(mask, scores, scores, excess, grow=0, active=active))
         apply_masks(self.parameters, self.masks, self.optimizer)

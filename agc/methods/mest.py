@@ -11,7 +11,8 @@ from agc.lazy import torch
 from agc.methods.shared.drop_and_grow import DropAndGrow, Fraction
 from agc.registry import METHODS
 from agc.sparsity.masks import apply_masks
-from agc.sparsity.update import drop_and_grow, of_layer
+from agc.sparsity.nan import of_layer
+from agc.sparsity.update import drop_and_grow, grown, numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -121,28 +122,28 @@ class MEST(DropAndGrow):
     def update_topology(self) -> None:
         """Mutate each layer that trains."""
         fraction = self.current_fraction()
-        for name, mask in self.masks.items():
+        for name, active in self.active().items():
             if self.parameters[name].requires_grad:
                 goal = self.counts[name] + self.extra(name, fraction)
                 mutated = 0 if self.soft else int(fraction * self.counts[name])
-                self.mutate(name, int(mask.sum()) - self.counts[name] + mutated, goal)
+                self.mutate(name, active - self.counts[name] + mutated, goal)
 
     def mutate(self, name: str, drop: int, goal: int) -> None:
         """Drop so many weights of a layer, then grow random ones until ``goal`` are active."""
-        weight, mask = self.parameters[name], self.masks[name]
+        weight, mask, active = self.parameters[name], self.masks[name], self.active()[name]
         scores = self.drop_scores(name)
         with of_layer(name):
-            mask.copy_(drop_and_grow(mask, scores, scores, drop, grow=0))
+            mask.copy_(drop_and_grow(mask, scores, scores, drop, grow=0, active=active))
         # At once, so that a weight that comes straight back starts at zero.
         apply_masks({name: weight}, {name: mask}, self.optimizer)
-        scores = self.random_scores(name)
-        mask.copy_(drop_and_grow(mask, scores, scores, 0, grow=goal - int(mask.sum())))
+        left, _ = numbers(active, mask.numel(), drop, grow=0)
+        mask.copy_(grown(mask, self.random_scores(name), max(0, goal - left)))
+        self.note_active(name, max(left, goal))
         self.explored[name] |= mask
 
     def end(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Drop what is above the target, if no update came after the end of mutation."""
         with torch.no_grad():
-            for name, mask in self.masks.items():
+            for name, active in self.active().items():
                 if self.parameters[name].requires_grad:
-                    excess = int(mask.sum()) - self.counts[name]
-                    self.mutate(name, excess, self.counts[name])
+                    self.mutate(name, active - self.counts[name], self.counts[name])

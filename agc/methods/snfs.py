@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from agc.gradients.lists import add_to, stacked
 from agc.lazy import torch
 from agc.methods.shared.annealed import Annealed
 from agc.registry import METHODS
@@ -58,7 +59,7 @@ class SNFS(Annealed):
         super().__init__(model, optimizer, **options)
         self.momentum = momentum
         self.smoothed = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
-        self.next = {name: torch.zeros_like(p) for name, p in self.parameters.items()}
+        self.next: dict[str, Tensor] = {}
         """What the momentum is after the present step, if the optimizer makes it."""
         self.observed = False
 
@@ -69,11 +70,12 @@ class SNFS(Annealed):
             RuntimeError: no weight that trains has one.
         """
         self.need_gradients()
+        gradients = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
         with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                torch.mul(self.smoothed[name], self.momentum, out=self.next[name])
-                if parameter.grad is not None:
-                    self.next[name].add_(parameter.grad, alpha=1 - self.momentum)
+            faded = torch._foreach_mul(list(self.smoothed.values()), self.momentum)
+            self.next = dict(zip(self.smoothed, faded, strict=True))
+            new = list(gradients.values())
+            add_to([self.next[name] for name in gradients], new, alpha=1 - self.momentum)
         self.observed = True
         self.dense_gradients += 1
 
@@ -81,7 +83,7 @@ class SNFS(Annealed):
         """Take over the momentum of a step that was made."""
         super().count_step()
         if self.observed and not self.left_out():
-            self.smoothed, self.next = self.next, self.smoothed
+            self.smoothed, self.next = self.next, {}
         self.observed = False
 
     def check_gradients(self) -> None:
@@ -100,7 +102,7 @@ class SNFS(Annealed):
         """Drop in each layer that trains, and grow as many in all."""
         trained = [name for name, p in self.parameters.items() if p.requires_grad]
         sizes = {name: self.masks[name].numel() for name in trained}
-        active = {name: int(self.masks[name].sum()) for name in trained}
+        active = self.active()
         shares = self.shares(trained)
         drop = {}
         for name in trained:
@@ -115,12 +117,19 @@ class SNFS(Annealed):
 
     def shares(self, names: list[str]) -> dict[str, float]:
         """Share of each layer in what is grown; equal ones if there is no momentum."""
-        means = [self.grow_scores(name)[self.masks[name]].double().mean() for name in names]
-        values = torch.stack(means).tolist()
+        values = stacked(self._mean_score(name) for name in names).tolist()
         total = sum(values)
         if not total > 0:
             return dict.fromkeys(names, 1 / len(names))
         return {name: value / total for name, value in zip(names, values, strict=True)}
+
+    def _mean_score(self, name: str) -> Tensor:
+        """Mean over the active weights of a layer."""
+        scores, mask = self.grow_scores(name), self.masks[name]
+        if mask.device.type == "cpu":
+            return scores[mask].double().mean()
+        # To take them out by the mask would wait for the device, which has to count them.
+        return torch.where(mask, scores, 0).sum(dtype=torch.float64) / self.active()[name]
 
 
 def share_out(total: int, shares: dict[str, float], room: dict[str, int]) -> dict[str, int]:

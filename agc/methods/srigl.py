@@ -12,8 +12,8 @@ from agc.methods.rigl import RigL
 from agc.registry import METHODS
 from agc.sparsity.distributions import InfeasibleSparsityError
 from agc.sparsity.masks import prunable_parameters, top_mask, top_of_rows
+from agc.sparsity.nan import of_layer
 from agc.sparsity.neurons import neurons, row_shapes
-from agc.sparsity.update import of_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,27 +94,32 @@ class SRigL(RigL):
         magnitude = layout.rows(self.drop_scores(name)).flatten(1)
         gradient = layout.rows(self.grow_scores(name)).flatten(1)
         gradient = gradient.clamp(max=torch.finfo(gradient.dtype).max)  # what is kept comes first
-        active = int(mask.sum())
+        active = self.active()[name]
         kept = mask & top_mask(torch.where(mask, magnitude, -1.0), active - drop)
         salient = (kept | top_mask(gradient, drop)).sum(dim=1)
         alive = self.alive(name, salient, active)
-        fan_in, more = divmod(active, int(alive.sum()))
+        # Numbers stay on the device, which nobody has to wait for.
+        number = alive.sum()
+        fan_in, more = active // number, active % number
         # Ablation comes first: what an ablated neuron had is among what is dropped.
         left = mask & alive.unsqueeze(1)
         kept = left & top_mask(torch.where(left, magnitude, -1.0), active - drop)
-        counts = (fan_in * alive + top_mask(torch.where(alive, salient, -1), more)).unsqueeze(1)
+        counts = fan_in * alive + top_of_rows(torch.where(alive, salient, -1), more)
+        counts = counts.unsqueeze(1)
         with of_layer(name):
             kept &= top_of_rows(torch.where(kept, magnitude, -1.0), counts)
             best = top_of_rows(torch.where(kept, torch.inf, gradient), counts)
         self.masks[name].copy_(layout.back(best.reshape(self.shapes[name])))
+        self.note_active(name, active)
         self.explored[name] |= self.masks[name]
 
     def alive(self, name: str, salient: Tensor, active: int) -> Tensor:
         """Which neurons of a layer are left, [neurons], by their numbers of salient weights."""
         least = max(1, int(self.min_salient * self.fan_ins[name])) if self.min_salient else 0
-        few = 0 if name == self.last else int((salient < least).sum())
+        few = 0 if name == self.last else (salient < least).sum()
         room = math.prod(self.shapes[name][1:])
-        return top_mask(salient, max(len(salient) - few, math.ceil(active / room)))
+        left = torch.full_like(salient[0], len(salient)) - few
+        return top_of_rows(salient, left.clamp(min=math.ceil(active / room)))
 
 
 def constant_fan_ins(shapes: dict[str, tuple[int, ...]], counts: dict[str, int]) -> dict[str, int]:

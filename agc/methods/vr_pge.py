@@ -69,6 +69,7 @@ class VRPGE(HiddenWeights):
         ValueError: the network cannot be traced, or has no such channels.
     """
 
+    keeps_counts = False
     repeatable = False  # each gradient that it is asked for is one of two samples
 
     state = ("vectors", "adam", "probabilities")

@@ -69,9 +69,18 @@ class Objective(Stateful):
         """Why this objective makes no sense in ``cell``, or None; asked before anything runs."""
         return None
 
+    def diagnostics(self) -> dict[str, Tensor]:
+        """Scalars on how attacks have gone since this was asked last, for ``epochs.csv``."""
+        return {}
+
     @classmethod
     def preparation(cls, **options: Any) -> Passes:
-        """Declared cost of ``prepare`` per batch."""
+        """Declared cost of ``prepare`` per batch.
+
+        Args:
+            options: all of the objective, and ``cell_calls``: those that a forward pass of the
+                network makes if it is an equilibrium network, else None.
+        """
         return Passes()
 
     @classmethod

@@ -108,6 +108,7 @@ class FreeAdversarialTraining(Objective):
         """Put the present perturbation on the images; the clean ones stay in ``batch.clean``."""
         if self.perturbation is None:
             self.perturbation = torch.zeros_like(batch.images)
+        self.perturbation = self.perturbation.to(batch.images.device)  # a checkpoint's is not there
         ball = BALLS[self.norm](batch.images, self.epsilon)
         images = ball.project(batch.images + self.perturbation)
         training = self.batches is None or self.batches.current is batch

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.cost.units import Passes
 from agc.lazy import torch
-from agc.objectives.shared.adversarial import AdversarialObjective, against
+from agc.objectives.shared.adversarial import AdversarialObjective
 from agc.registry import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -27,11 +27,12 @@ class MixedAdversarialTraining(AdversarialObjective):
     def prepare(self, model: Module, batch: Batch, generator: Generator) -> Batch:
         """Attack the first half; the clean images stay in ``batch.clean``."""
         half = len(batch.images) // 2
-        crafted = self.attack(model, batch.images[:half], against(batch.labels[:half]), generator)
+        crafted = self.crafted(model, batch.images[:half], batch.labels[:half], generator)
         images = torch.cat([crafted, batch.images[half:]])
         return batch._replace(images=images, clean=batch.images)
 
     @classmethod
     def preparation(cls, **options: Any) -> Passes:
         """Half of what an attack on the whole batch costs."""
-        return Passes(forward=options["steps"] / 2, input_backward=options["steps"] / 2)
+        whole = super().preparation(**options)
+        return Passes(forward=whole.forward / 2, input_backward=whole.input_backward / 2)

@@ -28,6 +28,8 @@ class Trades(AdversarialObjective):
         start: ``normal``, 0.001 away from the image, as published; or ``uniform``.
     """
 
+    attacks_labels = False
+
     def __init__(self, *, beta: Beta = 6.0, start: Near = "normal", **options: Any) -> None:
         super().__init__(start=start, **options)
         self.beta = beta

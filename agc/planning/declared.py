@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agc.architectures import cell_calls
 from agc.grids.cell import Cell
 from agc.optimizers.base import optimizer_cost
 from agc.registry import CORRECTIONS, METHODS, OBJECTIVES, QUANTIZATIONS
@@ -18,7 +19,8 @@ def units_per_epoch(cell: Cell) -> float:
     """
     objective = OBJECTIVES[cell.objective.name].target
     correction = CORRECTIONS[cell.correction.name].target
-    prepare = objective.preparation(**cell.objective.options).units
+    calls = cell_calls(cell.architecture)
+    prepare = objective.preparation(cell_calls=calls, **cell.objective.options).units
     evaluate = objective.evaluation(**cell.objective.options).units
     extra = correction.cost(**cell.correction.options)
     sampled = METHODS[cell.method.name].target.step_units(**cell.method.options)

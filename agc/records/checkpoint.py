@@ -14,7 +14,7 @@ from agc.files import atomic_path
 from agc.grids.axes import AXES
 from agc.processes.share import Share
 from agc.processes.team import Team
-from agc.state import Stateful, unlike
+from agc.state import Stateful, moved, unlike
 from agc.training.run import Run
 
 FORMAT = 2
@@ -27,7 +27,8 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any], team: Team 
     Random generators are derived, so none is stored, and the learning-rate schedule is replayed.
     All processes of a team call it, as an objective's state may be by image; one writes.
     """
-    objectives = team.gather(run.objective.state_dict())
+    # What lies on another device would be put there again, in the process that gathers.
+    objectives = team.gather(moved(run.objective.state_dict(), "cpu"))
     if not team.leads:
         return
     tree = {
@@ -44,7 +45,7 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any], team: Team 
     }
     with atomic_path(path) as temporary:
         try:
-            torch.save(tree, temporary)
+            torch.save(moved(tree, "cpu"), temporary)
         except RuntimeError as error:  # torch reports a failed write this way
             raise OSError(str(error).splitlines()[0]) from error
 
@@ -56,12 +57,12 @@ def load(path: Path, run: Run) -> tuple[int, dict[str, Any]]:
         UserError: the file is corrupt, of another version or of another cell; it is never
             unpickled beyond tensors and plain containers.
     """
-    device = run.loader.device
     try:
         with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
             if (broken := archive.testzip()) is not None:
                 raise zipfile.BadZipFile(f"bad checksum of {broken}")
-        tree = torch.load(path, map_location=device, weights_only=True)
+        # From the CPU each part goes where it belongs, one at a time.
+        tree = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever junk makes the reader stumble over
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(

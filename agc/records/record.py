@@ -16,10 +16,17 @@ RESULT_KEYS = (*TRAINED_KEYS, "robust_accuracy")
 
 # In the results of some cells: a robust selection, calibration, attacks on demand.
 SELECTION_KEY = "validation_robust_accuracy"
+EQUILIBRIUM_KEYS = ("residual", "iterations", "unconverged", "contraction")
+"""Of equilibrium networks: how well their fixed points are solved."""
+CELL_COSTS = ("cell_calls", "cell_vjps")
+"""Of the same: what the training has cost so far."""
+SOLVER_KEYS = ("robust_accuracy_pgd", "robust_accuracy_jiio", "solvers")
+"""Of the same: what each of the two attacks finds."""
 OPTIONAL_KEYS = (
     "calibration_error",
     "negative_log_likelihood",
     "brier_score",
+    *SOLVER_KEYS,
     "attacks",
     "worst_case",
 )
@@ -79,6 +86,7 @@ def _result(
     result = {key: row[key] for key in TRAINED_KEYS}
     if SELECTION_KEY in row:
         result[SELECTION_KEY] = row[SELECTION_KEY]
+    result |= {key: row[key] for key in EQUILIBRIUM_KEYS if key in row}
     attacked = robustness[name]
     optional = {key: attacked[key] for key in OPTIONAL_KEYS if key in attacked}
     return {**result, "robust_accuracy": attacked["robust_accuracy"], **optional}

@@ -10,12 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
+from agc.architectures import cell_calls
 from agc.cost.bits import BitLedger
 from agc.files import atomic_write_text, write_json
 from agc.grids.cell import SCHEMA
 from agc.optimizers.base import optimizer_cost
-from agc.records.read import BIT_COLUMNS, EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
-from agc.records.record import SELECTION_KEY
+from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
+from agc.records.record import CELL_COSTS, SELECTION_KEY
 from agc.records.weights import save_weights
 from agc.registry import CORRECTIONS, OBJECTIVES, QUANTIZATIONS
 from agc.training.run import Run
@@ -46,9 +47,10 @@ def write_result(
         save_weights(folder / "model.safetensors", state, masks, slug)
         if best is not None:
             save_weights(folder / "best.safetensors", **best_state, slug=slug)
-    more = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
-    more += BIT_COLUMNS if isinstance(run.ledger, BitLedger) else ()
-    write_csv(folder / "epochs.csv", [*EPOCH_COLUMNS, *more], rows)
+    selected = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
+    # Of some cells a row has more.
+    columns = dict.fromkeys([*EPOCH_COLUMNS, *selected, *(rows[0] if rows else ())])
+    write_csv(folder / "epochs.csv", list(columns), rows)
     write_csv(folder / "timings.csv", TIMING_COLUMNS, timings)
     write_csv(folder / "layers.csv", LAYER_COLUMNS, layers)
     content = {
@@ -81,7 +83,7 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
     cell, images, epochs = run.cell, run.loader.images_per_epoch, len(rows)
     target = OBJECTIVES[cell.objective.name].target
     passes = [
-        target.preparation(**cell.objective.options),
+        target.preparation(cell_calls=cell_calls(cell.architecture), **cell.objective.options),
         target.evaluation(**cell.objective.options),
     ]
     plain = sum(p.forward + p.input_backward + 2 * p.backward for p in passes)
@@ -103,6 +105,7 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "dense_inference_flops": run.flops.forward(),
         "extra_tensors": extra.tensors + optimizer.tensors + quantization.tensors,
         **_bits(run, rows),
+        **{key: rows[-1][key] for key in CELL_COSTS if rows and key in rows[-1]},
     }
 
 

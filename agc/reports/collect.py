@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from collections.abc import Callable, Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,23 @@ from agc.machine.hardware import LIMITS
 from agc.records.correct import Correct, read_correct
 from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
-from agc.records.record import RESULT_KEYS, record_without_result
+from agc.records.record import (
+    EQUILIBRIUM_KEYS,
+    RESULT_KEYS,
+    SOLVER_KEYS,
+    record_without_result,
+)
 from agc.registry import DATASETS
 from agc.reports.names import RATE, name_cells
+from agc.reports.solvers import EQUILIBRIUM
 from agc.reports.study import write_study
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Tell = Callable[[int, int, str], None]
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
-LATER_RESULTS = ("final_correct", "test_images")
+LATER_RESULTS = ("final_correct", "test_images", EQUILIBRIUM)
 PROVENANCE_KEYS = (
     "agc",
     "git_commit",
@@ -58,6 +66,7 @@ def collect(
     out: Path,
     partial: bool = False,
     rates_by_arm: Collection[str] = (),
+    tell: Tell | None = None,
 ) -> list[str]:
     """Write ``records.parquet`` and ``epochs.parquet`` of these cells into ``out``.
 
@@ -70,6 +79,7 @@ def collect(
             where they are refused otherwise. Damaged records are always refused.
         rates_by_arm: slugs of cells whose learning rate was chosen for their arm; see
             :func:`agc.reports.names.name_cells`.
+        tell: called with the cells read, those to read, and the next one.
 
     Returns:
         The status of each row.
@@ -78,7 +88,7 @@ def collect(
         UserError: a cell is unfinished, unreadable, of another version or invalid; the message
             names its file and the reason, and nothing is written.
     """
-    records, epochs = read_cells(cell_folders, partial)
+    records, epochs = read_cells(cell_folders, partial, tell)
     names = name_cells({record["slug"]: record["cell"] for record in records}, rates_by_arm)
     rows = [measured_row(record) for record in records]
     write_study(make_table(rows, names), join_epochs(epochs), out)
@@ -86,7 +96,7 @@ def collect(
 
 
 def read_cells(
-    cell_folders: list[Path], partial: bool
+    cell_folders: list[Path], partial: bool, tell: Tell | None = None
 ) -> tuple[list[dict[str, Any]], list[pd.DataFrame]]:
     """Records of cells, with ``correct``, and the epochs of those that have a result, by slug.
 
@@ -100,7 +110,7 @@ def read_cells(
         if one.name == other.name:
             raise UserError(f"cell {one.name!r} is in two places: {one} and {other}")
 
-    return _read_all(folders, partial)
+    return _read_all(folders, partial, tell or (lambda done, total, text: None))
 
 
 def make_table(rows: list[dict[str, Any]], names: dict[str, dict[str, Any]]) -> pd.DataFrame:
@@ -145,6 +155,7 @@ def measured_row(record: dict[str, Any]) -> dict[str, Any]:
         result = record["results"][which] or {}
         row |= {f"{which}_{key}": result.get(key) for key in RESULT_KEYS}
     row |= _correct(None if _tested_by_seed(cell["dataset"]) else record.get("correct"))
+    row[EQUILIBRIUM] = _equilibrium(record["results"]["final"] or {})
     row |= record["costs"]
     row["target_sparsity"] = record["sparsity"]["target"]
     row["reached_sparsity"] = record["sparsity"]["reached"]
@@ -171,6 +182,12 @@ def _correct(found: Correct | None) -> dict[str, Any]:
     return {"final_correct": np.packbits(found.right).tobytes(), "test_images": len(found.right)}
 
 
+def _equilibrium(result: dict[str, Any]) -> str | None:
+    """What a result says of an equilibrium network alone."""
+    found = {key: result[key] for key in (*EQUILIBRIUM_KEYS, *SOLVER_KEYS) if key in result}
+    return json.dumps(found, sort_keys=True) if found else None
+
+
 def _tested_by_seed(dataset: dict[str, Any]) -> bool:
     """Whether other seeds of these cells have other test images: no image is in all of them."""
     if dataset["name"] not in DATASETS.names():
@@ -191,9 +208,12 @@ def _told(provenance: dict[str, Any], key: str) -> Any:
     return (value or {}).get(inner) if inner else value
 
 
-def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]], list[Any]]:
+def _read_all(
+    folders: list[Path], partial: bool, tell: Tell
+) -> tuple[list[dict[str, Any]], list[Any]]:
     records, epochs, failures = [], [], []
-    for folder in folders:
+    for done, folder in enumerate(folders):
+        tell(done, len(folders), folder.name)
         try:
             if partial and not (folder / "record.json").exists():
                 records.append(record_without_result(folder))

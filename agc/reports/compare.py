@@ -17,6 +17,7 @@ from agc.reports.labels import row_columns
 from agc.reports.pooled import MARGIN, pooled
 from agc.reports.published import Beside, beside_published
 from agc.reports.row_statistics import add_row_statistics
+from agc.reports.solvers import solvers
 from agc.reports.statistics import paired_difference, summarize
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Comparison:
     ``published``: what others published of the same; None if it was read from a report's files.
     ``entries``: the same of each entry of a later axis, such as an optimizer, against the axis'
     default (see ``pooled_entries``); None if all cells have that.
+    ``solvers``: what attacks on equilibrium networks reached, by arm (see ``solvers``); None if the
+    grid has none.
     ``calibration``: the pooled estimates beside those of the placebo (see ``calibration``); None if
     the grid has no placebo arm, or it was read from a report's files.
     """
@@ -60,6 +63,7 @@ class Comparison:
     published: Beside | None = None
     calibration: pd.DataFrame | None = None
     entries: pd.DataFrame | None = None
+    solvers: pd.DataFrame | None = None
 
 
 def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN) -> Comparison:
@@ -78,6 +82,7 @@ def compare(records: pd.DataFrame, epochs: pd.DataFrame, margin: Margin = MARGIN
         ladder=budget_ladders(records, margin),
         calibration=calibration(records, together),
         entries=pooled_entries(records, margin),
+        solvers=solvers(records),
         published=beside_published(records, epochs),
     )
 

@@ -69,5 +69,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read as a table: {error}") from error
     for name in NEEDED:
         if name not in found:
-            raise UserError(f"{path} has no column {name!r}: `agc diagnose --append` writes it")
+            raise UserError(
+                f"{path} has no column {name!r}: `agc diagnose CELL --append {path}` writes it"
+            )
     return found

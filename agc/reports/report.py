@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
-from agc.reports.figures.write import write_figures
+from agc.reports.figures.write import Tell, write_figures
 from agc.reports.gradients import FILE as GRADIENTS
 from agc.reports.gradients import read_gradients
 from agc.reports.hypotheses.base import StudyData
@@ -19,6 +19,7 @@ from agc.reports.tables.entries import entry_tables
 from agc.reports.tables.html import write_page
 from agc.reports.tables.hypotheses import FILE as HYPOTHESES
 from agc.reports.tables.readme import write_readme
+from agc.reports.tables.solvers import solver_tables
 from agc.reports.tables.write import write_tables
 from agc.reports.tuning import FILE, read_tuning
 
@@ -37,7 +38,7 @@ PUBLISHED = (
     "provenance.json",
 )
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
-WHERE_DUE = ("calibration.csv", "ladder.csv", "entries.csv")
+WHERE_DUE = ("calibration.csv", "ladder.csv", "entries.csv", "solvers.csv")
 """The same, of grids that have it."""
 TUNING = FILE
 """Kept, too, where the grid's learning rates were chosen for each arm."""
@@ -58,6 +59,7 @@ def write_report(
     learning_rates: Path | None = None,
     stages: Mapping[str, frozenset[str]] | None = None,
     beside: Path | None = None,
+    tell: Tell | None = None,
 ) -> Comparison:
     """Write tables, figures and page of a study.
 
@@ -80,11 +82,14 @@ def write_report(
             hypotheses are judged (:mod:`agc.reports.findings`).
         beside: folder that has what such a study is told and does not draw (``TOLD``), which is
             copied into ``out``; ``out`` itself if left out.
+        tell: called with the steps done, those to do, and what is being done.
     """
+    tell = tell or (lambda done, total, text: None)
+    tell(0, 0, "the comparison")
     comparison, provenance = compare(records, epochs, margin), summarize_provenance(records)
     write_tables(comparison, out, provenance)
     write_page(out)
-    figures = write_figures(records, epochs, out, comparison.pooled)
+    figures = write_figures(records, epochs, out, comparison.pooled, tell)
     pictures = [path for path in figures if path.parent == out]
     tuning = None
     if learning_rates is not None:
@@ -94,6 +99,8 @@ def write_report(
         entries = (
             [] if comparison.entries is None else entry_tables(comparison.entries, records, margin)
         )
+        if comparison.solvers is not None:
+            entries += solver_tables(records, comparison.solvers)
         named = (name, description, pictures, tuning, entries)
         write_readme(comparison, out, provenance, *named)
     else:

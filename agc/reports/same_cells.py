@@ -81,7 +81,7 @@ def match_cells(here: Study, there: Study) -> SameCells:
         by, key, other_key = "labels", _labels(mine, axes), _labels(theirs, axes)
     for keys, where in ((key, "this set"), (other_key, "the other set")):
         if len({*keys}) < len(keys):
-            raise UserError(f"{where} has two rows for one cell; `agc collect` makes it anew")
+            raise UserError(f"{where} has two rows for one cell: `agc collect GRID` makes it anew")
     common = [place for place, own in enumerate(key) if own in {*other_key}]
     if not common:
         raise UserError(
@@ -166,7 +166,9 @@ def _by_epoch(epochs: pd.DataFrame, named: dict[str, str]) -> pd.DataFrame:
     rows = rows.assign(slug=rows["slug"].map(named), there=True).set_index(["slug", "epoch"])
     if rows.index.has_duplicates:
         slug, epoch = rows.index[rows.index.duplicated()][0]
-        raise UserError(f"epoch {epoch} of {slug} is there twice; `agc collect` makes it anew")
+        raise UserError(
+            f"epoch {epoch} of {slug} is there twice: `agc collect GRID` makes the tables anew"
+        )
     return rows
 
 

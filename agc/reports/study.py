@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from agc.errors import UserError
 from agc.files import atomic_path
+from agc.places import known_files
 from agc.reports.compare import ACCURACIES
 from agc.reports.machines import MACHINE
 from agc.reports.sources import VERSIONS
@@ -78,7 +79,7 @@ def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not path.is_file():
-        raise UserError(f"{path} does not exist; `agc collect` makes it")
+        raise UserError(f"{path} does not exist; `{remedy(path)}` makes it")
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
@@ -86,5 +87,11 @@ def _read(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read as a table: {reason}") from error
     for column in NEEDED[path.name]:
         if column not in frame:
-            raise UserError(f"{path} lacks the column {column!r}; `agc collect` makes it anew")
+            raise UserError(f"{path} lacks the column {column!r}; `{remedy(path)}` makes it anew")
     return frame
+
+
+def remedy(path: Path) -> str:
+    """The command that makes a table anew: its folder has the name of its grid, as a rule."""
+    name = path.resolve().parent.name
+    return f"agc collect {name if name in known_files('grids') else 'GRID'}"

@@ -10,9 +10,11 @@ from typing import Any
 
 from torch import nn
 
+from agc.architectures import cell_calls
 from agc.datasets.base import Split
 from agc.errors import UserError
 from agc.evaluation.robust import Attacked, evaluate_robust
+from agc.evaluation.solvers import attack_course
 from agc.files import read_json, write_json
 from agc.grids.cell import SCHEMA, Cell, read_cell
 from agc.machine.device import Machine
@@ -85,6 +87,10 @@ def _standard(
             report(f"standard attack on the {name} weights")
             load_weights(model, folder / WEIGHTS[name])
             found[name] = _checked(model, test, cell, training[name], folder)
+            if name == "final" and cell_calls(cell.architecture) is not None:
+                report("both solvers at several budgets")
+                course = attack_course(model, test, cell.evaluation, cell.seed)
+                found[name].measures["solvers"] = course
         if _same(training):
             found["best"] = found["final"]
         write_correct(

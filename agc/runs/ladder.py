@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
+from agc.architectures import cell_calls
 from agc.attacks.base import Attack, Threat, outcomes
 from agc.datasets.base import Images
 from agc.datasets.shared.loader import in_order
@@ -60,6 +61,8 @@ class Plan:
         for name, options in self.attacks:
             found[name] = ATTACKS.create(name, options=options)
             reason = found[name].refuse(threat, classes)
+            if found[name].equilibrium and cell_calls(cell.architecture) is None:
+                reason = f"it attacks equilibrium networks, and {cell.architecture.name} is none"
             if reason is not None:
                 raise UserError(f"attack {name!r}: {reason}")
         return found

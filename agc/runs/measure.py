@@ -9,6 +9,7 @@ from torch import Tensor
 from agc import rng
 from agc.cost.bits import BitLedger
 from agc.evaluation.clean import evaluate_clean
+from agc.evaluation.fixed_points import fixed_points
 from agc.evaluation.robust import validate_robust
 from agc.evaluation.topology import TopologyWatch
 from agc.records.read import BIT_COLUMNS
@@ -54,6 +55,8 @@ def epoch_row(run: Run, epoch: int, loss: float, topology: TopologyWatch) -> tup
         "flops": run.ledger.so_far(run.method),
         "steps": run.method.steps,
         **_bits(run),
+        **fixed_points(run),
+        **{key: run.step.mean(value).item() for key, value in run.objective.diagnostics().items()},
     }
     return row, layers
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from agc.evaluation.diagnostics import Watched
 from agc.evaluation.topology import TopologyWatch
 from agc.grids.cell import Cell
+from agc.machine.determinism import determinism_errors
 from agc.machine.device import Machine
 from agc.machine.memory import memory_errors
 from agc.machine.provenance import now
@@ -89,11 +90,11 @@ class CellRun:
             ``finished``, ``diverged``, or ``skipped`` if the result was there.
 
         Raises:
-            UserError: another process trains the cell, a file stands in the way, or memory is used
-                up, which ``failure.json`` then tells.
+            UserError: another process trains the cell, a file stands in the way, an operation has
+                no deterministic algorithm, or memory is used up, which ``failure.json`` then tells.
             Stopped: it was asked to stop; the next run goes on from the last checkpoint.
         """
-        with self.files.held(), memory_errors(self._note_failure):
+        with self.files.held(), memory_errors(self._note_failure), determinism_errors():
             return self._train()
 
     def _train(self) -> str:

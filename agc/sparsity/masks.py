@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from agc.gradients.lists import clones, copy_to, unique_places
 from agc.lazy import torch
+from agc.sparsity.nan import refuse_nan
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -68,7 +71,8 @@ def top_mask(scores: Tensor, active: int) -> Tensor:
     """Boolean mask of the ``active`` largest scores; of equal ones, the first."""
     order = torch.argsort(scores.reshape(-1), descending=True, stable=True)
     mask = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
-    mask[order[:active]] = True
+    with unique_places():
+        mask[order[:active]] = True
     return mask.reshape(scores.shape)
 
 
@@ -83,8 +87,7 @@ def top_of_rows(scores: Tensor, count: int | Tensor) -> Tensor:
     Raises:
         FloatingPointError: a score is NaN.
     """
-    if torch.isnan(scores).any():
-        raise FloatingPointError("a mask update met NaN scores")
+    refuse_nan(scores)
     order = torch.argsort(scores, dim=-1, descending=True, stable=True)
     return torch.argsort(order, dim=-1) < count
 
@@ -107,17 +110,54 @@ def apply_masks(
         thorough: zero what is infinite or NaN too, which a product leaves NaN. Twice the work, so
             it is for the start and for updates; float16, which overflows, always has it.
     """
+    pairs: list[tuple[Tensor, Tensor]] = []
+    for name, mask in masks.items():
+        parameter = parameters[name]
+        pairs.append((parameter, mask))
+        if optimizer is not None:
+            state = optimizer.state.get(parameter, {}).values()
+            alike = (t for t in state if torch.is_tensor(t) and t.shape == parameter.shape)
+            pairs += [(tensor, mask) for tensor in alike]
+    if not pairs:
+        return
     with torch.no_grad():
-        for name, mask in masks.items():
-            parameter = parameters[name]
-            tensors = [parameter]
-            if optimizer is not None:
-                state = optimizer.state.get(parameter, {}).values()
-                tensors += [t for t in state if torch.is_tensor(t) and t.shape == parameter.shape]
-            for tensor in tensors:
-                tensor.mul_(mask)
-                if thorough or tensor.dtype == torch.float16:
-                    tensor.masked_fill_((mask == 0) & tensor.isnan(), 0.0)
+        torch._foreach_mul_([tensor for tensor, _ in pairs], [_factor(m, t) for t, m in pairs])
+        for tensor, mask in pairs:
+            if thorough or tensor.dtype == torch.float16:
+                tensor.masked_fill_((mask == 0) & tensor.isnan(), 0.0)
+
+
+def masked(tensors: list[Tensor], masks: list[Tensor]) -> list[Tensor]:
+    """Each tensor times its mask."""
+    if not tensors:
+        return []
+    factors = [_factor(mask, tensor) for mask, tensor in zip(masks, tensors, strict=True)]
+    return list(torch._foreach_mul(tensors, factors))
+
+
+def _factor(mask: Tensor, tensor: Tensor) -> Tensor:
+    """A mask as what multiplies ``tensor``.
+
+    An accelerator multiplies a list in one kernel if types and memory formats are the same. There
+    a copy of each mask is kept that is like its tensor, until the mask changes.
+    """
+    if tensor.device.type == "cpu" or mask.dtype != torch.bool or mask.is_inference():
+        return mask
+    kind = (tensor.dtype, tensor.stride())
+    version, found = _factors().get(mask, (-1, {}))
+    if version != mask._version:
+        _factors()[mask] = mask._version, (found := {})
+    if kind not in found:
+        found[kind] = torch.empty_like(tensor, requires_grad=False).copy_(mask)
+    return found[kind]
+
+
+@cache
+def _factors() -> MutableMapping[Tensor, tuple[int, dict[Any, Tensor]]]:
+    """Copies of masks, kept beside them: what hangs on a tensor goes into checkpoints with it."""
+    from torch.utils.weak import WeakTensorKeyDictionary
+
+    return WeakTensorKeyDictionary()
 
 
 @contextmanager
@@ -125,11 +165,10 @@ def multiplied(
     parameters: Mapping[str, Parameter], factors: Mapping[str, Tensor]
 ) -> Iterator[None]:
     """Weights times masks, or other factors, for a while; then each is as before, to the bit."""
-    kept = {name: parameters[name].detach().clone() for name in factors}
+    tensors = [parameters[name] for name in factors]
+    kept = clones(tensors)
     try:
         apply_masks(parameters, factors)
         yield
     finally:
-        with torch.no_grad():
-            for name, weight in kept.items():
-                parameters[name].copy_(weight)
+        copy_to(tensors, kept)

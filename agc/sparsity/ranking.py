@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agc.lazy import torch
 from agc.sparsity.distributions import InfeasibleSparsityError, active_counts
 from agc.sparsity.masks import top_mask
+from agc.sparsity.nan import of_layer, refuse_nan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,8 +40,8 @@ def best_masks(
         InfeasibleSparsityError: a layer would keep no weight.
     """
     for name, score in scores.items():
-        if torch.isnan(score).any():
-            raise FloatingPointError(f"a score of layer {name!r} is NaN")
+        with of_layer(name):
+            refuse_nan(score)
     shapes = {name: tuple(score.shape) for name, score in scores.items()}
     counts = active_counts(shapes, sparsity, distribution)
     if distribution != "global":
@@ -50,7 +51,7 @@ def best_masks(
     flat = torch.cat([score.reshape(-1).double() for score in scores.values()])
     parts = flat.split([score.numel() for score in scores.values()])
     for part in parts:
-        part[part.argmax()] = torch.inf
+        part.index_fill_(0, part.argmax().reshape(1), torch.inf)
     kept = on_the_way(flat.numel(), sum(counts.values()), reached)
     best = top_mask(flat, max(kept, int(torch.isposinf(flat).sum())))
     return {

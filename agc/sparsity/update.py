@@ -6,12 +6,11 @@ the lowest drop scores go, the ``count`` best candidates by grow score come.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
 from agc.sparsity.masks import top_mask
+from agc.sparsity.nan import refuse_nan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,6 +23,7 @@ def drop_and_grow(
     count: int,
     regrow: bool = True,
     grow: int | None = None,
+    active: int | None = None,
 ) -> Tensor:
     """New mask of the same shape, with the same number of active weights unless ``grow`` is given.
 
@@ -37,36 +37,51 @@ def drop_and_grow(
             code let it, and it then keeps its value and its momentum. If not, the count is cut to
             the vacant places, too.
         grow: how many to grow, if not as many as are dropped; cut to the room that there is.
+        active: number of active weights, if it is known: to count them makes the host wait for the
+            device.
 
     Of equal scores the first in memory order wins, on every device.
 
     Raises:
         FloatingPointError: a score that is read is NaN.
     """
-    active = int(mask.sum())
+    active = int(mask.sum()) if active is None else active
+    kept_count, grown_count = numbers(active, mask.numel(), count, regrow, grow)
+    if kept_count == active and grown_count == 0:
+        return mask.clone()
+    kept = top_mask(_only(drop_scores, mask), kept_count)
+    candidates = ~kept if regrow else ~mask
+    return kept | top_mask(_only(grow_scores, candidates), grown_count)
+
+
+def numbers(
+    active: int, size: int, count: int, regrow: bool = True, grow: int | None = None
+) -> tuple[int, int]:
+    """How many weights of a layer :func:`drop_and_grow` keeps, and how many it grows.
+
+    Args:
+        active: number of active weights.
+        size: number of weights.
+        count: as there, like the others.
+        regrow: the same.
+        grow: the same.
+    """
     count = min(count, active)
     if grow is None:
-        grow = count = count if regrow else min(count, mask.numel() - active)
+        grow = count = count if regrow else min(count, size - active)
     if count <= 0 and grow <= 0:
-        return mask.clone()
-    kept = top_mask(_only(drop_scores, mask), active - count)
-    candidates = ~kept if regrow else ~mask
-    grow = min(grow, int(candidates.sum()))
-    return kept | top_mask(_only(grow_scores, candidates), grow)
+        return active, 0
+    room = size - (active - count if regrow else active)
+    return active - count, min(grow, room)
 
 
-@contextmanager
-def of_layer(name: str) -> Iterator[None]:
-    """Name the layer of which a score is NaN."""
-    try:
-        yield
-    except FloatingPointError as error:
-        raise FloatingPointError(f"layer {name!r}: {error}") from error
+def grown(mask: Tensor, scores: Tensor, count: int) -> Tensor:
+    """The mask with ``count`` more weights, those of the highest scores; no score is NaN."""
+    return mask | top_mask(torch.where(mask, -torch.inf, scores), count)
 
 
 def _only(scores: Tensor, where: Tensor) -> Tensor:
-    if torch.isnan(scores[where]).any():
-        raise FloatingPointError("a mask update met NaN scores")
+    refuse_nan(scores, where)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     # A score of minus infinity is still better than none: the count is kept.
     scores = scores.clamp(min=torch.finfo(scores.dtype).min)

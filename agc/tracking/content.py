@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from agc.errors import UserError
 from agc.files import read_json
 from agc.grids.axes import AXES
+from agc.tracking.names import run_name
 
 FILES = (
     "cell.json",
@@ -31,7 +32,7 @@ FILES = (
 )
 
 # Raised when the same files are to be mirrored in another way: every run is then written anew.
-MIRROR_REVISION = 1
+MIRROR_REVISION = 2
 
 PARAMETER_LIMIT = 6000
 TAG_LIMIT = 8000
@@ -51,6 +52,8 @@ class Content:
     """The run of one finished cell; ``started`` and ``finished`` in milliseconds since 1970."""
 
     slug: str
+    name: str
+    dataset: dict[str, Any]
     parameters: dict[str, str]
     points: list[Point]
     tags: dict[str, str]
@@ -91,7 +94,9 @@ def read_content(folder: Path, grid: str) -> Content:
         started, finished = (
             _milliseconds(record["provenance"][key]) for key in ("started", "finished")
         )
-        parameters = read_parameters(record["cell"])
+        cell = record["cell"]
+        name, dataset = run_name(cell), cell["dataset"]
+        parameters = read_parameters(cell)
         points = list(_epoch_points(folder / "epochs.csv", started, finished))
         points += _summary_points(record, finished)
         tags = _tags(record, grid, [name for name, v in parameters.items() if _too_long(v)])
@@ -100,6 +105,8 @@ def read_content(folder: Path, grid: str) -> Content:
         raise UserError(f"the record in {folder} is damaged: {reason}") from error
     return Content(
         slug=folder.name,
+        name=name,
+        dataset=dataset,
         parameters=cut_parameters(parameters),
         points=points,
         tags={metric_key(name): _cut(value, TAG_LIMIT) for name, value in tags.items()},
@@ -155,6 +162,11 @@ def _epoch_points(path: Path, started: int, finished: int) -> Iterator[Point]:
         for name, text in row.items():
             if text:
                 yield Point(metric_key(name), float(text), epoch, timestamp)
+
+
+def summary(record: dict[str, Any]) -> dict[str, float]:
+    """What a record has beside its epochs: costs, seconds, sparsity, final and best results."""
+    return {point.name: point.value for point in _summary_points(record, 0)}
 
 
 def _summary_points(record: dict[str, Any], finished: int) -> Iterator[Point]:

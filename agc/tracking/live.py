@@ -98,4 +98,8 @@ class Live:
 
     def _give_up(self, reason: str) -> None:
         self.lost = True
-        _log.warning("the live view ended: %s; `agc track sync` adds what is missing", reason)
+        _log.warning(
+            "the live view ended: %s; `agc track sync %s` adds what is missing",
+            reason,
+            self.arguments[0],
+        )

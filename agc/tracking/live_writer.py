@@ -15,6 +15,7 @@ from agc.errors import UserError
 from agc.files import read_json
 from agc.tracking.content import cut_parameters, metric_key, read_parameters
 from agc.tracking.mirror import open_experiment
+from agc.tracking.names import run_name
 from agc.tracking.plan import LIVE, is_live
 from agc.tracking.store import load_mlflow, open_client, store_errors, store_lock
 from agc.tracking.writing import METRICS_A_CALL, PARAMETERS_A_CALL, chunks, logged
@@ -95,6 +96,7 @@ class Writer:
         """The run of a cell that an earlier training began, or a new one, and what it holds."""
         from mlflow.entities import Param
 
+        cell = read_json(folder / "cell.json")["cell"]
         # Also keeps two writers from making the experiment at once.
         with store_lock(self.uri, self.artifact_root, lambda line: None):
             experiment = open_experiment(self.client, self.experiment, self.uri, self.artifact_root)
@@ -102,9 +104,8 @@ class Writer:
             if run is None:
                 tags = {"agc.cell": folder.name, "agc.grid": self.experiment, LIVE: "true"}
                 run = self.client.create_run(
-                    experiment.experiment_id, tags=tags, run_name=folder.name
+                    experiment.experiment_id, tags=tags, run_name=run_name(cell)
                 )
-        cell = read_json(folder / "cell.json")["cell"]
         parameters = cut_parameters(read_parameters(cell))
         listed = [Param(name, value) for name, value in parameters.items()]
         for some in chunks(listed, PARAMETERS_A_CALL):

@@ -121,12 +121,19 @@ def compare(
 def _runs(client: MlflowClient, experiment: Experiment) -> dict[str, list[Run]]:
     """Active runs of the experiment that mirror a cell, by slug; others are a user's own."""
     runs: dict[str, list[Run]] = defaultdict(list)
+    for run in active_runs(client, experiment):
+        if "agc.cell" in run.data.tags:
+            runs[run.data.tags["agc.cell"]].append(run)
+    return runs
+
+
+def active_runs(client: MlflowClient, experiment: Experiment) -> list[Run]:
+    """All runs of an experiment but those in the trash."""
+    runs: list[Run] = []
     token = None
     while True:
         page = client.search_runs([experiment.experiment_id], max_results=PAGE, page_token=token)
-        for run in page:
-            if "agc.cell" in run.data.tags:
-                runs[run.data.tags["agc.cell"]].append(run)
+        runs += page
         token = page.token
         if not token:
             return runs

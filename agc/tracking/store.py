@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shlex
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,26 +35,6 @@ _log = logging.getLogger(__name__)
 def default_uri(results: Path) -> str:
     """``MLFLOW_TRACKING_URI`` if it is set, else an SQLite database in the results folder."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{results.resolve()}/mlflow.db"
-
-
-def ui_command(uri: str, artifact_root: Path) -> str:
-    """Shell command that shows the mirror in a browser, reachable from this machine alone."""
-    # A password belongs into the environment, not on a terminal that others may read.
-    address = '"$MLFLOW_TRACKING_URI"' if _secrets(uri) else shlex.quote(uri)
-    if is_server(uri):
-        return f"{shlex.quote(sys.executable)} -m webbrowser {address}"
-    program = Path(sys.executable).with_name("mlflow")
-    on_path = program.parent in map(Path, os.get_exec_path())
-    parts = [
-        "mlflow" if on_path else shlex.quote(str(program)),
-        "ui --backend-store-uri",
-        address,
-        f"--artifacts-destination {shlex.quote(artifact_root.resolve().as_uri())}",
-        "--host 127.0.0.1 --port 5000 --workers 1",
-    ]
-    # Its job runner starts seven more processes, for things that a mirror has not.
-    settings = "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false "
-    return settings + " ".join(parts)
 
 
 def is_server(uri: str) -> bool:
@@ -183,6 +161,11 @@ def _without_secrets(text: str, uri: str) -> str:
         for form in {secret, unquote(secret), quote(secret, safe="")}:
             text = text.replace(form, "***")
     return text
+
+
+def has_secrets(uri: str) -> bool:
+    """Whether there is a password in an address."""
+    return bool(_secrets(uri))
 
 
 def _secrets(uri: str) -> list[str]:

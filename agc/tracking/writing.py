@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from agc.tracking.content import Content, read_content
+from agc.tracking.inputs import dataset_input
 from agc.tracking.plan import DIGEST
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def begin(client: MlflowClient, experiment: Experiment, content: Content, digest
         experiment.experiment_id,
         start_time=content.started,
         tags=content.tags | {DIGEST: digest},
-        run_name=content.slug,
+        run_name=content.name,
     )
     return run.info.run_id
 
@@ -84,6 +85,7 @@ def fill(client: MlflowClient, job: Job) -> None:
     parts = zip_longest(chunks(metrics, METRICS_A_CALL), chunks(parameters, PARAMETERS_A_CALL))
     for some_metrics, some_parameters in parts:
         client.log_batch(job.run_id, metrics=some_metrics or [], params=some_parameters or [])
+    client.log_inputs(job.run_id, datasets=[dataset_input(content.dataset)])
     for path in content.files:
         client.log_artifact(job.run_id, str(path))
     # Last: a run that a kill cut short is not FINISHED, or has no digest.

@@ -18,6 +18,7 @@ from agc.datasets.base import SPLIT_SEED, Dataset, Split, hold_out
 from agc.datasets.shared.checked import load
 from agc.datasets.shared.loader import make_loader
 from agc.errors import UserError
+from agc.gradients.autocast import refuse_precision, use_products
 from agc.grids.cell import Cell, make_cell
 from agc.methods.base import SparseMethod
 from agc.optimizers.base import make_optimizer
@@ -44,6 +45,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         UserError: something of the cell cannot be built; nothing has been computed then.
     """
     training, share = cell.training, Share.here()
+    refuse_precision(training.precision, device)
     dataset = load_dataset(cell)
     split_seed = cell.seed if training.split == "seed" else SPLIT_SEED
     train, validation = hold_out(dataset.train, training.validation, training.images, split_seed)
@@ -163,7 +165,10 @@ def load_dataset(cell: Cell) -> Dataset:
 
 
 def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
-    """The cell's network with its initial weights, and the number formats that it begins with."""
+    """The cell's network with its initial weights, and the number formats that it begins with;
+    this process computes in the cell's precision.
+    """
+    use_products(cell.training.precision)
     model = _float_model(cell, dataset, device)
     _quantize(cell, model)
     return model

@@ -91,6 +91,7 @@ class Step:
         self.tilt = Tilt(model.parameters() if self.probes and changed else ())
         self.clip_norm = clip_norm
         self.observers = list(observers)
+        self.contracting = [m for m in model.modules() if hasattr(m, "keep_contraction")]
         self.begun = self.changed = False
         self.counted = NONE
         """The step whose gradient was asked for last."""
@@ -99,6 +100,7 @@ class Step:
         """Before the first step; :meth:`begin_epoch` calls it if nobody has."""
         self.begun = True
         self.sparse.begin(batches, self.loss_fn)
+        self.keep_contractions()
 
     def begin_epoch(self, batches: Iterable[Any]) -> None:
         """Before an epoch's first step: each iteration of ``batches`` is a pass over the data."""
@@ -116,6 +118,7 @@ class Step:
         self.counted = NONE  # a step that failed may be made after all
         with self.sparse.updating() as update:
             loss = self._optimize(batch)
+        self.keep_contractions()
         self.changed = update.changed
         if update.changed:
             self.correction.on_topology_update(self.sparse.masks)
@@ -203,6 +206,14 @@ class Step:
     def end(self, batches: Iterable[Any]) -> None:
         """After the last step: leave in the model the weights that are to be used."""
         self.sparse.end(batches, self.loss_fn)
+        self.keep_contractions()
+
+    def keep_contractions(self) -> None:
+        """Have what must be a contraction be one: an equilibrium network has no fixed point
+        otherwise. What is pruned stays zero.
+        """
+        for module in self.contracting:
+            module.keep_contraction()
 
     def mean(self, loss: Tensor) -> Tensor:
         """Mean over the processes that train the model together."""

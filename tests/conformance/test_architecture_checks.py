@@ -12,9 +12,13 @@ from timm.layers import StdConv2d
 from torch import Tensor, nn
 
 import agc.conformance.architectures as conformance
+from agc.architectures.deq_tiny import DEQTiny
 from agc.conformance.architectures import CHECKS
 from agc.conformance.checks import DoesNotApply
 from agc.cost.flops import LayerFlops, layer_flops
+
+EQUILIBRIUM = "an_equilibrium_stays_a_contraction"
+PLAIN = [name for name in CHECKS if name != EQUILIBRIUM]
 
 
 class Plain(nn.Module):
@@ -122,7 +126,18 @@ class Aside(Plain):
         return self.head(images.relu().mean(dim=(2, 3)))
 
 
+class Grows(DEQTiny):
+    """Lets its cell's norm be what it becomes."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__(width=16, img_size=32, num_classes=classes, in_chans=channels)
+
+    def keep_contraction(self) -> None:
+        pass
+
+
 BROKEN = [
+    (Grows, EQUILIBRIUM),
     (Aside, "operations_see_the_zeros_and_the_flops"),
     (Ten, "it_gives_as_many_logits_as_there_are_classes"),
     (Stubborn, "it_gives_as_many_logits_as_there_are_classes"),
@@ -137,7 +152,7 @@ BROKEN = [
 ]
 
 
-def put(kind: type[Plain], patch: pytest.MonkeyPatch) -> None:
+def put(kind: type[nn.Module], patch: pytest.MonkeyPatch) -> None:
     """Have the checks build networks of this kind."""
 
     def build(name: str, options: Any, image: tuple[int, int, int], classes: int) -> nn.Module:
@@ -156,13 +171,13 @@ class Unborn(Plain):
         self.head: nn.Module = nn.LazyLinear(classes)
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", PLAIN)
 def test_a_lazy_network_passes(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     put(Unborn, monkeypatch)
     CHECKS[check]("unborn")
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", PLAIN)
 def test_a_plain_network_passes(check: str, monkeypatch: pytest.MonkeyPatch) -> None:
     put(Plain, monkeypatch)
     CHECKS[check]("plain")
@@ -170,7 +185,7 @@ def test_a_plain_network_passes(check: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(("broken", "check"), BROKEN, ids=lambda x: getattr(x, "__name__", x))
 def test_a_broken_network_fails_its_check(
-    broken: type[Plain], check: str, monkeypatch: pytest.MonkeyPatch
+    broken: type[nn.Module], check: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(broken, monkeypatch)
     with pytest.raises(AssertionError):
@@ -199,6 +214,12 @@ def test_a_network_that_cannot_be_pruned_is_left_out(monkeypatch: pytest.MonkeyP
     put(Standardised, monkeypatch)
     with pytest.raises(DoesNotApply, match=r"cannot prune 'stem\.weight': StdConv2d"):
         CHECKS["operations_see_the_zeros_and_the_flops"]("standardised")
+
+
+def test_a_network_without_a_cell_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    put(Plain, monkeypatch)
+    with pytest.raises(DoesNotApply, match="it is no equilibrium network"):
+        CHECKS[EQUILIBRIUM]("plain")
 
 
 def test_a_network_for_other_images_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

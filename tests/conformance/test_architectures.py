@@ -7,7 +7,8 @@ import pytest
 from agc.conformance.architectures import CHECKS
 from tests.support.conformance import hold
 
-SMALL = ["lenet5", "mlp_cifar10", "resnet8", "resnet18_cifar", "vgg16_bsr", "wrn_16_1", "resnet10t"]
+SMALL = ["deq_tiny", "mdeq_small", "lenet5", "mlp_cifar10", "resnet8", "resnet18_cifar"]
+SMALL += ["vgg16_bsr", "wrn_16_1", "resnet10t"]
 
 
 @pytest.mark.parametrize("name", SMALL)

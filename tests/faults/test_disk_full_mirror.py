@@ -20,7 +20,8 @@ pytest.importorskip("mlflow")
 CELLS = 4
 FULL = r"the tracking store sqlite:///\S+ failed: .*(disk is full|disk I/O error|No space left)"
 DONE = (
-    "select r.name from runs r join tags t on r.run_uuid = t.run_uuid where t.key = 'agc.digest'"
+    "select c.value from runs r join tags t on r.run_uuid = t.run_uuid and t.key = 'agc.digest'"
+    " join tags c on c.run_uuid = r.run_uuid and c.key = 'agc.cell' where true"
     " and r.status = 'FINISHED' and r.lifecycle_stage = 'active'"
 )
 

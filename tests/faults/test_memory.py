@@ -201,7 +201,7 @@ def test_the_mirror_waits_for_a_cell_without_a_result(grid: list[Path], tmp_path
     client = open_client(uri)
     (experiment,) = client.search_experiments(filter_string="name = 'grid'")
     runs = client.search_runs([experiment.experiment_id])
-    assert {run.info.run_name for run in runs} == {folder.name for folder in grid[:4]}
+    assert {run.data.tags["agc.cell"] for run in runs} == {folder.name for folder in grid[:4]}
 
 
 @pytest.mark.slow

@@ -15,35 +15,36 @@ FLOORS: dict[str, set[str]] = {
     "datasets": {"processes"},
     "architectures": {"datasets", "machine"},
     "cost": {"architectures", "gradients", "sparsity"},
-    "attacks": {"gradients", "processes"},
-    "objectives": {"attacks", "cost", "datasets", "gradients"},
+    "attacks": {"architectures", "gradients", "processes"},
+    "objectives": {"architectures", "attacks", "cost", "datasets", "gradients"},
     "optimizers": {"cost"},
     "methods": {"gradients", "processes", "sparsity"},
     "quantization": {"cost", "methods", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
-    "grids": {"architectures", "attacks", "datasets"},
-    "planning": {"grids", "optimizers"},
+    "grids": {"architectures", "attacks", "datasets", "gradients"},
+    "planning": {"architectures", "grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
         *("objectives", "optimizers", "processes", "quantization", "sparsity"),
     },
     "records": {
-        *("cost", "grids", "machine", "optimizers", "processes", "quantization", "sparsity"),
-        "training",
+        *("architectures", "cost", "grids", "machine", "optimizers", "processes"),
+        *("quantization", "sparsity", "training"),
     },
     "evaluation": {
-        *("attacks", "corrections", "datasets", "gradients", "grids", "methods", "objectives"),
-        *("sparsity", "training"),
+        *("architectures", "attacks", "corrections", "cost", "datasets", "gradients", "grids"),
+        *("machine", "methods", "objectives", "sparsity", "training"),
     },
     "runs": {
-        *("attacks", "cost", "datasets", "evaluation", "gradients", "grids", "machine"),
+        *("architectures", "attacks", "cost", "datasets", "evaluation", "gradients", "grids"),
+        *("machine",),
         *("processes", "records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "machine", "planning", "records"},
-    "tracking": {"grids"},
+    "tracking": {"grids", "reports"},
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {

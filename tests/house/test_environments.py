@@ -35,8 +35,9 @@ def test_its_name_is_the_one_that_the_workflow_asks_for(repository: Path) -> Non
         r'^container: "docker://(.*)"$', (repository / "Snakefile").read_text(), re.M
     )
     assert f"-t {asked} " in head
-    kubernetes = repository / "workflows" / "profiles" / "kubernetes" / "job.yaml"
-    assert asked in kubernetes.read_text(encoding="utf-8")
+    for profile in ("kubernetes", "pod"):
+        job = repository / "workflows" / "profiles" / profile / "job.yaml"
+        assert asked in job.read_text(encoding="utf-8")
 
 
 def test_container_and_conda_have_one_python_that_the_package_allows(repository: Path) -> None:

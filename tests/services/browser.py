@@ -1,4 +1,4 @@
-"""MLflow's page as a headless Chromium draws it, driven through the browser's debugging pipe."""
+"""A page as a headless Chromium draws it, driven through the browser's debugging pipe."""
 
 from __future__ import annotations
 
@@ -83,6 +83,40 @@ class Browser:
         """Type into the field that an expression of JavaScript names."""
         self.value(f"{field}.focus()")
         self._call("Input.insertText", text=text)
+
+    def press(self, key: str) -> None:
+        """Press and release a key, named as JavaScript names it."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key)
+
+    def point_at(self, element: str, across: float) -> None:
+        """Move the pointer over an element, so far from its left edge as a share of its width."""
+        box = self.value(
+            f"(() => {{ const e = {element}; e.scrollIntoView({{block: 'center'}});"
+            " const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()"
+        )
+        x, y = box[0] + across * box[2], box[1] + box[3] / 2
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the window another size, in CSS pixels, as that of a phone."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+
+    def unnamed(self, roles: set[str]) -> list[str]:
+        """What a screen reader finds without a name among elements of these roles."""
+        nodes = self._call("Accessibility.getFullAXTree")["nodes"]
+        found = [node for node in nodes if not node.get("ignored")]
+        return [
+            node["role"]["value"]
+            for node in found
+            if node["role"]["value"] in roles and not node.get("name", {}).get("value", "").strip()
+        ]
+
+    def printed(self) -> bytes:
+        """The page as a PDF."""
+        answer = self._call("Page.printToPDF", printBackground=True)
+        return base64.b64decode(answer["data"])
 
     def text_with(self, *wanted: str) -> str:
         """The text that the page shows, once it holds all that is wanted or the time is over."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.browser import Browser
 from tests.services.servers import DRIVER, Postgres, Server, programs
 
 
@@ -40,3 +41,9 @@ def chromium() -> str:
     if path is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
     return path
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(chromium, tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 DRIVER = "psycopg2"
-START_SECONDS = 120
+START_SECONDS = 600
 
 
 def programs() -> Path | None:

@@ -41,12 +41,6 @@ def page(results: Path) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(chromium, tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
 @pytest.fixture
 def run(results: Path, page: str) -> str:
     """Address of the run of the first cell."""
@@ -56,10 +50,9 @@ def run(results: Path, page: str) -> str:
     return f"{page}/{found.info.run_id}"
 
 
-def test_page_lists_the_runs_of_the_experiment(
-    results: Path, page: str, browser: Browser, tmp_path: Path
-) -> None:
-    wanted = ["digits", "matching runs", *(cell.name for cell in (results / "cells").iterdir())]
+def test_page_lists_the_runs_of_the_experiment(page: str, browser: Browser, tmp_path: Path) -> None:
+    names = [f"rigl 95 % · {name} · seed {seed}" for seed, name in enumerate(("agc", "none") * 2)]
+    wanted = ["digits", "matching runs", *names]
     browser.show(page)
     shown = browser.text_with(*wanted)
     assert [text for text in wanted if text not in shown] == []

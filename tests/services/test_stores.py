@@ -19,12 +19,13 @@ from tests.support.tracking_cells import make_cells
 ROOT = Path(__file__).resolve().parents[2]
 EPOCHS = 5
 RUNS = """
-select r.name, r.status,
+select cell.value as slug, r.status,
     (select count(*) from tags t where t.run_uuid = r.run_uuid and t.key = 'agc.digest'),
     (select count(*) from metrics m where m.run_uuid = r.run_uuid and m.key = 'train_loss'),
     (select count(*) from metrics m where m.run_uuid = r.run_uuid)
 from runs r join experiments e on e.experiment_id = r.experiment_id
-where e.name = :grid and r.lifecycle_stage = 'active' order by r.name
+join tags cell on cell.run_uuid = r.run_uuid and cell.key = 'agc.cell'
+where e.name = :grid and r.lifecycle_stage = 'active' order by slug
 """
 
 

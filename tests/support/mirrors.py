@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agc.tracking import SyncReport, check, default_uri, sync
 
+CELL = "(select value from tags c where c.run_uuid = r.run_uuid and c.key = 'agc.cell')"
 ACTIVE = "runs r join experiments e using (experiment_id) where r.lifecycle_stage = 'active'"
 
 
@@ -24,11 +25,12 @@ def query(results: Path, sql: str) -> list[tuple]:
 
 
 def whole_runs(results: Path) -> list[str]:
-    """Names of the active runs that are finished and carry a digest."""
+    """Cells of the active runs that are finished and carry a digest."""
     rows = query(
         results,
-        f"select r.name, r.run_uuid from {ACTIVE} and r.status = 'FINISHED' and exists "
-        "(select 1 from tags t where t.run_uuid = r.run_uuid and t.key = 'agc.digest')",
+        f"select {CELL} as cell, r.run_uuid from {ACTIVE} and r.status = 'FINISHED' and exists "
+        "(select 1 from tags t where t.run_uuid = r.run_uuid and t.key = 'agc.digest')"
+        " and cell is not null",
     )
     return sorted(name for name, _ in rows)
 

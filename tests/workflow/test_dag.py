@@ -213,8 +213,8 @@ def test_a_thousand_cells_are_planned_without_torch(
     )
     assert code == 0, output
     print(f"dry run of 1,000 cells, {size} a job: {time.perf_counter() - begin:.1f} s")
-    one = ("all", "plan", "collect", "compare", "track")
-    expected = {"train": jobs, "evaluate": jobs, "total": 2 * jobs + 5} | dict.fromkeys(one, 1)
+    one = ("all", "plan", "collect", "compare", "track", "page")
+    expected = {"train": jobs, "evaluate": jobs, "total": 2 * jobs + 6} | dict.fromkeys(one, 1)
     assert job_counts(output) == expected
     refused = subprocess.run(
         [sys.executable, "-c", "import torch"],

@@ -24,7 +24,7 @@ def project(tmp_path: Path, repository: Path) -> Project:
 def test_the_command_of_the_pod_plans_the_grid_on_its_volume(
     project: Project, tmp_path: Path, repository: Path
 ) -> None:
-    text = (repository / "workflows" / "profiles" / "kubernetes" / "job.yaml").read_text()
+    text = (repository / "workflows" / "profiles" / "pod" / "job.yaml").read_text()
     claim, job = yaml.safe_load_all(text)
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]

@@ -124,7 +124,7 @@ def test_a_project_runs_the_workflow_of_the_package(installed: Installed) -> Non
     assert "is not empty" in installed.run("agc", "init", "project", code=2).stderr
     arguments = ("--dry-run", "--directory", "project", "--snakefile", "project/Snakefile")
     planned = installed.snakemake(*arguments)
-    once = ("plan", "train", "evaluate", "collect", "compare", "track", "project")
+    once = ("plan", "train", "evaluate", "collect", "compare", "track", "page", "project")
     assert job_counts(planned) == {**dict.fromkeys(once, 1), "total": len(once)}
     # The package's own grids too, and its profiles.
     profile = ("--workflow-profile", "project/workflows/profiles/local")

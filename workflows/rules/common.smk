@@ -19,11 +19,33 @@ except UserError as error:
     sys.exit(f"agc: error: {error}")
 
 GRIDS = {grid.name: grid for grid in LOADED}
+PAGES = [name for name, grid in GRIDS.items() if grid.stages is None]
 if len(GRIDS) < len({grid.path.resolve() for grid in LOADED}):
     sys.exit(f"agc: error: two grids of {config['grid']} have the same name")
 
+# Where Snakemake keeps files in a folder as its storage (profiles/kubernetes), that folder is what the
+# pods have in common. Cells are trained there, as Snakemake moves declared outputs alone, and what a
+# job has made is then handed over to where Snakemake looks for it.
+STORED = workflow.storage_settings.default_storage_provider == "fs"
+VOLUME = workflow.storage_settings.default_storage_prefix if STORED else ""
+HAND_OVER = (
+    ' && for made in {output:q}; do mkdir -p "$(dirname "$made")"'
+    ' && cp -rT "/${{made#*/storage/fs/}}" "$made"; done'
+    if STORED
+    else ""
+)
+
+
+def place(path):
+    # As it is, where there is no volume: a parameter written otherwise would run all jobs again.
+    return str(Path(VOLUME, path)) if STORED else path
+
+
 # Jobs use the environment that runs Snakemake, whatever PATH they find.
-shell.prefix(f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; ')
+shell.prefix(
+    f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"; '
+    + (f"export AGC_DATA_ROOT={shlex.quote(place('data'))}; " if STORED else "")
+)
 
 # A cell that two grids share is one cell, and runs once.
 CELLS = {cell.slug: cell for grid in GRIDS.values() for cell in grid.cells}
@@ -46,9 +68,9 @@ def spec(cell):
 
 def data(cell):
     # What seals the store of the cell's data set; nothing if that needs no preparation. Ancient:
-    # a store that is made anew has the same content.
+    # a store that is made anew has the same content. On a storage's volume it has to be beforehand.
     dataset = CELLS[cell].dataset
-    if source_of(dataset.name) is None:
+    if STORED or source_of(dataset.name) is None:
         return []
     key = store_key(dataset.name, dataset.options)
     return [ancient(str(prepared_folder(key) / MANIFEST))]
@@ -111,11 +133,16 @@ def each(cells, threads):
 
 # The device is a resource, not a parameter: a change of it changes no cell and reruns none.
 # A cell that two grids share shows its epochs in the first; the sync adds it to the other.
-LIVE = f" --live {shlex.quote(next(iter(GRIDS)))} --results {shlex.quote(RESULTS)}"
+LIVE = (
+    f" --live {shlex.quote(next(iter(GRIDS)))} --results {shlex.quote(place(RESULTS))}"
+)
 TRAIN = (
     "agc train {params.cells:q} --device {resources.device} --threads {resources.process_threads}"
     f"{LIVE.replace('{', '{{').replace('}', '}}') if config['live'] else ''}"
     " > {log:q} 2>&1"
     " && touch {output:q}"
 )
-EVALUATE = "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log:q} 2>&1"
+EVALUATE = (
+    "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log:q} 2>&1"
+    + HAND_OVER
+)

@@ -16,7 +16,7 @@ if config["evaluations_per_job"] == 1:
             mem_mb=config["memory_mb"],
             runtime=config["evaluate_minutes"],
         params:
-            cells=folder("{cell}"),
+            cells=place(folder("{cell}")),
         shell:
             EVALUATE
 
@@ -40,6 +40,6 @@ else:
                 mem_mb=config["memory_mb"],
                 runtime=config["evaluate_minutes"],
             params:
-                cells=[folder(cell) for cell in cells],
+                cells=[place(folder(cell)) for cell in cells],
             shell:
                 EVALUATE

@@ -5,6 +5,7 @@ rule plan:
         f"{RESULTS}/logs/plan.log",
     params:
         grids=config["grid"].split(","),
-        results=lambda wildcards: RESULTS,
+        results=lambda wildcards: place(RESULTS),
     shell:
         "agc plan {params.grids:q} --write --results {params.results:q} > {log:q} 2>&1"
+        + HAND_OVER

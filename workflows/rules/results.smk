@@ -1,4 +1,4 @@
-# From records to tables, figures and the MLflow mirror; one job a grid.
+# From records to tables, figures, the MLflow mirror and the page; one job a grid.
 rule collect:
     input:
         lambda wildcards: records(slugs(wildcards.grid)),
@@ -15,10 +15,11 @@ rule collect:
         f"{RESULTS}/logs/collect/{{grid}}.log",
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
-        results=lambda wildcards: RESULTS,
+        results=lambda wildcards: place(RESULTS),
         partial="--partial" if config["partial"] else "",
     shell:
         "agc collect {params.grid:q} --results {params.results:q} {params.partial} > {log:q} 2>&1"
+        + HAND_OVER
 
 
 rule compare:
@@ -50,23 +51,44 @@ rule compare:
         f"{RESULTS}/logs/compare/{{grid}}.log",
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
-        results=lambda wildcards: RESULTS,
-        reports=lambda wildcards: REPORTS,
+        results=lambda wildcards: place(RESULTS),
+        reports=lambda wildcards: place(REPORTS),
     shell:
         "agc compare {params.grid:q} --results {params.results:q}"
-        " --reports {params.reports:q} > {log:q} 2>&1"
+        " --reports {params.reports:q} > {log:q} 2>&1" + HAND_OVER
 
 
+# After the tables, which say what MLflow's page shows of the arms.
 rule track:
     input:
         lambda wildcards: records(slugs(wildcards.grid)),
+        rules.compare.output.comparison,
     output:
         f"{RESULTS}/{{grid}}/tracking.json",
     log:
         f"{RESULTS}/logs/track/{{grid}}.log",
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
-        results=lambda wildcards: RESULTS,
+        results=lambda wildcards: place(RESULTS),
+        reports=lambda wildcards: place(REPORTS),
     shell:
         "agc track sync {params.grid:q} --results {params.results:q}"
-        " --report {output:q} --tolerant > {log:q} 2>&1"
+        " --reports {params.reports:q} --report {output:q} --tolerant > {log:q} 2>&1"
+
+
+# Once more, with the ways to the runs in MLflow. A study in stages has its page from `compare`.
+rule page:
+    input:
+        rules.compare.output.comparison,
+        rules.track.output if config["track"] else [],
+    output:
+        f"{REPORTS}/{{grid}}/report.html",
+    log:
+        f"{RESULTS}/logs/page/{{grid}}.log",
+    params:
+        grid=lambda wildcards: GRIDS[wildcards.grid].path,
+        results=lambda wildcards: place(RESULTS),
+        reports=lambda wildcards: place(REPORTS),
+    shell:
+        "agc report {params.grid:q} --results {params.results:q}"
+        " --reports {params.reports:q} > {log:q} 2>&1" + HAND_OVER

@@ -8,7 +8,7 @@ from snakemake.settings.enums import Quietness
 
 # Through Snakemake's logger, so that lines do not mix, and --quiet progress (or all) ends them.
 TELLER = Teller(
-    Survey(list(GRIDS.values()), Path(RESULTS)),
+    Survey(list(GRIDS.values()), Path(place(RESULTS))),
     lambda line: logger.info(line, extra={"quietness": Quietness.PROGRESS}),
     TERMINAL if sys.stderr.isatty() else QUIET,
 )

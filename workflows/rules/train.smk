@@ -19,7 +19,7 @@ if config["cells_per_job"] == 1:
             mem_mb=config["memory_mb"],
             runtime=config["train_minutes"],
         params:
-            cells=folder("{cell}"),
+            cells=place(folder("{cell}")),
         shell:
             TRAIN
 
@@ -48,6 +48,6 @@ else:
                 mem_mb=config["memory_mb"],
                 runtime=config["train_minutes"],
             params:
-                cells=[folder(cell) for cell in cells],
+                cells=[place(folder(cell)) for cell in cells],
             shell:
                 TRAIN

@@ -1,1 +1,1 @@
-"""What architectures share: stems for small images."""
+"""What architectures share: stems for small images, and fixed points of cells."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from agc.corrections.shared.older_point import OlderPoint
 from agc.cost.units import Cost
 from agc.gradients.gradient import loss_and_gradient, preserved_buffers
+from agc.gradients.lists import add_to, scale, subtract
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -79,13 +80,16 @@ class ControlVariate(OlderPoint):
         kept = preserved_buffers(self.model) if self.keeps_buffers else nullcontext()
         with self.noise.preserved(batches), kept:
             for batch in batches:
-                for name, gradient in self.pass_gradient(batch, loss_fn).items():
-                    total[name] += gradient
+                found = self.pass_gradient(batch, loss_fn)
+                with torch.no_grad():
+                    add_to([total[name] for name in found], list(found.values()))
                 count += 1
         self.replicas.same_count(count)
         if count == 0:
             raise ValueError("the pass for the mean gradient got no batches")
-        return self.replicas.mean({name: gradient.div_(count) for name, gradient in total.items()})
+        if total:
+            torch._foreach_div_(list(total.values()), count)
+        return self.replicas.mean(total)
 
     def start_of_sum(self) -> Gradient:
         """What the sum of the pass' gradients starts from: zeros, unless a published code leaks.
@@ -125,12 +129,10 @@ class ControlVariate(OlderPoint):
         older = self.reference_gradient(batch, loss_fn)
         if self.scale.overflowed(older.values()):
             return {}
+        names = [name for name in self.parameters if name in self.mean and name in older]
         with torch.no_grad():
-            return {
-                name: self.mean[name] - older[name]
-                for name in self.parameters
-                if name in self.mean and name in older
-            }
+            found = subtract([self.mean[n] for n in names], [older[n] for n in names])
+        return dict(zip(names, found, strict=True))
 
     def whole_gradient(self) -> Gradient:
         """The present gradient g of every parameter, zero where the batch does not reach."""
@@ -141,9 +143,9 @@ class ControlVariate(OlderPoint):
 
     def add(self, difference: Gradient, coefficients: Mapping[str, float | Tensor]) -> None:
         """Add c times ``difference`` to the gradients."""
-        for name, gradient in self.gradients().items():
-            if name in difference:
-                gradient.add_(difference[name] * coefficients[name])
+        gradients = {n: g for n, g in self.gradients().items() if n in difference}
+        changes = scale([difference[n] for n in gradients], [coefficients[n] for n in gradients])
+        add_to(list(gradients.values()), changes)
 
     @classmethod
     def cost(cls, **options: Any) -> Cost:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from agc.gradients.euclidean import as_real
+from agc.gradients.lists import sums
 from agc.lazy import torch
 from agc.state import Stateful
 
@@ -48,8 +49,8 @@ class Correlation(Stateful, ABC):
         """Take over what has been observed, as a new snapshot is about to be taken."""
 
     @abstractmethod
-    def of(self, name: str) -> Tensor | float:
-        """τ of a tensor, on its device."""
+    def scaled(self, gamma: float, names: list[str]) -> dict[str, Tensor | float]:
+        """γτ of each tensor, on the device that the estimate is made on."""
 
     @abstractmethod
     def mean(self) -> float:
@@ -100,9 +101,9 @@ class LossCorrelation(Correlation):
         variance = covariance[1, 1].item()
         return covariance[0, 1].item() / variance if variance > 0 else None
 
-    def of(self, name: str) -> float:
-        """One τ for all tensors."""
-        return self.tau
+    def scaled(self, gamma: float, names: list[str]) -> dict[str, Tensor | float]:
+        """One γτ for all tensors."""
+        return dict.fromkeys(names, gamma * self.tau)
 
     def mean(self) -> float:
         """τ."""
@@ -138,13 +139,21 @@ class GradientCorrelation(Correlation):
         self._add(now, then)
 
     def _add(self, now: Seen, then: Seen, memory: float = 1.0) -> None:
-        for name, older in then.items():
-            key = name if self.by_layer else ""
-            older = as_real(older)
-            product = (as_real(now[name]) * older).sum(dtype=torch.float64)
-            square = older.square().sum(dtype=torch.float64)
-            self.products[key] = memory * self.products.get(key, 0.0) + product
-            self.squares[key] = memory * self.squares.get(key, 0.0) + square
+        if not then:
+            return
+        older = [as_real(tensor) for tensor in then.values()]
+        present = [as_real(now[name]) for name in then]
+        products = sums(torch._foreach_mul(present, older))
+        squares = sums(torch._foreach_mul(older, older), signed=False)
+        for total, new in ((self.products, products), (self.squares, squares)):
+            if self.by_layer:
+                zero = new.new_zeros(())
+                past = torch.stack([total.get(name, zero) for name in then])
+                total.update(zip(then, (memory * past + new).unbind(), strict=True))
+            elif new.device.type == "cpu":  # in their order, as each addition rounds
+                total[""] = sum(new.unbind(), memory * total.get("", 0.0))
+            else:
+                total[""] = memory * total.get("", 0.0) + new.sum()
 
     def end_epoch(self) -> None:
         """Smooth by the slope of the epoch's sums, and start new ones."""
@@ -153,18 +162,25 @@ class GradientCorrelation(Correlation):
 
     def _take_over(self) -> None:
         """τ ← (1 - α) τ + α Σ <m - g, u - q> / Σ |u - q|², within the bounds."""
-        for key, product in self.products.items():
-            square = self.squares[key]
-            old = self.tau.get(key, torch.full_like(product, self.tau0))
-            # Where q never differs from u there is nothing to correct, and τ stays.
-            slope = torch.where(square > 0, product / square, old)
-            tau = (1 - self.alpha) * old + self.alpha * slope
-            self.tau[key] = tau if self.clip is None else tau.clamp(*self.clip)
+        if not self.products:
+            return
+        product = torch.stack(list(self.products.values()))
+        square = torch.stack([self.squares[key] for key in self.products])
+        start = torch.full_like(product[0], self.tau0)
+        old = torch.stack([self.tau.get(key, start) for key in self.products])
+        # Where q never differs from u there is nothing to correct, and τ stays.
+        slope = torch.where(square > 0, product / square, old)
+        tau = (1 - self.alpha) * old + self.alpha * slope
+        tau = tau if self.clip is None else tau.clamp(*self.clip)
+        self.tau.update(zip(self.products, tau.unbind(), strict=True))
 
-    def of(self, name: str) -> Tensor | float:
-        """τ of a tensor, on its device."""
-        tau = self.tau.get(name if self.by_layer else "")
-        return self.tau0 if tau is None else tau
+    def scaled(self, gamma: float, names: list[str]) -> dict[str, Tensor | float]:
+        """γτ of each tensor, on the device that the estimate is made on."""
+        if not self.by_layer:
+            return dict.fromkeys(names, gamma * self.tau.get("", self.tau0))
+        known = [name for name in names if name in self.tau]
+        found = torch._foreach_mul([self.tau[n] for n in known], gamma) if known else []
+        return dict.fromkeys(names, gamma * self.tau0) | dict(zip(known, found, strict=True))
 
     def mean(self) -> float:
         """Mean of τ over tensors; waits for the device."""

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agc.corrections.base import Correction
+from agc.gradients.lists import add_to, clones, copy_to, norms, scale
 from agc.gradients.loss_scale import LossScale
 from agc.lazy import torch
+from agc.sparsity.masks import masked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,32 +39,32 @@ class EvaluationPoint(Correction):
     def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
         """Move, and go back; the gradient stays that of the point shifted to."""
         shift, parameters = self.direction(batch, loss_fn), self.parameters
-        home = {name: parameters[name].detach().clone() for name in shift if name in parameters}
+        moved = {name: parameters[name] for name in shift if name in parameters}
+        home = clones(moved.values())
         try:
             with torch.no_grad():
-                for name in home:
-                    parameters[name].add_(shift[name])
+                add_to(list(moved.values()), [shift[name] for name in moved])
             # An autocast around the whole step would go on with casts of the weights before.
             torch.clear_autocast_cache()
             yield
         finally:
-            with torch.no_grad():
-                for name, weight in home.items():
-                    parameters[name].copy_(weight)
+            copy_to(moved.values(), home)
             torch.clear_autocast_cache()
 
     def masked(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """Zero at pruned weights."""
-        return {n: g * self.masks[n] if n in self.masks else g for n, g in gradient.items()}
+        names = [name for name in gradient if name in self.masks]
+        active = masked([gradient[n] for n in names], [self.masks[n] for n in names])
+        return gradient | dict(zip(names, active, strict=True))
 
     def to_length(self, gradient: dict[str, Tensor], radius: float) -> dict[str, Tensor]:
         """All tensors together scaled to the Euclidean norm ``radius``, pruned weights left out."""
         active = self.masked(gradient)
         if not active:
             return {}
-        norms = [torch.linalg.vector_norm(g) for g in active.values()]
-        norm = torch.linalg.vector_norm(torch.stack(norms))
-        return {name: g * (radius / (norm + SMALL)) for name, g in active.items()}
+        tensors = list(active.values())
+        factor = radius / (torch.linalg.vector_norm(norms(tensors)) + SMALL)
+        return dict(zip(active, scale(tensors, [factor] * len(tensors)), strict=True))
 
 
 class PastGradient(EvaluationPoint):
@@ -91,4 +93,4 @@ class PastGradient(EvaluationPoint):
         """Keep this step's gradient for the next one."""
         present = self.gradients()
         if not self.repeated and not self.scale.overflowed(present.values()):
-            self.before = {name: gradient.clone() for name, gradient in present.items()}
+            self.before = dict(zip(present, clones(present.values()), strict=True))

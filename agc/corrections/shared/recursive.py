@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agc.corrections.shared.control_variate import ControlVariate
+from agc.gradients.lists import clones
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ class Recursive(ControlVariate):
             return
         if self.reference is not None:
             super().correct(batch, loss_fn)
-        with torch.no_grad():
-            self.mean = {name: g.clone() for name, g in self.whole_gradient().items()}
+        gradient = self.whole_gradient()
+        self.mean = dict(zip(gradient, clones(gradient.values()), strict=True))
         self.move_reference()
 
     def on_topology_update(self, masks: dict[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ A store is a folder of plain ``.npy`` files (``train-images.npy`` of uint8 [N, C
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,7 +107,11 @@ def open_store(name: str, **options: Any) -> tuple[Path, dict[str, Any]]:
         UserError: not prepared, of another version or data set, or a file is truncated or corrupt.
     """
     folder = prepared_folder(store_key(name, options))
-    chosen = "".join(f" --set {key}={str(value).lower()}" for key, value in options.items())
+    given = {
+        key: str(value).lower() if isinstance(value, bool) else value
+        for key, value in options.items()
+    }
+    chosen = "".join(f" --set {shlex.quote(f'{key}={value}')}" for key, value in given.items())
     command = f"agc data prepare {name}" + (chosen if source_of(name).chosen(options) else "")
     if not (folder / MANIFEST).exists():
         raise UserError(f"dataset {name!r} is not prepared in {folder}: run `{command}`")

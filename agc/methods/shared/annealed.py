@@ -51,6 +51,6 @@ class Annealed(DropAndGrow):
     def update_topology(self) -> None:
         """Drop and grow in each layer that trains; each keeps its number of active weights."""
         fraction = self.current_fraction()
-        for name, mask in self.masks.items():
+        for name, active in self.active().items():
             if self.parameters[name].requires_grad:
-                self.replace(name, math.ceil(fraction * int(mask.sum())))
+                self.replace(name, math.ceil(fraction * active))

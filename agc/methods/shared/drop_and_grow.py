@@ -10,8 +10,9 @@ from agc.gradients.loss_scale import finite
 from agc.lazy import torch
 from agc.methods.base import SparseMethod
 from agc.sparsity.masks import apply_masks
+from agc.sparsity.nan import looked_at_together, of_layer
 from agc.sparsity.schedules import SCHEDULES
-from agc.sparsity.update import drop_and_grow, of_layer
+from agc.sparsity.update import drop_and_grow, numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,7 +112,7 @@ class DropAndGrow(SparseMethod):
             self.gradients = {}
             return False
         self.check_gradients()
-        with torch.no_grad():
+        with torch.no_grad(), looked_at_together():
             self.update_topology()
         self.made_update()
         self.gradients = {}
@@ -153,16 +154,17 @@ class DropAndGrow(SparseMethod):
     def update_topology(self) -> None:
         """Drop and grow in each layer that trains; each keeps its number of active weights."""
         fraction = self.current_fraction()
-        for name, mask in self.masks.items():
+        for name, active in self.active().items():
             if self.parameters[name].requires_grad:
-                self.replace(name, int(fraction * int(mask.sum())))
+                self.replace(name, int(fraction * active))
 
     def replace(self, name: str, drop: int, grow: int | None = None) -> None:
         """Drop and grow so many weights of a layer; as many, unless ``grow`` says otherwise."""
-        mask = self.masks[name]
+        mask, active = self.masks[name], self.active()[name]
         scores = self.drop_scores(name), self.grow_scores(name)
         with of_layer(name):
-            mask.copy_(drop_and_grow(mask, *scores, drop, grow=grow))
+            mask.copy_(drop_and_grow(mask, *scores, drop, grow=grow, active=active))
+        self.note_active(name, sum(numbers(active, mask.numel(), drop, grow=grow)))
         self.explored[name] |= mask
 
     def drop_scores(self, name: str) -> Tensor:
@@ -176,5 +178,5 @@ class DropAndGrow(SparseMethod):
     def random_scores(self, name: str) -> Tensor:
         """A random order of the weights of a layer, uniform in [0, 1)."""
         weight = self.parameters[name]
-        scores = torch.rand(weight.shape, generator=self.generator(f"grow/{name}"))
-        return scores.to(weight.device)
+        generator = self.generator(f"grow/{name}", weight.device)
+        return torch.rand(weight.shape, generator=generator, device=weight.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.gradients.uninitialized import refuse_uninitialized
 from agc.lazy import torch
@@ -12,6 +12,7 @@ from agc.methods.base import SparseMethod
 from agc.methods.shared.hooks import Update
 from agc.methods.shared.left_out import StepWatch
 from agc.processes.wrappers import unwrapped
+from agc.sparsity.nan import looked_at_together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +32,9 @@ class HiddenWeights(SparseMethod):
     """
 
     hides_weights = True
+
+    keeps_counts: ClassVar[bool] = True
+    """Whether each layer has as many active weights in all of its masks."""
 
     whole = False
     """Whether the model has all weights at the moment."""
@@ -102,14 +106,20 @@ class HiddenWeights(SparseMethod):
         if not self.takes_update():
             return False
         self.made_update()
-        changed, masks = False, self.touched()[1]
+        masks = self.touched()[1]
+        counts = self.active() if self.keeps_counts else {}
         with torch.no_grad():
-            for name, mask in self.forward_masks().items():
-                changed = changed or not torch.equal(mask, masks[name])
+            # One wait for the device, for all layers together.
+            with looked_at_together() as look:
+                new = self.forward_masks()
+                changes = [look.ask((mask != masks[n]).any()) for n, mask in new.items()]
+            for name, mask in new.items():
                 masks[name].copy_(mask)
                 if name in self.explored:
                     self.explored[name] |= mask
-        return changed
+                if name in counts:
+                    self.note_active(name, counts[name])
+        return any(changed() for changed in changes)
 
     def update_due(self, step: int) -> bool:
         """Masks are chosen anew after every step, unless a subclass knows better."""

@@ -134,10 +134,8 @@ class Method:
     def mask_gradients(self) -> None:
         """Zero the gradient of what is pruned, for an optimizer that takes it for the slope."""
         parameters, masks = self.touched()
-        for name, mask in masks.items():
-            gradient = parameters[name].grad
-            if gradient is not None:
-                gradient.mul_(mask)
+        gradients = {n: parameters[n].grad for n in masks if parameters[n].grad is not None}
+        apply_masks(gradients, {name: masks[name] for name in gradients})
 
     def end(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """After the last step: leave in the model the weights that are to be used."""

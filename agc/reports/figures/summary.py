@@ -61,13 +61,13 @@ def draw_summary(rows: pd.DataFrame, title: str, styles: dict[str, Look]) -> Fig
     figure.set_size_inches(wide, max(tall, 1.8))
     figure.get_layout_engine().set(w_pad=EDGE / 2)
     axis = figure.subplots()
-    reach = _reach(rows)
-    axis.set_xlim(-reach, reach)
+    wide = reach(rows)
+    axis.set_xlim(-wide, wide)
     axis.set_ylim(height(rows) - 0.2, -0.8)
     _draw_margin(axis, rows)
     for line in places:
         if line.row is not None:
-            _draw_line(axis, line.place, line.row, styles[line.row.correction]["color"], reach)
+            _draw_line(axis, line.place, line.row, styles[line.row.correction]["color"], wide)
     _write_columns(axis, places, columns)
     axis.set_yticks([line.place for line in places], [line.label for line in places])
     for text, line in zip(axis.get_yticklabels(), places, strict=True):
@@ -91,7 +91,7 @@ def _font(line: Line) -> dict[str, str]:
     return {"fontweight": "bold" if line.row is None or line.row.pooled else "normal"}
 
 
-def _reach(rows: pd.DataFrame) -> float:
+def reach(rows: pd.DataFrame) -> float:
     """Half the width of the panel, in points: all means, the diamonds, the margin, most intervals.
 
     Where a few rows have intervals ten times as wide as the others, those are cut off, so that the
@@ -112,15 +112,15 @@ def _draw_margin(axis: Axes, rows: pd.DataFrame) -> None:
             axis.axvline(end, color="#777777", linewidth=0.7, linestyle="--", zorder=0.9)
 
 
-def _draw_line(axis: Axes, place: float, row: Any, colour: str, reach: float) -> None:
+def _draw_line(axis: Axes, place: float, row: Any, colour: str, wide: float) -> None:
     if row.note:
         axis.text(0, place, f" {row.note}", va="center", color=colour, **SMALL)
         return
     for end in (-row.detectable, row.detectable):
         axis.plot(end, place, **DETECTABLE, linestyle="none")
-    if row.headroom > reach:
+    if row.headroom > wide:
         # Behind the arrow of an interval that is cut off as well.
-        axis.plot(1.03 * reach, place, **HEADROOM | BEYOND | OUTSIDE)
+        axis.plot(1.03 * wide, place, **HEADROOM | BEYOND | OUTSIDE)
     else:
         axis.plot(row.headroom, place, **HEADROOM, linestyle="none")
     if row.pooled and not np.isnan(row.low):
@@ -137,7 +137,7 @@ def _draw_line(axis: Axes, place: float, row: Any, colour: str, reach: float) ->
         )
         return
     axis.plot([row.low, row.high], [place, place], color=colour, linewidth=1.4)
-    for end, beyond, arrow in ((-reach, row.low < -reach, "<"), (reach, row.high > reach, ">")):
+    for end, beyond, arrow in ((-wide, row.low < -wide, "<"), (wide, row.high > wide, ">")):
         if beyond:
             axis.plot(end, place, arrow, color=colour, **BEYOND)
     # An open marker: no interval.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +26,17 @@ MOST_SHOWN = 2
 """Pages of summaries that a report shows on its first page."""
 LONGEST_STEM = 40
 """Letters of a file's name."""
+CURVES = [(measure, against) for measure in ("accuracy", "loss") for against in ("epochs", "units")]
+Tell = Callable[[int, int, str], None]
+"""Takes what is done, how much there is to do, and what is being done."""
 
 
 def write_figures(
-    records: pd.DataFrame, epochs: pd.DataFrame, out: Path, estimates: pd.DataFrame
+    records: pd.DataFrame,
+    epochs: pd.DataFrame,
+    out: Path,
+    estimates: pd.DataFrame,
+    tell: Tell | None = None,
 ) -> list[Path]:
     """Write every figure of a report as PNG and SVG into ``out/figures``.
 
@@ -45,26 +53,31 @@ def write_figures(
         epochs: a row for each cell and epoch, as collected.
         out: folder of the report, made if it does not exist.
         estimates: the grid's, as of :func:`agc.reports.pooled.pooled`.
+        tell: called with the curves drawn, those to draw, and what comes next.
 
     Returns:
         The files written.
     """
+    tell = tell or (lambda done, total, text: None)
     styles = looks(list(records["correction"]))
     curves = read_curves(records, epochs)
     paths = []
     with style():
         tasks = [*task_columns(records.columns), "recipe"]
-        groups = list(_corrected_recipes(records).groupby(tasks))
+        groups = list(corrected_recipes(records).groupby(tasks))
+        done, total = 0, len(groups) * len(CURVES)
         for suffix, (_, cells) in zip(stems([key for key, _ in groups]), groups, strict=True):
-            for measure in ("accuracy", "loss"):
-                for against in ("epochs", "units"):
-                    stem = file_stem(f"{measure}-by-{against}", suffix)
-                    figures = [
-                        draw_learning_curves(cells, curves, measure, against, styles, page)
-                        for page in pages(cells)
-                    ]
-                    for name, figure in _parts(stem, figures):
-                        paths += save(figure, out / "figures", name)
+            for measure, against in CURVES:
+                stem = file_stem(f"{measure}-by-{against}", suffix)
+                tell(done, total, stem)
+                done += 1
+                figures = [
+                    draw_learning_curves(cells, curves, measure, against, styles, page)
+                    for page in pages(cells)
+                ]
+                for name, figure in _parts(stem, figures):
+                    paths += save(figure, out / "figures", name)
+        tell(total, total, "the forest plot")
         paths += _write_summaries(forest_rows(records, estimates), out, styles)
         paths += _write_calibrations(records, out, styles)
         paths += write_where_due(records, out, styles)
@@ -90,7 +103,7 @@ def stems(keys: list[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _corrected_recipes(records: pd.DataFrame) -> pd.DataFrame:
+def corrected_recipes(records: pd.DataFrame) -> pd.DataFrame:
     """Without the recipes that have plain runs only, unless a task has no other."""
     task = task_columns(records.columns)
     corrected = (records["correction"] != PLAIN).rename("corrected")

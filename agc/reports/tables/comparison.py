@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from agc.records.failure import WITHOUT_RESULT, loss_key
@@ -174,7 +174,7 @@ def cost_tables(main: pd.DataFrame) -> list[TextTable]:
     ]
 
 
-def without_result(provenance: dict[str, Any]) -> list[TextTable]:
+def without_result(provenance: Mapping[str, Any]) -> list[TextTable]:
     """Cells that a partial collection found without a record, and why; none if there are none."""
     found = provenance.get("without_result", [])
     rows = [[cell["slug"], cell["status"], cell["reason"] or MISSING] for cell in found]

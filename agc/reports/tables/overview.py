@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agc.reports.acceleration import SHOWN
 from agc.reports.pooled import trains_for_it
@@ -19,6 +19,9 @@ from agc.reports.tables.formatting import (
     sparsity,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Column = tuple[str, Callable[[Any], str]]
 
 COLUMNS: tuple[Column, ...] = (
@@ -26,19 +29,25 @@ COLUMNS: tuple[Column, ...] = (
     ("corrected", lambda row: accuracy(row, "corrected", "final_accuracy", count=False)),
     ("difference", lambda row: shared_difference(row, "accuracy")),
     ("verdict", lambda row: row_verdict(row, "accuracy")),
-    ("pairs", lambda row: str(row.accuracy_difference_n)),
+    ("pairs", lambda row: str(row.accuracy_difference_n) if row.correction else MISSING),
     ("robust", lambda row: _robust(row)),
     (f"epochs to {SHOWN} %", lambda row: epochs_difference(row, SHOWN)),
     ("units per epoch", lambda row: _both(row, "units_per_epoch", number)),
 )
 
+PLAIN = "Final test accuracy in percent: mean ± sample standard deviation over seeds."
+
 CAPTION = (
-    "Final test accuracy in percent: mean ± sample standard deviation over seeds. Difference:"
-    f" paired by seed, in points, with its 95 % t interval {SHARED}. {VERDICT} Robust:"
-    " none→corrected, where the objective trains for it. Epochs to"
+    f"{PLAIN} Difference: paired by seed, in points, with its 95 % t interval {SHARED}. {VERDICT}"
+    " Robust: none→corrected, where the objective trains for it. Epochs to"
     f" {SHOWN} %: difference in epochs until {SHOWN} % of plain's mean final validation accuracy,"
     " with its 95 % t interval; a run that never gets there counts with all its epochs."
 )
+
+
+def describe(main: pd.DataFrame) -> str:
+    """The caption of these rows: of differences there is nothing to say where none is corrected."""
+    return CAPTION if main["correction"].astype(bool).any() else PLAIN
 
 
 def name_row(row: Any) -> list[str]:
@@ -59,4 +68,5 @@ def _robust(row: Any) -> str:
 
 
 def _both(row: Any, measure: str, show: Callable[[float], str]) -> str:
-    return "→".join(show(getattr(row, f"{arm}_{measure}")) for arm in ("plain", "corrected"))
+    arms = ("plain", "corrected") if row.correction else ("plain",)
+    return "→".join(show(getattr(row, f"{arm}_{measure}")) for arm in arms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from agc.files import atomic_write_text
 from agc.grids.cell import REVISION
 from agc.reports.machines import describe_machine
 from agc.reports.tables.calibration import HEADING, WITHOUT, calibration_table, unmoved
+from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.ladder import SHOWN, ladder_table
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
-from agc.reports.tables.overview import CAPTION, COLUMNS, name_row, overview_cells
+from agc.reports.tables.overview import COLUMNS, describe, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_table
 from agc.reports.tables.tuning import tuning_sentence, tuning_table
 
@@ -29,6 +31,7 @@ FILES = """\
 - `provenance.json`: versions, commits, machines and times.
 """
 ENTRIES = "- `entries.csv`: each entry of a later axis against the axis' default.\n"
+SOLVERS = "- `solvers.csv`: what attacks on equilibrium networks reached, by arm and budget.\n"
 LADDER = "- `ladder.csv`: epochs and units to equal error, over budgets.\n"
 
 
@@ -52,10 +55,10 @@ def write_readme(
         description: the grid's, in one line.
         pictures: figures to show, files in ``out``.
         tuning: how learning rates were chosen, as of :func:`agc.reports.tuning.choose`.
-        entries: headings and tables of entries against their axis' default.
+        entries: headings and tables of what only some grids have: entries of later axes, solvers.
     """
     main = comparison.main
-    parts = [f"# {name}", _sentence(description), _source(main, provenance)]
+    parts = [f"# {name}", _sentence(description), escape_markdown(source(main, provenance))]
     if len(comparison.pooled):
         table = pooled_table(comparison.pooled)
         parts += [escape_markdown(table.caption), markdown_rows(table).rstrip("\n")]
@@ -65,7 +68,7 @@ def write_readme(
     for heading, table in entries or []:
         parts += [f"## {_sentence(heading).rstrip('.')}", escape_markdown(table.caption)]
         parts.append(markdown_rows(table).rstrip("\n"))
-    parts.append(CAPTION)
+    parts.append(describe(main))
     parts.append(markdown_rows(_table(main)).rstrip("\n"))
     parts += _calibration(comparison.calibration)
     parts += [f"![{path.stem.partition('-')[0]}]({path.name})" for path in pictures or []]
@@ -85,6 +88,7 @@ def write_readme(
 
 def _files(comparison: Comparison) -> str:
     more = LADDER * bool(len(comparison.ladder)) + ENTRIES * (comparison.entries is not None)
+    more += SOLVERS * (comparison.solvers is not None)
     return (FILES + more).rstrip("\n")
 
 
@@ -99,17 +103,22 @@ def _calibration(found: pd.DataFrame | None) -> list[str]:
 
 
 def _table(main: pd.DataFrame) -> TextTable:
-    """All rows of the comparison; of task and recipe, what is not the same in all of them."""
-    keys = [key for key in _shared(main) if main[key].nunique() > 1]
+    """All rows of the comparison; of task and recipe, what is not the same in all of them, and no
+    column that is empty throughout.
+    """
+    keys = [key for key in shared_columns(main) if main[key].nunique() > 1]
     header = [*keys, "method", "correction", *(name for name, _ in COLUMNS)]
     rows = [
         [*(getattr(row, key) for key in keys), *name_row(row), *overview_cells(row)]
         for row in (main.sort_values(keys, kind="stable") if keys else main).itertuples()
     ]
-    return TextTable("", CAPTION, header, rows, labels=len(keys) + 2)
+    told = [i for i in range(len(header)) if any(row[i] != MISSING for row in rows)]
+    labels = sum(index < len(keys) + 2 for index in told)
+    rows = [[row[index] for index in told] for row in rows]
+    return TextTable("", "", [header[index] for index in told], rows, labels=labels)
 
 
-def _shared(main: pd.DataFrame) -> list[str]:
+def shared_columns(main: pd.DataFrame) -> list[str]:
     """What a row is of, beside its method and correction: the columns before the correction."""
     names = main.columns[: main.columns.get_loc("correction")]
     return [name for name in names if name not in ("method", "sparsity")]
@@ -120,9 +129,9 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
 
 
-def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
+def source(main: pd.DataFrame, provenance: Mapping[str, Any]) -> str:
     """Cells, machines, versions and times in words."""
-    shared = [main[key].iloc[0] for key in _shared(main) if main[key].nunique() == 1]
+    shared = [main[key].iloc[0] for key in shared_columns(main) if main[key].nunique() == 1]
     cells = f"{provenance['cells']} cells of {', '.join(name for name in shared if name)}"
     cells = cells if any(shared) else f"{provenance['cells']} cells"
     counts = [cells, f"seeds {', '.join(map(str, provenance['seeds']))}"]
@@ -135,7 +144,7 @@ def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
     versions = [f"{key} {', '.join(provenance[key])}" for key in ("agc", "python", "torch")]
     changed = " with uncommitted changes" if provenance["git_dirty"] else ""
     began, ended = (_moment(provenance[key]) for key in ("started", "finished"))
-    return escape_markdown(
+    return (
         f"{'; '.join(counts)}. Trained on {machines}, from {began} to {ended} UTC, in"
         f" {provenance['train_seconds'] / 60:.1f} minutes of training altogether; commit"
         f" {commits}{changed}; {', '.join(versions)}. Other machines round otherwise, and train"
@@ -143,7 +152,7 @@ def _source(main: pd.DataFrame, provenance: dict[str, Any]) -> str:
     )
 
 
-def _revision(provenance: dict[str, Any]) -> str:
+def _revision(provenance: Mapping[str, Any]) -> str:
     """That what cells compute has been mended since, if it has."""
     older = [revision for revision in provenance["revision"] if revision < REVISION]
     if not older:
@@ -154,7 +163,7 @@ def _revision(provenance: dict[str, Any]) -> str:
     )
 
 
-def _remarks(provenance: dict[str, Any]) -> str:
+def _remarks(provenance: Mapping[str, Any]) -> str:
     """What cells of several instruction sets or cards are, if there are such."""
     found = provenance.get("remarks", [])
     return "".join(f" {remark[:1].upper()}{remark[1:]}." for remark in found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from agc.grids.axes import AXES
 from agc.reports.compare import Comparison
 from agc.reports.entries import AXIS, ENTRY
 from agc.reports.entries import FILE as ENTRIES
+from agc.reports.solvers import FILE as SOLVERS
+from agc.reports.solvers import SOLVER
 from agc.reports.tables.calibration import HEADING, calibration_table
 from agc.reports.tables.claims import claim_tables, untested
 from agc.reports.tables.comparison import (
@@ -64,7 +67,51 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
     Returns:
         The files written.
     """
-    views = {
+    shown = views(comparison, provenance)
+    texts = {
+        "comparison.csv": _csv(comparison.main),
+        "pooled.csv": _csv(comparison.pooled),
+        "claims.csv": _csv(comparison.claims),
+    }
+    if len(comparison.ladder):
+        texts["ladder.csv"] = _csv(comparison.ladder)
+    beside = comparison.published
+    if beside is not None and beside.covered:
+        texts["tables/published.csv"] = _csv(beside.rows)
+    if comparison.calibration is not None:
+        texts["calibration.csv"] = _csv(comparison.calibration)
+    if comparison.entries is not None:
+        texts[ENTRIES] = _csv(comparison.entries)
+    if comparison.solvers is not None:
+        texts[SOLVERS] = _csv(comparison.solvers)
+    source = _source(provenance)
+    for name, tables in shown.items():
+        texts[f"tables/{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
+        texts[f"tables/{name}.tex"] = _latex(tables)
+    sections = [f"## {HEADINGS[name]}\n\n{_markdown(tables)}" for name, tables in shown.items()]
+    texts["tables/comparison.md"] = "# Comparison\n\n" + source + "\n".join(sections)
+    texts["tables/comparison.tex"] = "\n".join(_latex(tables) for tables in shown.values())
+
+    for name, text in texts.items():
+        atomic_write_text(out / name, text)
+    passing = ["missing.md", "missing.tex", "published.csv", "published.md", "published.tex"]
+    passing += ["calibration.md", "calibration.tex", "ladder.md", "ladder.tex"]
+    due = {"calibration.csv", "ladder.csv", ENTRIES, SOLVERS}
+    due |= {f"tables/{name}" for name in passing}
+    for name in due - {*texts}:
+        (out / name).unlink(missing_ok=True)  # of the cells that were there before
+    write_json(out / "provenance.json", provenance)
+    return [out / name for name in (*sorted(texts), "provenance.json")]
+
+
+def views(comparison: Comparison, provenance: Mapping[str, Any]) -> dict[str, list[TextTable]]:
+    """All tables of a comparison, by the keys of :data:`HEADINGS`; those alone that the grid has.
+
+    Args:
+        comparison: what the grid measured.
+        provenance: as of ``summarize_provenance``.
+    """
+    found = {
         "pooled": [pooled_table(comparison.pooled)] if len(comparison.pooled) else [],
         "claims": [
             *claim_tables(comparison.claims),
@@ -76,44 +123,17 @@ def write_tables(comparison: Comparison, out: Path, provenance: dict[str, Any]) 
         "cost": cost_tables(comparison.main),
     }
     if len(comparison.ladder):
-        views["ladder"] = [ladder_table(comparison.ladder)]
+        found["ladder"] = [ladder_table(comparison.ladder)]
     if methods := method_tables(comparison.main):
-        views["methods"] = methods
+        found["methods"] = methods
     if lacking := without_result(provenance):
-        views["missing"] = lacking
-    texts = {
-        "comparison.csv": _csv(comparison.main),
-        "pooled.csv": _csv(comparison.pooled),
-        "claims.csv": _csv(comparison.claims),
-    }
-    if len(comparison.ladder):
-        texts["ladder.csv"] = _csv(comparison.ladder)
+        found["missing"] = lacking
     beside = comparison.published
     if beside is not None and beside.covered:
-        views["published"] = published_tables(beside)
-        texts["tables/published.csv"] = _csv(beside.rows)
+        found["published"] = published_tables(beside)
     if comparison.calibration is not None:
-        views["calibration"] = [calibration_table(comparison.calibration)]
-        texts["calibration.csv"] = _csv(comparison.calibration)
-    if comparison.entries is not None:
-        texts[ENTRIES] = _csv(comparison.entries)
-    source = _source(provenance)
-    for name, tables in views.items():
-        texts[f"tables/{name}.md"] = f"# {HEADINGS[name]}\n\n{source}{_markdown(tables)}"
-        texts[f"tables/{name}.tex"] = _latex(tables)
-    sections = [f"## {HEADINGS[name]}\n\n{_markdown(views[name])}" for name in views]
-    texts["tables/comparison.md"] = "# Comparison\n\n" + source + "\n".join(sections)
-    texts["tables/comparison.tex"] = "\n".join(_latex(tables) for tables in views.values())
-
-    for name, text in texts.items():
-        atomic_write_text(out / name, text)
-    passing = ["missing.md", "missing.tex", "published.csv", "published.md", "published.tex"]
-    passing += ["calibration.md", "calibration.tex", "ladder.md", "ladder.tex"]
-    due = {"calibration.csv", "ladder.csv", ENTRIES, *(f"tables/{name}" for name in passing)}
-    for name in due - {*texts}:
-        (out / name).unlink(missing_ok=True)  # of the cells that were there before
-    write_json(out / "provenance.json", provenance)
-    return [out / name for name in (*sorted(texts), "provenance.json")]
+        found["calibration"] = [calibration_table(comparison.calibration)]
+    return found
 
 
 def load_comparison(out: Path) -> Comparison:
@@ -130,6 +150,7 @@ def load_comparison(out: Path) -> Comparison:
         pooled=_read(out / "pooled.csv"),
         ladder=_read(out / "ladder.csv") if (out / "ladder.csv").exists() else pd.DataFrame(),
         entries=_read(out / ENTRIES, ENTRY) if (out / ENTRIES).exists() else None,
+        solvers=_read(out / SOLVERS, SOLVER) if (out / SOLVERS).exists() else None,
     )
 
 
@@ -141,7 +162,7 @@ def _csv(frame: pd.DataFrame) -> str:
 def _read(path: Path, needed: str = "correction") -> pd.DataFrame:
     import pandas as pd
 
-    text = [*AXES, "recipe", "source", AXIS, ENTRY]
+    text = [*AXES, "recipe", "source", AXIS, ENTRY, SOLVER]
     text += ["claim", "measure", "budget", "verdict", "sentence", "cpu_capability"]
     text += ["family", "budgets_plain", "budgets_corrected", "cost"]
     try:

@@ -9,7 +9,9 @@ from agc.errors import UserError, unknown
 from agc.reports.entries import ENTRY
 from agc.reports.findings import hypotheses
 from agc.reports.hypotheses.shared.units import MEASURES
+from agc.reports.solvers import conclusion
 from agc.reports.tables.hypotheses import FILE
+from agc.reports.tables.solvers import SYSTEM
 from agc.reports.tables.systems import read_systems
 from agc.reports.tables.write import load_comparison
 from agc.reports.text.study import items, table, unescaped_links
@@ -48,7 +50,7 @@ def systems(reports: Path) -> str:
             parts = _parts(reports / name)
             found = _conclusion(parts[parts["key"] == key])
         elif there:
-            found = _entry(reports / name, line["entry"]) if line["entry"] else NO_VERDICT
+            found = _found(reports / name, line)
         rows.append(
             [
                 *(line[column] for column in ("system", "source", "claim")),
@@ -71,11 +73,18 @@ def _conclusion(parts: pd.DataFrame) -> str:
     return f"{word}: {'; '.join(texts)}" if texts else word
 
 
-def _entry(folder: Path, name: str) -> str:
-    """The verdicts of all pooled differences of an entry, with its options, to its default."""
-    entries = load_comparison(folder).entries
-    if entries is None:
+def _found(folder: Path, line: dict[str, str]) -> str:
+    """What a grid's report says of a system: by its entry, or by its solver."""
+    comparison = load_comparison(folder)
+    if line["system"] == SYSTEM and comparison.solvers is not None:
+        return conclusion(comparison.solvers)
+    if not line["entry"] or comparison.entries is None:
         return NO_VERDICT
+    return _entry(comparison.entries, line["entry"])
+
+
+def _entry(entries: pd.DataFrame, name: str) -> str:
+    """The verdicts of all pooled differences of an entry, with its options, to its default."""
     own = entries[entries[ENTRY].str.partition("(")[0] == name]
     lines = own[(own["measure"] == "accuracy") & (own["budget"] == "epochs")]
     texts = [f"{line.entry}: {line.sentence}" for line in lines.itertuples()]

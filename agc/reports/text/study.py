@@ -66,14 +66,15 @@ def load_study(reports: Path, name: str) -> Study:
     )
 
 
-def paragraph(text: str) -> str:
-    """Running text in lines of at most ``WIDTH`` letters; no interval is divided."""
-    return _fill(text)
+def paragraph(text: str, width: int = WIDTH) -> str:
+    """Running text in lines of at most ``width`` letters; no interval is divided."""
+    return _fill(text, width)
 
 
 def items(texts: list[str]) -> str:
     """A list with a dash before each text, in the same lines."""
-    return "\n".join(_fill(text, initial_indent="- ", subsequent_indent="  ") for text in texts)
+    indents = {"initial_indent": "- ", "subsequent_indent": "  "}
+    return "\n".join(_fill(text, WIDTH, **indents) for text in texts)
 
 
 def table(header: list[str], rows: list[list[str]], labels: int = 1) -> str:
@@ -92,8 +93,8 @@ def span(values: list[float], digits: int = 1) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _fill(text: str, **indents: str) -> str:
+def _fill(text: str, width: int, **indents: str) -> str:
     # What wraps at spaces does not see one that is no white space.
     whole = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", _KEPT), text)
-    wrapped = textwrap.fill(whole, WIDTH, break_long_words=False, break_on_hyphens=False, **indents)
+    wrapped = textwrap.fill(whole, width, break_long_words=False, break_on_hyphens=False, **indents)
     return wrapped.replace(_KEPT, " ")

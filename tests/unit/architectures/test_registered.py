@@ -14,6 +14,7 @@ from agc.architectures import own_names, register_all
 from agc.architectures.base import build_network
 
 SHAPES = {"lenet5": (1, 28, 28), "lenet300_100": (1, 28, 28), "vgg_small": (1, 28, 28)}
+SHAPES |= {"deq_tiny": (1, 8, 8), "mdeq_small": (1, 8, 8)}
 
 
 def on_meta(name: str, classes: int = 10, **options: object) -> nn.Module:

@@ -69,7 +69,7 @@ def test_records_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
     with chdir(tmp_path):
         for options, place in (((), "results/test"), (("--from", "there"), "there")):
             message = agc("plan", "test.yaml", "--extend", *options).message
-            assert f"{place}/records.parquet does not exist; `agc collect` makes it" in message
+            assert f"{place}/records.parquet does not exist; `agc collect GRID` makes it" in message
 
 
 @pytest.mark.parametrize(

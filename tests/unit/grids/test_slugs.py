@@ -16,6 +16,7 @@ SLUGS = {
     "cgq": (110, "e29bc33f7cea8232"),
     "corrections": (600, "1d3efdbc42b47300"),
     "digits": (160, "232ebf1311f8fcb3"),
+    "equilibrium": (90, "b744f3ef8840fbc7"),
     "fashion": (72, "6e974b0f3e9a9268"),
     "fashion-gpu": (114, "ded413b6a3509dab"),
     "ladder": (260, "cf8068896dd22375"),

@@ -23,7 +23,7 @@ def test_a_run_repeats_the_whole_record(results: Path) -> None:
         results,
         f"select r.name, r.status, start_time, end_time, artifact_uri, e.name from {ACTIVE}",
     )
-    assert (name, status, experiment) == (cell.name, "FINISHED", "demo")
+    assert (name, status, experiment) == ("rigl 95 % · agc · seed 0", "FINISHED", "demo")
     # 2026-01-02T03:04:05Z, and thirty seconds later
     assert (start, end) == (1767323045000, 1767323075000)
 
@@ -52,6 +52,13 @@ def test_a_run_repeats_the_whole_record(results: Path) -> None:
     assert tags["provenance.git_dirty"] == "False"
     assert "provenance.torchattacks" not in tags
     assert tags["mlflow.note.content"] == "two dead filters in conv1"
+
+    ((dataset, context),) = query(
+        results,
+        "select d.name, t.value from datasets d join inputs i on i.source_id = d.dataset_uuid"
+        " join input_tags t using (input_uuid)",
+    )
+    assert (dataset, context) == ("digits", "training")
 
     kept = results / "mlartifacts" / "demo" / Path(artifacts).parent.name / "artifacts"
     assert {f.name: f.read_bytes() for f in kept.iterdir()} == {

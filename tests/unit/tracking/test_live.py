@@ -44,7 +44,8 @@ def runs(results: Path, cell: Path) -> list[tuple]:
         return database.execute(
             "select run_uuid, status, (select count(*) from metrics m"
             " where m.run_uuid = r.run_uuid and m.key = 'train_loss') from runs r"
-            " where name = ? and lifecycle_stage = 'active'",
+            " where lifecycle_stage = 'active' and ? ="
+            " (select value from tags t where t.run_uuid = r.run_uuid and t.key = 'agc.cell')",
             [cell.name],
         ).fetchall()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agc.tracking import SyncReport, default_uri, plan, store
-from tests.support.mirrors import ACTIVE, compare, mirror, names, query, whole_runs
+from tests.support.mirrors import ACTIVE, CELL, compare, mirror, names, query, whole_runs
 from tests.support.tracking_cells import make_cell, make_cells
 
 pytest.importorskip("mlflow")
@@ -36,7 +36,11 @@ def test_a_run_that_differs_is_written_anew(results: Path, change: str) -> None:
         next((results / "mlartifacts").rglob("record.json")).unlink()
     else:
         with sqlite3.connect(results / "mlflow.db") as database:
-            database.execute("update runs set status = 'RUNNING' where name = ?", [cells[0].name])
+            database.execute(
+                "update runs set status = 'RUNNING' where run_uuid in"
+                " (select run_uuid from tags where key = 'agc.cell' and value = ?)",
+                [cells[0].name],
+            )
 
     expected = SyncReport("demo", repaired=1, unchanged=1)
     assert compare(results, cells) == expected
@@ -62,7 +66,7 @@ def test_other_runs_of_a_cell_go_and_runs_of_a_user_stay(results: Path) -> None:
     expected = SyncReport("demo", unchanged=2, duplicates=1)
     assert compare(results, cells) == expected
     assert mirror(results, cells) == expected
-    rows = query(results, f"select r.name from {ACTIVE}")
+    rows = query(results, f"select coalesce({CELL}, r.name) from {ACTIVE}")
     assert sorted(name for (name,) in rows) == sorted([*names(cells), "my own"])
 
 

@@ -92,6 +92,9 @@ def of_values(
         return []
     found = pool(rows, rule.margin, groups)
     bounds = Bounds(found.low, found.high, found.low90, found.high90)
+    if found.n > 1 and not np.concatenate(rows).any():
+        # Arms that gave the same in every pair leave no spread to make an interval of.
+        bounds = Bounds(0.0, 0.0, 0.0, 0.0)
     return [
         make_part(
             what,

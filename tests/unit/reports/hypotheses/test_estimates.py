@@ -13,6 +13,8 @@ from scipy import stats
 from agc.grids.cell import Cell
 from agc.reports.findings import findings, hypotheses
 from agc.reports.hypotheses.base import HYPOTHESES
+from agc.reports.hypotheses.shared.contrasts import of_values
+from agc.reports.hypotheses.shared.parts import differs
 from agc.reports.verdict import NO_FINDING
 from tests.support.planted_studies import (
     DOUBLING,
@@ -95,6 +97,18 @@ def test_a_pooled_estimate_is_that_of_another_computation(key: str, made: Made) 
     assert part.pairs == len(differences)
     expected = pooled_by_hand(differences)
     np.testing.assert_allclose((part.value, *part.bounds[:2]), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_arms_that_give_the_same_in_every_pair_differ_by_nothing() -> None:
+    same, almost = np.zeros(5), np.array([0.0, 0.0, 0.0, 0.0, 1e-4])
+    (part,) = of_values("the same", [same, same], differs(0.003))
+    assert (tuple(part.bounds), part.fails) == ((0.0, 0.0, 0.0, 0.0), True)
+    (part,) = of_values("almost", [same, almost], differs(0.003))
+    assert part.bounds.low < 0.0 < part.bounds.high
+    (part,) = of_values("one pair", [np.zeros(1)], differs(0.003))
+    assert np.isnan(part.bounds).all(), "one pair tells no spread"
+    (part,) = of_values("shifted", [np.full(5, 1e-3)], differs(0.003))
+    assert np.isnan(part.bounds).all(), "a difference without spread is no measurement of zero"
 
 
 def test_a_difference_of_differences_is_one_number_a_seed(made: Made) -> None:
