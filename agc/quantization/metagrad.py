@@ -147,7 +147,10 @@ class MetaGrad(Layerwise):
             start = 0
             for name, places in self.active_places().items():
                 part = refined[start : start + len(places)]
-                gradients[name].view(-1)[places] = part
+                gradient = gradients[name]
+                # A gradient in channels_last is not flattened in place.
+                flat = gradient.reshape(-1).index_copy(0, places, part)
+                gradient.copy_(flat.view(gradient.shape))
                 start += len(places)
 
     def step_of_one(self) -> float:
