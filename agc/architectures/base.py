@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.architectures import own_names, register_all, timm_names
+from agc.architectures.shared.equilibrium import Equilibrium
 from agc.architectures.shared.sizes import STEP, next_size
 from agc.architectures.shared.stem import SMALL_IMAGE, adapt_stem, create_for_images
 from agc.datasets.base import Dataset
@@ -35,16 +36,24 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(1, -1, 1, 1))
 
-    def forward(self, images: Tensor, *state: Tensor) -> Tensor:
-        """Images [N, C, H, W] in [0, 1] to logits [N, classes]; an equilibrium network takes a
-        state beside them.
-        """
-        return self.net((images - self.mean) / self.std, *state)
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [N, C, H, W] in [0, 1] to logits [N, classes]."""
+        return self.net((images - self.mean) / self.std)
 
     def blank(self, shape: tuple[int, ...]) -> Tensor:
         """Images of this shape that the network sees as ones, in double precision."""
         ones = torch.ones(shape, dtype=torch.float64, device=self.mean.device)
         return ones * self.std + self.mean
+
+
+class EquilibriumClassifier(Classifier):
+    """The same around an equilibrium network, of which one call may be asked for, too."""
+
+    def forward(self, images: Tensor, *state: Tensor) -> Any:
+        """Images to logits; with a state beside them what
+        :meth:`agc.architectures.shared.equilibrium.Equilibrium.forward` gives.
+        """
+        return self.net((images - self.mean) / self.std, *state)
 
 
 def build_classifier(name: str, options: dict[str, Any], dataset: Dataset, seed: int) -> Classifier:
@@ -62,7 +71,8 @@ def build_classifier(name: str, options: dict[str, Any], dataset: Dataset, seed:
     _, channels, height, width = dataset.train.images.shape
     with rng.isolated_everywhere(rng.derive(seed, "initial weights")):
         net = build_network(name, options, (channels, height, width), dataset.classes)
-        classifier = Classifier(net, dataset.mean, dataset.std)
+        kind = EquilibriumClassifier if isinstance(net, Equilibrium) else Classifier
+        classifier = kind(net, dataset.mean, dataset.std)
         images = dataset.train.images[:2].float() / 255
         first_pass(classifier, images, name, options, dataset.classes)
     return classifier.train()
