@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.architectures import own_names, register_all, timm_names
-from agc.architectures.shared.equilibrium import equilibrium_of
+from agc.architectures.shared.equilibrium import Equilibrium
 from agc.architectures.shared.sizes import STEP, next_size
 from agc.architectures.shared.stem import SMALL_IMAGE, adapt_stem, create_for_images
 from agc.datasets.base import Dataset
@@ -38,11 +38,7 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [N, C, H, W] in [0, 1] to logits [N, classes]."""
-        return self.net(self.normalised(images))
-
-    def normalised(self, images: Tensor) -> Tensor:
-        """Images as the network takes them."""
-        return (images - self.mean) / self.std
+        return self.net((images - self.mean) / self.std)
 
     def blank(self, shape: tuple[int, ...]) -> Tensor:
         """Images of this shape that the network sees as ones, in double precision."""
@@ -51,12 +47,13 @@ class Classifier(nn.Module):
 
 
 class EquilibriumClassifier(Classifier):
-    """An equilibrium network behind the normalisation, which takes a state beside the images."""
+    """The same around an equilibrium network, of which one call may be asked for, too."""
 
-    # Apart from the other networks: what takes any number of arguments cannot be traced.
-    def forward(self, images: Tensor, *state: Tensor) -> Tensor:
-        """Images to logits; with a state, what the network makes of both."""
-        return self.net(self.normalised(images), *state)
+    def forward(self, images: Tensor, *state: Tensor) -> Any:
+        """Images to logits; with a state beside them what
+        :meth:`agc.architectures.shared.equilibrium.Equilibrium.forward` gives.
+        """
+        return self.net((images - self.mean) / self.std, *state)
 
 
 def build_classifier(name: str, options: dict[str, Any], dataset: Dataset, seed: int) -> Classifier:
@@ -74,8 +71,8 @@ def build_classifier(name: str, options: dict[str, Any], dataset: Dataset, seed:
     _, channels, height, width = dataset.train.images.shape
     with rng.isolated_everywhere(rng.derive(seed, "initial weights")):
         net = build_network(name, options, (channels, height, width), dataset.classes)
-        made = Classifier if equilibrium_of(net) is None else EquilibriumClassifier
-        classifier = made(net, dataset.mean, dataset.std)
+        kind = EquilibriumClassifier if isinstance(net, Equilibrium) else Classifier
+        classifier = kind(net, dataset.mean, dataset.std)
         images = dataset.train.images[:2].float() / 255
         first_pass(classifier, images, name, options, dataset.classes)
     return classifier.train()

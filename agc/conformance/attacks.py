@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
-from agc.architectures.base import Classifier, build_network
+from agc.architectures.base import EquilibriumClassifier, build_network
 from agc.attacks.base import Attack, Threat, fenced, outcomes
 from agc.conformance.checks import DoesNotApply, listed
 from agc.registry import ATTACKS
@@ -48,7 +48,7 @@ def equilibrium() -> nn.Module:
         model = build_network("deq_tiny", {"width": 16}, (1, 8, 8), CLASSES)
     model.fc.bias.requires_grad_(False)
     model.injection.eval()
-    return Classifier(model, (0.5,), (0.25,))
+    return EquilibriumClassifier(model, (0.5,), (0.25,))
 
 
 def right_images(model: nn.Module) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from agc import rng
 from agc.architectures import cell_calls
-from agc.architectures.base import Classifier
+from agc.architectures.base import EquilibriumClassifier
 from agc.architectures.deq_tiny import DEQTiny
 from agc.architectures.mdeq_small import MDEQSmall
 from agc.architectures.shared import fixed_point
@@ -87,7 +87,7 @@ def test_weights_that_are_not_finite_stay_and_the_loss_tells() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_call_from_a_state_and_the_logits_there(kind: type[Equilibrium]) -> None:
     net, x = network(kind), images()
-    classifier = Classifier(net, (0.0,), (1.0,))
+    classifier = EquilibriumClassifier(net, (0.0,), (1.0,))
     state = classifier.net.rest(x)
     for _ in range(net.calls):
         state, _ = classifier(x, state)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from agc import rng
-from agc.architectures.base import Classifier
+from agc.architectures.base import EquilibriumClassifier
 from agc.architectures.deq_tiny import DEQTiny
 from agc.attacks.base import Threat
 from agc.attacks.shared.joint_attack import CONVERGED, Crafted, attack_jointly
@@ -19,9 +19,9 @@ THREATS = [Threat("l2", 0.6), Threat("linf", 0.1)]
 
 
 @pytest.fixture(scope="module")
-def model() -> Classifier:
+def model() -> EquilibriumClassifier:
     with rng.isolated(1):
-        return Classifier(DEQTiny(width=48), (0.5,), (0.25,))
+        return EquilibriumClassifier(DEQTiny(width=48), (0.5,), (0.25,))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def loss(model: nn.Module, images: Tensor, points: Tensor) -> float:
 
 @pytest.mark.parametrize("threat", THREATS, ids=lambda threat: threat.norm)
 def test_it_raises_the_loss_within_the_ball(
-    threat: Threat, model: Classifier, images: Tensor
+    threat: Threat, model: EquilibriumClassifier, images: Tensor
 ) -> None:
     found = jiio(model, images, threat)
     assert threat.contains(images, found.images).all()
@@ -63,7 +63,7 @@ def test_it_raises_the_loss_within_the_ball(
 
 
 def test_it_reaches_what_pgd_does_by_a_tenth_of_its_calls(
-    model: Classifier, images: Tensor
+    model: EquilibriumClassifier, images: Tensor
 ) -> None:
     threat = THREATS[0]
     spent, losses = [], []
@@ -90,7 +90,7 @@ def test_it_reaches_what_pgd_does_by_a_tenth_of_its_calls(
     assert losses[1] > 0.99 * losses[0]
 
 
-def test_the_model_comes_back_as_it_was(model: Classifier, images: Tensor) -> None:
+def test_the_model_comes_back_as_it_was(model: EquilibriumClassifier, images: Tensor) -> None:
     model.net.cell.eval()
     model.net.fc.bias.requires_grad_(False)
     before = [p.detach().clone() for p in model.parameters()]
@@ -106,7 +106,7 @@ def test_the_model_comes_back_as_it_was(model: Classifier, images: Tensor) -> No
     model.net.fc.bias.requires_grad_(True)
 
 
-def test_more_iterations_stand_still(model: Classifier, images: Tensor) -> None:
+def test_more_iterations_stand_still(model: EquilibriumClassifier, images: Tensor) -> None:
     few = jiio(model, images, THREATS[0], iterations=2)
     many = jiio(model, images, THREATS[0], iterations=200)
     assert not few.converged.any()
@@ -114,9 +114,9 @@ def test_more_iterations_stand_still(model: Classifier, images: Tensor) -> None:
     assert torch.equal(many.converged, many.residuals < CONVERGED)
 
 
-def test_a_network_that_is_broken_is_counted(model: Classifier, images: Tensor) -> None:
+def test_a_network_that_is_broken_is_counted(model: EquilibriumClassifier, images: Tensor) -> None:
     with rng.isolated(1):
-        broken = Classifier(DEQTiny(width=8), (0.5,), (0.25,))
+        broken = EquilibriumClassifier(DEQTiny(width=8), (0.5,), (0.25,))
     with torch.no_grad():
         broken.net.fc.weight[0, 0] = torch.nan
     found = attack_jointly(
