@@ -244,3 +244,7 @@ OPTIMIZERS = Registry(
     library="agc.optimizers.shared.timms",
 )
 ATTACKS = Registry("attack", "agc.attacks")
+COMMUNICATION = Registry(
+    "communication", "agc.communication", ("seed",), rules="agc.communication.shared.rules"
+)
+COMPRESSORS = Registry("compressor", "agc.compressors", ("ratio", "seed"))

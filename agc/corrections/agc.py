@@ -102,12 +102,17 @@ class AGC(ControlVariate):
         )
         self.reference = self.behaviour.first_snapshot(self.point_here, seed, dense)
         self.last_gradient: dict[str, Tensor] = {}
+        self.by_worker = _of_one_worker(variant, estimator) is None
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
-        """A variant that is not defined with this estimator."""
+        """A variant without this estimator, or either of them with several workers."""
         # Relatives inherit this and have no variants.
-        return _undefined(options.get("variant", "corrected"), options["estimator"])
+        variant, estimator = options.get("variant", "corrected"), options["estimator"]
+        several = cls.by_worker and cell.communication.name != "none"
+        return _undefined(variant, estimator) or (
+            _of_one_worker(variant, estimator) if several else None
+        )
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Full gradient u at the present weights, τ, new snapshot.
@@ -204,3 +209,15 @@ def _undefined(variant: str, estimator: str) -> str | None:
         f"variant {variant!r} of agc has no estimator {estimator!r}: it compares losses"
         f" (use estimator {' or '.join(map(repr, known))}, or another variant)"
     )
+
+
+def _of_one_worker(variant: str, estimator: str) -> str | None:
+    """Why several workers cannot each correct the gradient of their share, or None."""
+    if estimator != "loss":
+        return (
+            f"estimator {estimator!r} of agc regresses the gradients of a step, of which several "
+            "workers have several (use estimator 'loss')"
+        )
+    if not BEHAVIOURS[variant].keeps_buffers:
+        return f"variant {variant!r} of agc is a published code's, which has one worker"
+    return None

@@ -34,6 +34,7 @@ class RunningAGC(AGC):
     """
 
     sparse_gradients = True
+    by_worker = False
     state = ("running", "running_steps")
     by_parameter = ("running",)
 

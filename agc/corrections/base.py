@@ -91,6 +91,10 @@ class Correction(Stateful):
     vector's linear term, whose gradient the corrected one is. Not so where the gradient is of
     another point, or is carried on from step to step."""
 
+    by_worker: ClassVar[bool] = False
+    """Whether the workers that share a batch may each have it correct the gradient of their own
+    share: it moves no weights, and what it remembers of a step has no batch in it."""
+
     made_with: ClassVar[dict[str, str] | None] = {}
 
     watchers: tuple[str, ...] = ("noise", "scale")

@@ -31,6 +31,7 @@ class LooplessSVRG(ControlVariate):
     """
 
     state = ("steps",)
+    by_worker = False
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class SCSG(ControlVariate):
     """
 
     state = ("steps",)
+    by_worker = False
 
     def __init__(
         self, model: Module, *, batches: Count = 5, interval: Count = 10, seed: int = 0

@@ -16,7 +16,7 @@ from agc.optimizers.base import optimizer_cost
 from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
 from agc.records.weights import save_weights
-from agc.registry import CORRECTIONS, OBJECTIVES
+from agc.registry import COMMUNICATION, CORRECTIONS, OBJECTIVES
 from agc.training.run import Run
 
 Row = dict[str, Any]
@@ -46,7 +46,8 @@ def write_result(
         if best is not None:
             save_weights(folder / "best.safetensors", **best_state, slug=slug)
     selected = [SELECTION_KEY] if run.cell.evaluation.validation_steps else []
-    write_csv(folder / "epochs.csv", [*EPOCH_COLUMNS, *selected], rows)
+    columns = [*EPOCH_COLUMNS, *selected, *run.communication.traffic()]
+    write_csv(folder / "epochs.csv", columns, rows)
     write_csv(folder / "timings.csv", TIMING_COLUMNS, timings)
     write_csv(folder / "layers.csv", LAYER_COLUMNS, layers)
     content = {
@@ -81,6 +82,8 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
     extra = CORRECTIONS[cell.correction.name].target.cost(**cell.correction.options)
     chosen = cell.training.optimizer
     optimizer = optimizer_cost(chosen.name, chosen.options)
+    talk = cell.communication
+    kept = COMMUNICATION[talk.name].target.cost(**COMMUNICATION.resolve(talk.name, talk.options))
     units = rows[-1]["units"] if rows else 0.0
     return {
         "epochs": epochs,
@@ -92,8 +95,19 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "dense_training_flops": plain * run.flops.forward() * images * epochs,
         "inference_flops": run.flops.forward(run.method.active()),
         "dense_inference_flops": run.flops.forward(),
-        "extra_tensors": extra.tensors + optimizer.tensors,
+        "extra_tensors": extra.tensors + optimizer.tensors + kept.tensors,
+        **traffic(run),
     }
+
+
+def traffic(run: Run) -> dict[str, float]:
+    """Bits that one worker has sent and got, in total and in a step's mean, if there are several.
+
+    They are those of messages as compressors define them, whatever machine the training was
+    simulated on: its seconds say nothing of a network.
+    """
+    total, steps = run.communication.traffic(), max(1, run.method.steps)
+    return {**total, **{f"{key}_per_step": bits / steps for key, bits in total.items()}}
 
 
 def layer_sparsity(run: Run) -> dict[str, Any]:

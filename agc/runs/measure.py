@@ -51,6 +51,7 @@ def epoch_row(run: Run, epoch: int, loss: float, topology: TopologyWatch) -> tup
         "units": run.meter.units(run.loader.images_per_epoch),
         "flops": run.ledger.so_far(run.method),
         "steps": run.method.steps,
+        **run.communication.traffic(),
     }
     return row, layers
 

@@ -22,7 +22,7 @@ from agc.methods.base import SparseMethod
 from agc.optimizers.base import make_optimizer
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
+from agc.registry import COMMUNICATION, CORRECTIONS, METHODS, OBJECTIVES
 from agc.sparsity.effective import refuse_vanishing
 from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
@@ -62,7 +62,8 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     )
     loader = objective.loader(loader)
     model = build_model(cell, dataset, device)
-    if share.count > 1:
+    together = COMMUNICATION[cell.communication.name].target.shares_batch_norm
+    if share.count > 1 and together:
         model = share_batch_norm(model)
     chosen = training.optimizer
     optimizer = make_optimizer(
@@ -94,6 +95,13 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         epochs=training.epochs,
         dense=dense,
     )
+    communication = COMMUNICATION.create(
+        cell.communication.name,
+        wrapped,
+        optimizer,
+        options=cell.communication.options,
+        seed=cell.seed,
+    )
     schedule = make_schedule(training.schedule, optimizer, training.epochs, method.rounds)
     sample = next(iter(loader.epoch(0))).images[:2]
     with meter.pause():
@@ -108,7 +116,15 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
             "which is too late to be trained: it must be there after one in evaluation mode"
         )
     loss_fn = loss_function(objective, training.precision, noisy)
-    step = Step(wrapped, optimizer, loss_fn, method, correction, clip_norm=training.clip_norm)
+    step = Step(
+        wrapped,
+        optimizer,
+        loss_fn,
+        method,
+        correction,
+        communication=communication,
+        clip_norm=training.clip_norm,
+    )
     return Run(
         cell=cell,
         model=model,
@@ -122,6 +138,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         schedule=schedule,
         method=method,
         correction=correction,
+        communication=communication,
         meter=meter,
         flops=flops,
         ledger=Ledger(flops, meter, method, loader.batch_size),
@@ -134,6 +151,7 @@ def teach(cell: Cell, device: str, images: Split) -> nn.Module:
     from agc.training.loop import train
 
     plain = {"objective": "standard", "method": "dense", "sparsity": 0.0, "correction": "none"}
+    plain["communication"] = "none"
     run = build(make_cell({**cell.model_dump(), **plain}), device, images)
     for _ in train(run):
         pass

@@ -20,13 +20,23 @@ FLOORS: dict[str, set[str]] = {
     "optimizers": {"cost"},
     "methods": {"gradients", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
+    "compressors": set(),
+    "communication": {"compressors", "cost", "gradients", "methods", "processes"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
     "planning": {"grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
-        *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
-        *("objectives", "optimizers", "processes", "sparsity"),
+        *(
+            "architectures",
+            "communication",
+            "corrections",
+            "cost",
+            "datasets",
+            "gradients",
+            "grids",
+        ),
+        *("methods", "objectives", "optimizers", "processes", "sparsity"),
     },
     "records": {
         *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
@@ -45,8 +55,9 @@ FLOORS: dict[str, set[str]] = {
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {
-        *("architectures", "attacks", "corrections", "cost", "datasets", "gradients", "grids"),
-        *("methods", "objectives", "optimizers", "planning", "records", "sparsity", "training"),
+        *("architectures", "attacks", "communication", "compressors", "corrections", "cost"),
+        *("datasets", "gradients", "grids", "methods", "objectives", "optimizers", "planning"),
+        *("records", "sparsity", "training"),
     },
     "benchmarks": {
         *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
@@ -59,4 +70,4 @@ FLOORS: dict[str, set[str]] = {
 }
 
 AXES = ("architectures", "attacks", "corrections", "datasets", "methods", "objectives")
-AXES += ("optimizers",)
+AXES += ("communication", "compressors", "optimizers")

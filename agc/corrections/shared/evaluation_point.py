@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.corrections.base import Correction
 from agc.gradients.loss_scale import LossScale
+from agc.gradients.moved import moved
 from agc.lazy import torch
 
 if TYPE_CHECKING:
@@ -36,20 +37,8 @@ class EvaluationPoint(Correction):
     @contextmanager
     def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
         """Move, and go back; the gradient stays that of the point shifted to."""
-        shift, parameters = self.direction(batch, loss_fn), self.parameters
-        home = {name: parameters[name].detach().clone() for name in shift if name in parameters}
-        try:
-            with torch.no_grad():
-                for name in home:
-                    parameters[name].add_(shift[name])
-            # An autocast around the whole step would go on with casts of the weights before.
-            torch.clear_autocast_cache()
+        with moved(self.parameters, self.direction(batch, loss_fn)):
             yield
-        finally:
-            with torch.no_grad():
-                for name, weight in home.items():
-                    parameters[name].copy_(weight)
-            torch.clear_autocast_cache()
 
     def masked(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """Zero at pruned weights."""
