@@ -46,8 +46,9 @@ class Communication:
         optimizer: of its parameters.
     """
 
-    shares_batch_norm: ClassVar[bool] = True
-    """Whether several processes have the statistics of the whole batch, as one has."""
+    one_worker: ClassVar[bool] = True
+    """Whether there is one worker, however many processes share its work: batch norm sees the whole
+    batch then, and what the optimizer keeps is the same in all of them."""
 
     off: ClassVar[dict[str, Any]] = {}
     """Options with which workers do what all-reduce does, and one worker what ``none`` does."""

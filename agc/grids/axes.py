@@ -57,6 +57,11 @@ class Axis:
         return f"{self.name[:-1]}ies" if self.name.endswith("y") else f"{self.name}s"
 
     @property
+    def measure(self) -> str | None:
+        """The entry that others are compared with."""
+        return self.control or self.default
+
+    @property
     def path(self) -> tuple[str, ...]:
         """Where its entry stands in a cell."""
         return (self.section, self.name) if self.section else (self.name,)

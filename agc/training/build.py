@@ -62,8 +62,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     )
     loader = objective.loader(loader)
     model = build_model(cell, dataset, device)
-    together = COMMUNICATION[cell.communication.name].target.shares_batch_norm
-    if share.count > 1 and together:
+    if share.count > 1 and COMMUNICATION[cell.communication.name].target.one_worker:
         model = share_batch_norm(model)
     chosen = training.optimizer
     optimizer = make_optimizer(

@@ -55,7 +55,7 @@ class Workers(Stateful, Communication):
         UserError: the processes cannot have as many workers each.
     """
 
-    shares_batch_norm = False
+    one_worker = False
     state = ("steps", "bits_up", "bits_down")
     made_with: ClassVar[dict[str, str] | None] = {"workers": "workers"}
 
