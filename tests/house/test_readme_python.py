@@ -93,7 +93,9 @@ def test_a_new_entry_keeps_what_all_entries_promise(
     assert held
 
 
-@pytest.mark.parametrize(("marker", "registry", "name"), ENTRIES[: len(IN_A_CELL)], ids=list(IN_A_CELL))
+@pytest.mark.parametrize(
+    ("marker", "registry", "name"), ENTRIES[: len(IN_A_CELL)], ids=list(IN_A_CELL)
+)
 def test_a_new_entry_trains_a_cell(
     marker: str, registry: Registry, name: str, tiny_cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
