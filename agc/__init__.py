@@ -28,7 +28,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name[:1].isupper():  # the class of any other entry
         registry = importlib.import_module("agc.registry")
-        for axis in (registry.METHODS, registry.CORRECTIONS, registry.OPTIMIZERS):
+        axes = (registry.METHODS, registry.CORRECTIONS, registry.OPTIMIZERS, registry.COMMUNICATION)
+        for axis in axes:
             for entry in map(axis.__getitem__, axis.names()):
                 if entry.target.__name__ == name:
                     return entry.target

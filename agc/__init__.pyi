@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from agc.communication.all_reduce import AllReduce as AllReduce
+from agc.communication.ef import EF as EF
+from agc.communication.saef import SAEF as SAEF
 from agc.corrections.agc import AGC as AGC
 from agc.corrections.agc_recorded import RecordedAGC as RecordedAGC
 from agc.corrections.agc_running import RunningAGC as RunningAGC

@@ -250,3 +250,7 @@ QUANTIZATIONS = Registry(
     rules="agc.quantization.shared.limits",
 )
 ATTACKS = Registry("attack", "agc.attacks")
+COMMUNICATION = Registry(
+    "communication", "agc.communication", ("seed",), rules="agc.communication.shared.rules"
+)
+COMPRESSORS = Registry("compressor", "agc.compressors", ("ratio", "seed"))

@@ -20,10 +20,10 @@ from agc.grids.axes import AXES
 from agc.grids.grid import load_grid, read_grid
 from agc.grids.tuning import tuning_name
 from agc.places import known_files
-from agc.registry import ATTACKS, Registry
+from agc.registry import ATTACKS, COMPRESSORS, Registry
 
 REGISTRIES: dict[str, Registry] = {axis.plural: axis.registry for axis in AXES.values()}
-REGISTRIES["attacks"] = ATTACKS
+REGISTRIES |= {"attacks": ATTACKS, "compressors": COMPRESSORS}
 
 Axis = StrEnum("Axis", [(name.upper(), name) for name in (*REGISTRIES, "grids")])
 """What can be listed."""
@@ -32,7 +32,7 @@ EXAMPLES = {"architectures": "vit*", "optimizers": "ada*"}
 HEADINGS = {
     "architectures": "what it is, for images of 32×32 and 10 classes if nothing else is said"
 }
-NOT_LISTED = {"datasets": {"source", "benchmark_only"}}
+NOT_LISTED = {"datasets": {"source", "benchmark_only"}, "communication": {"against"}}
 """Facts that are for the code; `agc data list` shows where data come from."""
 
 

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from agc.errors import UserError, unknown
 from agc.grids.axes import AXES
-from agc.registry import ATTACKS, Registry
+from agc.registry import ATTACKS, COMPRESSORS, Registry
 
-REGISTRIES = {axis.name: axis.registry for axis in AXES.values()} | {"attack": ATTACKS}
+REGISTRIES = {axis.name: axis.registry for axis in AXES.values()}
+REGISTRIES |= {"attack": ATTACKS, "compressor": COMPRESSORS}
 
 Axis = StrEnum("Axis", [(name.upper(), name) for name in REGISTRIES])
 """What can be checked."""

@@ -106,18 +106,23 @@ class AGC(Stored):
         )
         self.reference = self.behaviour.first_snapshot(self.point_here, seed, dense)
         self.last_gradient: dict[str, Tensor] = {}
+        self.by_worker = _of_one_worker(variant, estimator) is None
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
-        """A variant that is not defined with this estimator, and a store that would not do."""
+        """A variant without this estimator, either of them with several workers, and a store that
+        would not do.
+        """
         # Relatives inherit this and have no variants.
-        variant = options.get("variant", "corrected")
+        variant, estimator = options.get("variant", "corrected"), options["estimator"]
+        if reason := _undefined(variant, estimator):
+            return reason
+        several = cls.by_worker and cell.communication.name != "none"
+        if several and (reason := _of_one_worker(variant, estimator)):
+            return reason
         if options.get("store") and options["full_gradient"] == "subset":
             return "store needs the gradients of all batches, and full_gradient is that of a subset"
-        images = {"pass_images": BEHAVIOURS[variant].pass_images}
-        return _undefined(variant, options["estimator"]) or super().refuse(
-            cell, **options, **images
-        )
+        return super().refuse(cell, **options, pass_images=BEHAVIOURS[variant].pass_images)
 
     def begin_epoch(self, batches: Iterable[Any], loss_fn: LossFunction) -> None:
         """Full gradient u at the present weights, τ, new snapshot.
@@ -219,3 +224,15 @@ def _undefined(variant: str, estimator: str) -> str | None:
         f"variant {variant!r} of agc has no estimator {estimator!r}: it compares losses"
         f" (use estimator {' or '.join(map(repr, known))}, or another variant)"
     )
+
+
+def _of_one_worker(variant: str, estimator: str) -> str | None:
+    """Why several workers cannot each correct the gradient of their share, or None."""
+    if estimator != "loss":
+        return (
+            f"estimator {estimator!r} of agc regresses the gradients of a step, of which several "
+            "workers have several (use estimator 'loss')"
+        )
+    if not BEHAVIOURS[variant].keeps_buffers:
+        return f"variant {variant!r} of agc is a published code's, which has one worker"
+    return None

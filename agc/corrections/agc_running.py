@@ -36,6 +36,7 @@ class RunningAGC(AGC):
 
     sparse_gradients = True
     spans_epochs = True
+    by_worker = False
     state = ("running", "running_steps")
     by_parameter = ("running",)
 

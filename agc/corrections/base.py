@@ -95,6 +95,10 @@ class Correction(Stateful):
     """Whether it compares gradients of one epoch with those of another, so that the precision of
     numbers must not change between them. Not so where a snapshot is taken as each epoch begins."""
 
+    by_worker: ClassVar[bool] = False
+    """Whether the workers that share a batch may each have it correct the gradient of their own
+    share: it moves no weights, and what it remembers of a step has no batch in it."""
+
     made_with: ClassVar[dict[str, str] | None] = {}
 
     watchers: tuple[str, ...] = ("noise", "scale")

@@ -27,6 +27,7 @@ class Centralize(Correction):
     sparse_gradients = False
 
     repeatable = True
+    by_worker = True
 
     def __init__(self, model: Module) -> None:
         super().__init__(model)

@@ -32,6 +32,7 @@ class LooplessSVRG(ControlVariate):
 
     state = ("steps",)
     spans_epochs = True
+    by_worker = False
 
     def __init__(
         self,

@@ -12,3 +12,4 @@ class NoCorrection(Correction):
 
     changes_nothing = True
     repeatable = True
+    by_worker = True

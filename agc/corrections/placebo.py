@@ -35,6 +35,7 @@ class Placebo(Correction):
     sparse_gradients = False
     state = ("steps",)
     repeatable = True
+    by_worker = True
 
     def __init__(
         self, model: Module, *, strength: Annotated[float, Field(ge=0)] = 1e-7, seed: int = 0

@@ -36,6 +36,7 @@ class SCSG(ControlVariate):
 
     state = ("steps",)
     spans_epochs = True
+    by_worker = False
 
     def __init__(
         self, model: Module, *, batches: Count = 5, interval: Count = 10, seed: int = 0

@@ -30,6 +30,7 @@ class SparseSkew(Correction):
     state = ("factors",)
 
     repeatable = True
+    by_worker = True
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

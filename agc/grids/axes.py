@@ -13,6 +13,7 @@ from typing import Any
 
 from agc.architectures import ARCHITECTURES
 from agc.registry import (
+    COMMUNICATION,
     CORRECTIONS,
     DATASETS,
     METHODS,
@@ -35,6 +36,8 @@ class Axis:
             with the default of a later axis has neither its field nor its name in the slug, so
             that it stays the cell that it was before.
         section: the part of a cell in which its entry stands, and of a recipe, where it has one.
+        several: key of a grid file, if it is not the plural of the name.
+        control: the entry that others are compared with, if it is not the default.
         help: what ``agc train --help`` says.
     """
 
@@ -43,12 +46,21 @@ class Axis:
     default: str | None = None
     since: str | None = None
     section: str | None = None
+    several: str | None = None
+    control: str | None = None
     help: str = ""
 
     @property
     def plural(self) -> str:
         """Key of a grid file, and argument of ``agc list``."""
+        if self.several:
+            return self.several
         return f"{self.name[:-1]}ies" if self.name.endswith("y") else f"{self.name}s"
+
+    @property
+    def measure(self) -> str | None:
+        """The entry that others are compared with."""
+        return self.control or self.default
 
     @property
     def path(self) -> tuple[str, ...]:
@@ -93,6 +105,15 @@ AXES: dict[str, Axis] = {
             help="Optimizer, ours or timm's; the recipe's if left out.",
         ),
         Axis("quantization", QUANTIZATIONS, "none", since="0.1", help="Bits of the numbers."),
+        Axis(
+            "communication",
+            COMMUNICATION,
+            "none",
+            since="0.1",
+            several="communication",
+            control="all-reduce",
+            help="How workers share a step.",
+        ),
     )
 }
 

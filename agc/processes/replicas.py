@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
@@ -60,6 +62,15 @@ class Replicas:
             for name, piece in zip(names, pieces, strict=True):
                 averaged[name] = piece.reshape(tensors[name].shape)
         return {name: averaged[name] for name in tensors}
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Within it this process is alone: a mean is its own value."""
+        count, self.count = self.count, 1
+        try:
+            yield
+        finally:
+            self.count = count
 
     def same_count(self, count: int) -> None:
         """Make sure that all processes have seen as many batches.

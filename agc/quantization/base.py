@@ -42,6 +42,10 @@ class Quantization(Stateful):
     changes_precision: ClassVar[bool] = False
     """Whether the bits are others in some epochs than in others."""
 
+    by_worker: bool = True
+    """Whether the workers that share a batch may each compute their own share with it: it neither
+    learns from the gradient of a step nor draws for it, and chooses no bits image by image."""
+
     simulated_passes: ClassVar[int] = 1
     """Forward passes through its layers that the simulation makes for one of the hardware's."""
 

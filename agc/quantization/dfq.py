@@ -52,6 +52,7 @@ class DFQ(Quantization):
     """
 
     off: ClassVar[dict[str, Any] | None] = None
+    by_worker = False
     state = ("spent", "images")
 
     def __init__(

@@ -57,6 +57,7 @@ class MetaGrad(Layerwise):
     """
 
     off: ClassVar[dict[str, Any] | None] = {"bits": 32, "form": "none"}
+    by_worker = False
     state = ("hyper", "adam", "taken")
 
     def __init__(

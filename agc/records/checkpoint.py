@@ -25,10 +25,14 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any], team: Team 
     """Write the state after ``epoch``; ``progress`` is plain data and tensors of the caller.
 
     Random generators are derived, so none is stored, and the learning-rate schedule is replayed.
-    All processes of a team call it, as an objective's state may be by image; one writes.
+    All processes of a team call it, as an objective's state may be by image and the optimizer's by
+    worker; one writes.
     """
     # What lies on another device would be put there again, in the process that gathers.
     objectives = team.gather(moved(run.objective.state_dict(), "cpu"))
+    optimizers = []
+    if not run.communication.one_worker:
+        optimizers = team.gather(moved(run.optimizer.state_dict(), "cpu"))
     if not team.leads:
         return
     tree = {
@@ -39,6 +43,7 @@ def save(path: Path, run: Run, epoch: int, progress: dict[str, Any], team: Team 
         **{name: part.state_dict() for name, part in _parts(run).items()},
         "objective": objectives[0],
         "others": objectives[1:],
+        "optimizers": optimizers[1:],
         "meter": run.meter.state_dict(),
         "ledger": run.ledger.state_dict(),
         "progress": progress,
@@ -114,5 +119,6 @@ def _replay_schedule(run: Run, tree: dict[str, Any]) -> None:
     run.optimizer.step()  # does nothing without gradients; the schedule asks for the order
     for _ in range(tree["epoch"] - 1):
         run.schedule.step()
-    run.optimizer.load_state_dict(tree["optimizer"])
+    optimizers = [tree["optimizer"], *tree.get("optimizers", [])]
+    run.optimizer.load_state_dict(optimizers[Share.here().rank if len(optimizers) > 1 else 0])
     run.schedule.step()

@@ -18,7 +18,7 @@ from agc.optimizers.base import optimizer_cost
 from agc.records.read import EPOCH_COLUMNS, LAYER_COLUMNS, TIMING_COLUMNS
 from agc.records.record import CELL_COSTS, SELECTION_KEY
 from agc.records.weights import save_weights
-from agc.registry import CORRECTIONS, OBJECTIVES, QUANTIZATIONS
+from agc.registry import COMMUNICATION, CORRECTIONS, OBJECTIVES, QUANTIZATIONS
 from agc.training.run import Run
 
 Row = dict[str, Any]
@@ -92,6 +92,8 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
     optimizer = optimizer_cost(chosen.name, chosen.options)
     formats = cell.quantization
     quantization = QUANTIZATIONS[formats.name].target.cost(**formats.options)
+    talk = cell.communication
+    kept = COMMUNICATION[talk.name].target.cost(**COMMUNICATION.resolve(talk.name, talk.options))
     units = rows[-1]["units"] if rows else 0.0
     return {
         "epochs": epochs,
@@ -103,8 +105,9 @@ def costs(run: Run, rows: list[Row]) -> dict[str, Any]:
         "dense_training_flops": plain * run.flops.forward() * images * epochs,
         "inference_flops": run.flops.forward(run.method.active()),
         "dense_inference_flops": run.flops.forward(),
-        "extra_tensors": extra.tensors + optimizer.tensors + quantization.tensors,
+        "extra_tensors": extra.tensors + optimizer.tensors + quantization.tensors + kept.tensors,
         **_bits(run, rows),
+        **traffic(run),
         **{key: rows[-1][key] for key in CELL_COSTS if rows and key in rows[-1]},
     }
 
@@ -115,6 +118,16 @@ def _bits(run: Run, rows: list[Row]) -> dict[str, float]:
     keys = ("bit_flops", "bit_flops_published")
     found = {key: rows[-1][key] if rows else 0.0 for key in keys}
     return {**found, "simulated_passes": run.quantization.simulated_passes}
+
+
+def traffic(run: Run) -> dict[str, float]:
+    """Bits that one worker has sent and got, in total and in a step's mean, if there are several.
+
+    They are those of messages as compressors define them, whatever machine the training was
+    simulated on: its seconds say nothing of a network.
+    """
+    total, steps = run.communication.traffic(), max(1, run.method.steps)
+    return {**total, **{f"{key}_per_step": bits / steps for key, bits in total.items()}}
 
 
 def layer_sparsity(run: Run) -> dict[str, Any]:

@@ -96,6 +96,11 @@ def label_cells(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
     return labels
 
 
+def in_full(axis: str) -> str:
+    """Column of an axis' labels with all options."""
+    return f"{axis}_in_full"
+
+
 def label_in_full(axis: Axis, cell: dict[str, Any]) -> str:
     """Label of one cell on an axis by itself: the name with every option that is not the entry's
     default, whatever other cells have.

@@ -7,7 +7,7 @@ from typing import Any
 
 from agc.errors import UserError
 from agc.grids.axes import AXES
-from agc.reports.labels import label_cells, label_in_full
+from agc.reports.labels import in_full, label_cells, label_in_full
 
 RATE = "lr"
 """Column of the learning rate, where it was chosen for each arm."""
@@ -16,7 +16,8 @@ RATE = "lr"
 def name_cells(
     cells: Mapping[str, dict[str, Any]], rates_by_arm: Collection[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """What tables name cells by: ``slug``, their labels, and ``correction_in_full``.
+    """What tables name cells by: ``slug``, their labels, and ``correction_in_full``; the same of a
+    later axis whose entries are compared option by option.
 
     A learning rate that was chosen for an arm is a property of the arm, as its correction is: it
     stands in no recipe, that plain and corrected runs stay a pair, but in a column ``lr`` of its
@@ -36,7 +37,9 @@ def name_cells(
     names: dict[str, dict[str, Any]] = {}
     for (slug, cell), label in zip(cells.items(), labels, strict=True):
         names[slug] = {"slug": slug, **label}
-        names[slug]["correction_in_full"] = label_in_full(AXES["correction"], cell)
+        for axis in AXES.values():
+            if axis.name == "correction" or (axis.control and axis.name in label):
+                names[slug][in_full(axis.name)] = label_in_full(axis, cell)
         if rates_by_arm:
             names[slug][RATE] = cell["training"]["optimizer"]["lr"]
         if slug in rates_by_arm:

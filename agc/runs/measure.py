@@ -55,6 +55,7 @@ def epoch_row(run: Run, epoch: int, loss: float, topology: TopologyWatch) -> tup
         "flops": run.ledger.so_far(run.method),
         "steps": run.method.steps,
         **_bits(run),
+        **run.communication.traffic(),
         **fixed_points(run),
         **{key: run.step.mean(value).item() for key, value in run.objective.diagnostics().items()},
     }

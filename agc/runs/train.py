@@ -148,7 +148,7 @@ class CellRun:
             loss = run.step.mean(losses.double().mean()).item()
             trained = time.perf_counter()
             measuring = self._measuring()
-            with run.meter.pause():
+            with run.meter.pause(), run.communication.evaluated():
                 row, layers = epoch_row(run, epoch, loss, self.topology)
             self.layers += layers
             evaluated = time.perf_counter()
@@ -157,7 +157,8 @@ class CellRun:
             if not all(torch.isfinite(torch.tensor([loss, row["validation_loss"]]))):
                 raise FloatingPointError(f"epoch {epoch}: training loss {loss}")
             self.rows.append(row)
-            self._keep_best(run, row)
+            with run.communication.evaluated():
+                self._keep_best(run, row)
             self.files.log(
                 f"epoch {epoch}: loss {loss:.4f}, validation {row['validation_accuracy']:.4f}"
             )

@@ -25,7 +25,7 @@ from agc.optimizers.base import make_optimizer
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
 from agc.quantization.base import Quantization
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES, QUANTIZATIONS
+from agc.registry import COMMUNICATION, CORRECTIONS, METHODS, OBJECTIVES, QUANTIZATIONS
 from agc.sparsity.effective import refuse_vanishing
 from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
@@ -67,7 +67,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     loader = objective.loader(loader)
     model = _float_model(cell, dataset, device)
     quantization = _quantize(cell, model, training.epochs * len(loader))
-    if share.count > 1:
+    if share.count > 1 and COMMUNICATION[cell.communication.name].target.one_worker:
         model = share_batch_norm(model)
     chosen = training.optimizer
     optimizer = make_optimizer(
@@ -99,6 +99,13 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         epochs=training.epochs,
         dense=dense,
     )
+    communication = COMMUNICATION.create(
+        cell.communication.name,
+        wrapped,
+        optimizer,
+        options=cell.communication.options,
+        seed=cell.seed,
+    )
     schedule = make_schedule(training.schedule, optimizer, training.epochs, method.rounds)
     sample = next(iter(loader.epoch(0))).images[:2]
     with meter.pause():
@@ -120,8 +127,16 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
             "which is too late to be trained: it must be there after one in evaluation mode"
         )
     loss_fn = loss_function(objective, training.precision, noisy, quantization)
-    parts = (method, correction, quantization)
-    step = Step(wrapped, optimizer, loss_fn, *parts, clip_norm=training.clip_norm)
+    step = Step(
+        wrapped,
+        optimizer,
+        loss_fn,
+        method,
+        correction,
+        quantization,
+        communication=communication,
+        clip_norm=training.clip_norm,
+    )
     return Run(
         cell=cell,
         model=model,
@@ -136,6 +151,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         method=method,
         correction=correction,
         quantization=quantization,
+        communication=communication,
         meter=meter,
         flops=flops,
         ledger=ledger,
@@ -148,7 +164,7 @@ def teach(cell: Cell, device: str, images: Split) -> nn.Module:
     from agc.training.loop import train
 
     plain = {"objective": "standard", "method": "dense", "sparsity": 0.0, "correction": "none"}
-    plain |= {"quantization": "none"}
+    plain |= {"quantization": "none", "communication": "none"}
     run = build(make_cell({**cell.model_dump(), **plain}), device, images)
     for _ in train(run):
         pass

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.optim import Optimizer
 
+from agc.communication.base import Communication
 from agc.corrections.base import Correction
 from agc.cost.flops import LayerFlops
 from agc.cost.ledger import Ledger
@@ -45,6 +46,7 @@ class Run:
     method: SparseMethod
     correction: Correction
     quantization: Quantization
+    communication: Communication
     meter: Meter
     flops: LayerFlops
     ledger: Ledger

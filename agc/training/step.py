@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from agc import rng
+from agc.communication.base import Communication
 from agc.corrections.none import NoCorrection
 from agc.gradients.gradient import backward, mean_loss, preserved_buffers, preserved_gradients
 from agc.lazy import torch
@@ -56,6 +57,7 @@ class Step:
         sparse: the sparse-training method, or None.
         correction: of the gradients, or None.
         quantization: of the model's numbers, or None; a loss of its own (DFQ) is in ``loss_fn``.
+        communication: how workers share a step, or None, where there is one.
         clip_norm: largest norm of the corrected gradient, or None.
         observers: who looks on.
 
@@ -72,6 +74,7 @@ class Step:
         correction: Correction | None = None,
         quantization: Quantization | None = None,
         *,
+        communication: Communication | None = None,
         clip_norm: float | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
@@ -92,6 +95,8 @@ class Step:
         self.clip_norm = clip_norm
         self.observers = list(observers)
         self.contracting = [m for m in model.modules() if hasattr(m, "keep_contraction")]
+        self.communication = Communication() if communication is None else communication
+        self.communication.attach(self)
         self.begun = self.changed = False
         self.counted = NONE
         """The step whose gradient was asked for last."""
@@ -99,7 +104,7 @@ class Step:
     def begin(self, batches: Iterable[Any]) -> None:
         """Before the first step; :meth:`begin_epoch` calls it if nobody has."""
         self.begun = True
-        self.sparse.begin(batches, self.loss_fn)
+        self.sparse.begin(self.communication.passes(batches), self.loss_fn)
         self.keep_contractions()
 
     def begin_epoch(self, batches: Iterable[Any]) -> None:
@@ -107,7 +112,7 @@ class Step:
         if not self.begun and self.sparse.steps == 0:
             self.begin(batches)
         self.quantization.begin_epoch()
-        self.correction.begin_epoch(batches, self.loss_fn)
+        self.correction.begin_epoch(self.communication.passes(batches, True), self.loss_fn)
         if isinstance(self.optimizer, TorchOptimizer):
             self.optimizer.begin_epoch()
         for observer in self.observers:
@@ -117,18 +122,19 @@ class Step:
         """Make one step; the batch's loss before it, detached."""
         self.counted = NONE  # a step that failed may be made after all
         with self.sparse.updating() as update:
-            loss = self._optimize(batch)
+            loss = self.communication.step(self, batch)
         self.keep_contractions()
         self.changed = update.changed
         if update.changed:
             self.correction.on_topology_update(self.sparse.masks)
             self.quantization.on_topology_update()
+            self.communication.on_topology_update(self.sparse.masks)
         for observer in self.observers:
             observer.stepped(update.changed)
         return loss
 
-    def _optimize(self, batch: Any) -> Tensor:
-        """From a batch to the optimizer's step."""
+    def alone(self, batch: Any) -> Tensor:
+        """The optimizer's step of one worker, from the whole batch; the loss, detached."""
         if self.probes:
             return self.optimizer.step(self.closure(batch), partial(self.searched, batch))
         if self.takes_closure:
@@ -149,25 +155,43 @@ class Step:
         """
         again = self.counted == self.sparse.steps
         self._allow(again)
+        if again:
+            with preserved_buffers(self.correction.model):
+                return self.of_share(batch, lambda loss: None)
+        loss = self.of_share(batch, self.look, self.observers)
+        self.counted = self.sparse.steps
+        return loss
+
+    def look(self, loss: Tensor) -> None:
+        """Show the step's loss, and the raw gradient in ``.grad``, to whoever learns from it."""
+        self.sparse.observe(loss)
+        self.quantization.observe(loss)
+
+    def of_share(
+        self, batch: Any, look: Callable[[Tensor], None], observers: Iterable[Observer] = ()
+    ) -> Tensor:
+        """Leave the corrected and clipped gradient of a batch, or of a share of it, in ``.grad``;
+        the loss, detached.
+
+        Args:
+            batch: the whole one, or what a worker has of it.
+            look: called with the loss while the raw gradient is there.
+            observers: told when it has been corrected.
+        """
         self.optimizer.zero_grad()
         # An autocast around the whole loop would go on with casts of the weights before.
         torch.clear_autocast_cache()
-        buffers = preserved_buffers(self.correction.model) if again else nullcontext()
-        with buffers, self.sparse.shown(batch, self.loss_fn):
+        with self.sparse.shown(batch, self.loss_fn):
             with self.correction.point(batch, self.loss_fn):
                 loss = backward(self.model, batch, self.loss_fn)
-                if not again:
-                    self.sparse.observe(loss)
-                    self.quantization.observe(loss)
+                look(loss)
             with self.tilt.noticed():
                 self.correction.correct(batch, self.loss_fn)
-                if not again:
-                    for observer in self.observers:
-                        observer.corrected()
+                for observer in observers:
+                    observer.corrected()
                 self.quantization.round()
                 if self.clip_norm is not None:
                     torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.counted = self.sparse.steps
         return loss
 
     def searched(self, batch: Any) -> Tensor:
@@ -205,7 +229,8 @@ class Step:
 
     def end(self, batches: Iterable[Any]) -> None:
         """After the last step: leave in the model the weights that are to be used."""
-        self.sparse.end(batches, self.loss_fn)
+        self.communication.end()
+        self.sparse.end(self.communication.passes(batches), self.loss_fn)
         self.keep_contractions()
 
     def keep_contractions(self) -> None:

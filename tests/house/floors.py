@@ -21,13 +21,16 @@ FLOORS: dict[str, set[str]] = {
     "methods": {"gradients", "processes", "sparsity"},
     "quantization": {"cost", "methods", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
+    "compressors": set(),
+    "communication": {"compressors", "cost", "gradients", "methods", "processes"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets", "gradients"},
     "planning": {"architectures", "grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
-        *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
-        *("objectives", "optimizers", "processes", "quantization", "sparsity"),
+        *("architectures", "communication", "corrections", "cost", "datasets", "gradients"),
+        *("grids", "methods", "objectives", "optimizers", "processes", "quantization"),
+        *("sparsity",),
     },
     "records": {
         *("architectures", "cost", "grids", "machine", "optimizers", "processes"),
@@ -48,8 +51,9 @@ FLOORS: dict[str, set[str]] = {
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
     "conformance": {
-        *("architectures", "attacks", "corrections", "cost", "datasets", "evaluation"),
-        *("gradients", "grids", "methods", "objectives", "optimizers", "planning"),
+        *("architectures", "attacks", "communication", "compressors", "corrections", "cost"),
+        *("datasets", "evaluation", "gradients", "grids", "methods", "objectives"),
+        *("optimizers", "planning"),
         *("records", "sparsity", "training"),
     },
     "benchmarks": {
@@ -63,4 +67,4 @@ FLOORS: dict[str, set[str]] = {
 }
 
 AXES = ("architectures", "attacks", "corrections", "datasets", "methods", "objectives")
-AXES += ("optimizers", "quantization")
+AXES += ("communication", "compressors", "optimizers", "quantization")

@@ -12,7 +12,17 @@ import agc.registry
 from agc.architectures import _registered_in, register_all
 from agc.architectures.base import build_network
 from agc.conformance.checks import DoesNotApply, checks
-from agc.registry import ATTACKS, CORRECTIONS, DATASETS, METHODS, OBJECTIVES, OPTIMIZERS, Registry
+from agc.registry import (
+    ATTACKS,
+    COMMUNICATION,
+    COMPRESSORS,
+    CORRECTIONS,
+    DATASETS,
+    METHODS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    Registry,
+)
 from agc.training.build import build
 from agc.training.loop import train
 from tests.house.imports import MODULES
@@ -24,6 +34,8 @@ ENTRIES = [
     ("class Focal", OBJECTIVES, "focal"),
     ("def noise", DATASETS, "noise"),
     ("class Sign", OPTIMIZERS, "sign"),
+    ("class NoFeedback", COMMUNICATION, "no-feedback"),
+    ("class BFloat16", COMPRESSORS, "bfloat16"),
     ("class PGD100", ATTACKS, "pgd-100"),
 ]
 """What the examples register: where it stands, its axis, its name."""
@@ -34,6 +46,7 @@ IN_A_CELL = {
     "focal": {"objective": "focal"},
     "noise": {"dataset": "noise", "training": {"validation": 0.5}},
     "sign": {"training": {"optimizer": {"name": "sign", "lr": 0.001}}},
+    "no-feedback": {"communication": "no-feedback"},
 }
 
 
@@ -80,7 +93,9 @@ def test_a_new_entry_keeps_what_all_entries_promise(
     assert held
 
 
-@pytest.mark.parametrize(("marker", "registry", "name"), ENTRIES[:-1], ids=list(IN_A_CELL))
+@pytest.mark.parametrize(
+    ("marker", "registry", "name"), ENTRIES[: len(IN_A_CELL)], ids=list(IN_A_CELL)
+)
 def test_a_new_entry_trains_a_cell(
     marker: str, registry: Registry, name: str, tiny_cell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ CHEAP: Names = {
     "correction": "none",
     "optimizer": "sgd",
     "quantization": "none",
+    "communication": "none",
 }
 SMALL: dict[str, dict[str, Any]] = {
     "resnet8": {"width": 4},
@@ -90,7 +91,7 @@ def make(names: Names) -> Cell:
         "batch_size": BATCH,
         "validation": (1437 if dataset == "digits" else 40) - 2 * BATCH,
         "fixed_batches": True,
-        "optimizer": {"name": names["optimizer"], "lr": 0.01},
+        "optimizer": {"name": names["optimizer"], "lr": 0.01, "nesterov": False},
         "schedule": {"name": "constant"},
     }
     cell: dict[str, Any] = {
@@ -99,6 +100,8 @@ def make(names: Names) -> Cell:
         if AXES[axis].section is None
     }
     cell["method"]["options"] = often(method, update_interval=1, late_interval=1, iterations=2)
+    several = AXES["communication"].registry.option_names(names["communication"]) or ()
+    cell["communication"]["options"] = {"workers": 2} if "workers" in several else {}
     known = AXES["objective"].registry.option_names(names["objective"]) or ()
     cell["objective"]["options"] = {"steps": 1} if "steps" in known else {}
     return make_cell({**cell, "sparsity": 0.5 if sparse else 0.0, "training": training})

@@ -40,6 +40,7 @@ class ControlVariate(OlderPoint):
     state = ("mean",)
     by_parameter = ("mean",)
     repeatable = True
+    by_worker = True
 
     keeps_buffers: bool = True
     """Whether a pass leaves running statistics as they were (some published code does not)."""

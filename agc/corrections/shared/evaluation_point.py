@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from agc.corrections.base import Correction
-from agc.gradients.lists import add_to, clones, copy_to, norms, scale
+from agc.gradients.lists import clones, norms, scale
 from agc.gradients.loss_scale import LossScale
+from agc.gradients.moved import moved
 from agc.lazy import torch
 from agc.sparsity.masks import masked
 
@@ -38,18 +39,8 @@ class EvaluationPoint(Correction):
     @contextmanager
     def point(self, batch: Any, loss_fn: LossFunction) -> Iterator[None]:
         """Move, and go back; the gradient stays that of the point shifted to."""
-        shift, parameters = self.direction(batch, loss_fn), self.parameters
-        moved = {name: parameters[name] for name in shift if name in parameters}
-        home = clones(moved.values())
-        try:
-            with torch.no_grad():
-                add_to(list(moved.values()), [shift[name] for name in moved])
-            # An autocast around the whole step would go on with casts of the weights before.
-            torch.clear_autocast_cache()
+        with moved(self.parameters, self.direction(batch, loss_fn)):
             yield
-        finally:
-            copy_to(moved.values(), home)
-            torch.clear_autocast_cache()
 
     def masked(self, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
         """Zero at pruned weights."""

@@ -18,6 +18,7 @@ class Recursive(ControlVariate):
     """d = g + c (d' - q): d' is the last corrected gradient, q is taken at the weights before."""
 
     repeatable = False
+    by_worker = False
     searchable = False
     spans_epochs = True
 

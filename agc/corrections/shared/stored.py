@@ -48,6 +48,8 @@ class Stored(ControlVariate):
             return None
         if not cell.training.augmentation.locked:
             return "store needs training.augmentation.locked: steps must see the images of the pass"
+        if cell.communication.name != "none":
+            return "store: workers have shares of a batch, and what is kept is of whole ones"
         if OBJECTIVES[cell.objective.name].target.adversarial:
             return "store: an attack makes other images in a step than in the pass"
         if options.get("pass_images", "prepared") != "prepared":

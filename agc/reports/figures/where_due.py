@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agc.reports.figures.bits import draw_bits
 from agc.reports.figures.gamma import draw_gammas
 from agc.reports.figures.ladder import draw_ladders
 from agc.reports.figures.learning_rates import draw_learning_rates
@@ -14,15 +15,16 @@ from agc.reports.figures.style import Look, save
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = "ladder"
-"""Of these, the one that a study shows on its page."""
+SHOWN = ("ladder", "bits")
+"""Of these, the ones that a study shows on its page."""
 
 
 def write_where_due(records: pd.DataFrame, out: Path, styles: dict[str, Look]) -> list[Path]:
-    """Write ``ladder``, ``learning-rates``, ``gamma`` and ``profile`` where a grid has them.
+    """Write ``ladder``, ``learning-rates``, ``gamma``, ``profile`` and ``bits`` where a grid has
+    them.
 
-    What does not fit on a page is cut into parts, ``…-1``, ``…-2``. The first page of the ladder is
-    in ``out`` itself as PNG, from where one of a former study is removed.
+    What does not fit on a page is cut into parts, ``…-1``, ``…-2``. The first page of the ladder
+    and of the bits is in ``out`` itself as PNG, from where one of a former study is removed.
 
     Args:
         records: a row for each cell, as collected.
@@ -34,13 +36,14 @@ def write_where_due(records: pd.DataFrame, out: Path, styles: dict[str, Look]) -
         "learning-rates": draw_learning_rates(records, styles),
         "gamma": draw_gammas(records),
         "profile": draw_profile(records),
+        "bits": draw_bits(records),
     }
     paths = []
     for stem, figures in drawn.items():
         for part, figure in enumerate(figures, start=1):
             name = stem if len(figures) == 1 else f"{stem}-{part}"
-            shown = out if (stem, part) == (SHOWN, 1) else None
+            shown = out if stem in SHOWN and part == 1 else None
             paths += save(figure, out / "figures", name, shown)
-    for old in {*out.glob(f"{SHOWN}*.png")} - {*paths}:
+    for old in {path for stem in SHOWN for path in out.glob(f"{stem}*.png")} - {*paths}:
         old.unlink()
     return paths

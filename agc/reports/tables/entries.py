@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agc.grids.axes import AXES
-from agc.reports.entries import AXIS, BITS, ENTRY, entry_rows
+from agc.reports.entries import AXIS, BASE, BITS, ENTRY, TRAFFIC, WITH, Compared, entry_rows
 from agc.reports.labels import task_columns
 from agc.reports.statistics import summarize
 from agc.reports.tables.formatting import MISSING, number, percent, points, sparsity
@@ -33,12 +33,16 @@ BIT_COSTS = (
     " published: of quantised layers alone, as FracTrain's code counts. Simulated passes: through"
     " a layer, for one forward pass of hardware with such numbers."
 )
+SENT = (
+    " Bits: millions that a worker sends (up) and that come back (down) in the whole training,"
+    " by formula; workers are simulated on one machine, whose seconds say nothing of a network."
+)
 
 
 def entry_lines(entries: pd.DataFrame) -> list[str]:
     """Each pooled difference in one line, with its verdict's sentence."""
     return [
-        f"{row['measure']}, {row[ENTRY]} against {AXES[row[AXIS]].default},"
+        f"{row['measure']}, {row[ENTRY]} against {row[BASE]},"
         f" {counted(row['rows'], 'row')} ({counted(row['pairs'], 'pair')}): {row['sentence']}"
         for row in entries[entries["budget"] == "epochs"].to_dict("records")
     ]
@@ -47,35 +51,42 @@ def entry_lines(entries: pd.DataFrame) -> list[str]:
 def entry_tables(
     entries: pd.DataFrame, records: pd.DataFrame, margin: Margin
 ) -> list[tuple[str, TextTable]]:
-    """For each axis a heading with the pooled table, and one with all rows."""
+    """For each comparison a heading with the pooled table, and one with all rows."""
     found = []
-    for axis, lines in entries.groupby(AXIS, sort=False):
-        default = AXES[axis].default
+    for (axis, base), lines in entries.groupby([AXIS, BASE], sort=False):
         claims = ". ".join(claims_of({name.partition("(")[0] for name in lines[ENTRY]}))
-        table = pooled_table(lines.drop(columns=AXIS).rename(columns={ENTRY: "correction"}))
-        caption = table.caption.replace("Correction − none", f"Entry − {default}", 1)
+        own = lines.drop(columns=[AXIS, BASE]).rename(columns={ENTRY: "correction"})
+        table = pooled_table(own)
+        caption = table.caption.replace("Correction − none", f"Entry − {base}", 1)
         caption = f"{claims}. {caption}" if claims else caption
         header = [axis if name == "correction" else name for name in table.header]
-        found.append(
-            (
-                f"{AXES[axis].plural} against {default}",
-                replace(table, caption=caption, header=header),
-            )
-        )
-        found.append((f"{AXES[axis].plural}, row by row", _rows(records, axis, margin)))
+        title = f"{AXES[axis].plural} against {base}"
+        found.append((title, replace(table, caption=caption, header=header)))
+        heading = f"{AXES[axis].plural}, row by row"
+        heading = heading if base == AXES[axis].measure else f"{heading}, against {base}"
+        found.append((heading, _rows(records, Compared(axis, base), margin)))
     return found
 
 
-def _rows(records: pd.DataFrame, axis: str, margin: Margin) -> TextTable:
-    rows = entry_rows(records, axis, margin)
-    differing = [key for key in _tasks(records, axis) if len({row[key] for row in rows}) > 1]
-    header = ["method", *differing, axis, AXES[axis].default, "accuracy"]
-    header += ["difference", "verdict", "loss", "units per epoch", "lr"]
+def _rows(records: pd.DataFrame, compared: Compared, margin: Margin) -> TextTable:
+    rows = entry_rows(records, compared, margin)
+    tasks = _tasks(records, compared.axis)
+    differing = [key for key in tasks if len({row[key] for row in rows}) > 1]
+    sent = any(row[key] == row[key] for row in rows for key in TRAFFIC)
     bits = any(BITS[0] in row for row in rows)
-    caption = ROWS + BIT_COSTS * bits
-    cells = [_cells(row, differing) + (_bit_cells(row) if bits else []) for row in rows]
-    labels = 2 + len(differing)
-    return TextTable("Rows", caption, header + BIT_HEADER * bits, cells, labels=labels)
+    header = ["method", *differing, compared.axis, compared.base, "accuracy"]
+    header += ["difference", "verdict", "loss", "units per epoch", "lr"]
+    header += ["Mbit up", "Mbit down"] * sent + BIT_HEADER * bits
+    cells = [
+        [
+            *_cells(row, differing),
+            *(_sent(row) if sent else []),
+            *(_bit_cells(row) if bits else []),
+        ]
+        for row in rows
+    ]
+    caption = ROWS + SENT * sent + BIT_COSTS * bits
+    return TextTable("Rows", caption, header, cells, labels=2 + len(differing))
 
 
 def _tasks(records: pd.DataFrame, axis: str) -> list[str]:
@@ -83,8 +94,14 @@ def _tasks(records: pd.DataFrame, axis: str) -> list[str]:
     return [key for key in (*task_columns(records.columns), "recipe") if key != axis]
 
 
+def _sent(row: dict[str, Any]) -> list[str]:
+    return [number(row[key] / 1e6) if row[key] == row[key] else MISSING for key in TRAFFIC]
+
+
 def _cells(row: dict[str, Any], differing: list[str]) -> list[str]:
-    name = row["method"] + (f" {sparsity(row['sparsity'])}" if row["sparsity"] else "")
+    method, joined, options = row["method"].partition(WITH)
+    method += f" {sparsity(row['sparsity'])}" if row["sparsity"] else ""
+    name = f"{method}{joined}{options}"
     judged = row["judged"]
     interval = f" [{points(100 * judged.row.low)}, {points(100 * judged.row.high)}]"
     known = judged.row.low == judged.row.low

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agc.errors import UserError, unknown
-from agc.reports.entries import ENTRY
+from agc.grids.axes import AXES
+from agc.reports.entries import AXIS, BASE, ENTRY
 from agc.reports.findings import hypotheses
 from agc.reports.hypotheses.shared.units import MEASURES
 from agc.reports.solvers import conclusion
@@ -84,10 +85,19 @@ def _found(folder: Path, line: dict[str, str]) -> str:
 
 
 def _entry(entries: pd.DataFrame, name: str) -> str:
-    """The verdicts of all pooled differences of an entry, with its options, to its default."""
+    """The verdicts of all pooled differences of an entry, with its options, to the relative that it
+    is measured by, or to the base of its axis if it names none.
+    """
     own = entries[entries[ENTRY].str.partition("(")[0] == name]
-    lines = own[(own["measure"] == "accuracy") & (own["budget"] == "epochs")]
-    texts = [f"{line.entry}: {line.sentence}" for line in lines.itertuples()]
+    own = own[(own["measure"] == "accuracy") & (own["budget"] == "epochs")]
+    relatives = own[BASE] != own[AXIS].map(lambda axis: AXES[axis].measure)
+    lines = own[relatives] if relatives.any() else own
+    texts = [
+        f"{line.entry} against {line.base}: {line.sentence}"
+        if relatives.any()
+        else f"{line.entry}: {line.sentence}"
+        for line in lines.itertuples()
+    ]
     return "; ".join(texts) or NO_VERDICT
 
 

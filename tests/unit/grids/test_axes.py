@@ -228,6 +228,7 @@ def test_the_table_says_where_each_axis_stands() -> None:
     assert [axis.plural for axis in AXES.values()] == [
         *("datasets", "architectures", "objectives", "methods", "corrections", "optimizers"),
         "quantizations",
+        "communication",
     ]
     cell = make_cell({"dataset": "digits", "architecture": "resnet8"})
     data = cell.model_dump(mode="json")

@@ -12,7 +12,7 @@ import pytest
 from agc.grids.cell import Cell, make_cell
 from agc.grids.files import Margin
 from agc.reports.arms import finished
-from agc.reports.entries import as_arms, compared_axes, entry_rows, pooled_entries
+from agc.reports.entries import Compared, as_arms, comparisons, entry_rows, pooled_entries
 from agc.reports.hypotheses.base import StudyData
 from agc.reports.tables.entries import entry_lines, entry_tables
 from agc.reports.tables.systems import read_systems
@@ -21,6 +21,7 @@ from tests.support.study_records import make_study
 SEEDS = range(6)
 GAIN = {"adam": 0.03, "adamomentum": -0.02, "sgd": 0.0}
 MARGIN = Margin(accuracy=0.5)
+OPTIMIZERS = Compared("optimizer", "sgd")
 
 
 def cells() -> list[Cell]:
@@ -50,11 +51,11 @@ def study() -> StudyData:
 
 
 def test_the_axis_is_found_and_its_default_is_the_plain_arm(study: StudyData) -> None:
-    assert compared_axes(study.records) == ["optimizer"]
-    own = as_arms(study.records, "optimizer")
+    assert comparisons(study.records) == [OPTIMIZERS]
+    own = as_arms(study.records, OPTIMIZERS)
     assert set(own["correction"]) == {"none", "adam", "adamomentum"}
     assert set(own["method"]) == {"dense", "rigl", "rigl + agc"}
-    assert compared_axes(study.records[study.records["optimizer"] != "sgd"]) == []
+    assert comparisons(study.records[study.records["optimizer"] != "sgd"]) == []
     assert pooled_entries(study.records[study.records["optimizer"] == "sgd"]) is None
 
 
@@ -77,7 +78,7 @@ def test_a_pooled_difference_is_that_of_runs_that_are_alike_in_all_else(study: S
 
 
 def test_rows_have_each_arms_rate_and_their_own_numbers(study: StudyData) -> None:
-    rows = entry_rows(study.records, "optimizer", MARGIN)
+    rows = entry_rows(study.records, OPTIMIZERS, MARGIN)
     assert len(rows) == 6
     assert {(row["entry"], row["lr"]) for row in rows} == {("adam", 0.01), ("adamomentum", 0.003)}
     for row in rows:
@@ -119,4 +120,76 @@ def test_costs_in_bits_stand_beside_the_accuracy_where_cells_have_them(study: St
 
 def test_a_grid_of_one_optimizer_compares_none() -> None:
     frame = pd.DataFrame({"correction": ["none"], "dataset": ["digits"]})
-    assert compared_axes(frame) == []
+    assert comparisons(frame) == []
+
+
+TALK = {"all-reduce": 0.0, "ef": -0.02, "saef": -0.01, "sa-pef": -0.015}
+RATIOS = (0.1, 0.01)
+
+
+def talking() -> list[Cell]:
+    """Error feedback, two relatives and their control, at two ratios, and in large batches."""
+    plain = {"dataset": "digits", "architecture": "resnet8", "method": "dense"}
+    entries: list[dict[str, Any]] = [{"name": "all-reduce"}]
+    for name in ("ef", "saef", "sa-pef"):
+        for ratio in RATIOS:
+            entries.append({"name": name, "options": {"compressor": "top-k", "ratio": ratio}})
+    training: dict[str, Any] = {"optimizer": {"nesterov": False}}
+    found = [(entry, training) for entry in entries]
+    for name in ("all-reduce", "local-extragradient"):
+        found.append(({"name": name, "options": {"workers": 16}}, training))
+    return [
+        make_cell({**plain, "communication": entry, "training": settings, "seed": seed})
+        for entry, settings in found
+        for seed in SEEDS
+    ]
+
+
+def of_talk(cell: Cell) -> float:
+    """A tenth more for a ratio of a tenth; large batches are worse for all."""
+    name, options = cell.communication.name, cell.communication.options
+    gain = 0.005 * (options.get("ratio") == 0.1) - 0.03 * (options["workers"] == 16)
+    return 0.9 + TALK.get(name, 0.01) + gain
+
+
+@pytest.fixture(scope="module")
+def workers() -> StudyData:
+    return make_study(of_talk, {"x": talking()}, sd=1e-4)
+
+
+def test_relatives_stand_beside_the_one_they_are_measured_by(workers: StudyData) -> None:
+    found = comparisons(workers.records)
+    assert found == [Compared("communication", "all-reduce"), Compared("communication", "ef")]
+    own = as_arms(workers.records, found[1])
+    assert set(own["correction"]) == {"none", "saef", "sa-pef"}
+    assert set(own["method"]) == {f"dense with compressor=top-k, ratio={r:g}" for r in RATIOS}
+    rows = entry_rows(workers.records, found[1], MARGIN)
+    assert len(rows) == 4
+    for row in rows:
+        gain = TALK[row["entry"]] - TALK["ef"]
+        assert row["judged"].row.mean == pytest.approx(gain, abs=3e-4)
+
+
+def test_the_control_has_as_many_workers_as_who_is_beside_it(workers: StudyData) -> None:
+    rows = entry_rows(workers.records, Compared("communication", "all-reduce"), MARGIN)
+    means = {(row["method"], row["entry"]): row["judged"].row.mean for row in rows}
+    large = means.pop(("dense with workers=16", "local-extragradient"))
+    assert large == pytest.approx(0.01, abs=3e-4)
+    assert {method for method, _ in means} == {"dense"}
+    saef = means["dense", "saef(compressor=top-k, ratio=0.1)"]
+    assert saef == pytest.approx(TALK["saef"] + 0.005, abs=3e-4)
+
+
+def test_tables_say_against_whom(workers: StudyData) -> None:
+    found = pooled_entries(workers.records, MARGIN)
+    tables = dict(entry_tables(found, workers.records, MARGIN))
+    assert list(tables) == [
+        "communication against all-reduce",
+        "communication, row by row",
+        "communication against ef",
+        "communication, row by row, against ef",
+    ]
+    relatives = tables["communication, row by row, against ef"]
+    assert relatives.header[:3] == ["method", "communication", "ef"]
+    assert any("saef against ef" in line for line in entry_lines(found))
+    assert "saef: its paper" in tables["communication against ef"].caption
