@@ -17,7 +17,7 @@ class UserError(Exception):
     """
 
 
-LONGEST = 300
+LONGEST = 600
 """Letters of a list of names beyond which it is too long to be read in a message."""
 
 

@@ -116,7 +116,7 @@ def ui(
     ] = None,
     results: Results = Path("results"),
     uri: Uri = None,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the page.")] = 5000,
     show: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in a browser, if there is one.")
     ] = True,

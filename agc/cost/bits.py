@@ -13,33 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from agc.cost.flops import LayerFlops
 from agc.cost.ledger import Densities, Ledger
 from agc.cost.meter import Meter
-
-FULL = 32 * 32
-
-
-class Products(NamedTuple):
-    """What the products of a layer cost, as shares of float32's.
-
-    Attributes:
-        forward: activations times weights.
-        attack: gradients of an attack, which are not rounded, times weights.
-        errors: errors times weights, in training.
-        gradients: activations times errors.
-    """
-
-    forward: float
-    attack: float
-    errors: float
-    gradients: float
-
-
-FLOAT_PRODUCTS = Products(1.0, 1.0, 1.0, 1.0)
-
-
-def products_of(activations: float, weights: float, errors: float) -> Products:
-    """Of numbers with so many bits."""
-    pairs = ((activations, weights), (32, weights), (errors, weights), (activations, errors))
-    return Products(*(one * other / FULL for one, other in pairs))
+from agc.cost.products import FLOAT_PRODUCTS, Products
 
 
 class Priced(Protocol):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from agc.cost.bits import FLOAT_PRODUCTS, Products
+from agc.cost.products import FLOAT_PRODUCTS, Products
 from agc.cost.units import Cost
 from agc.quantization.shared.formats import Formats
 from agc.state import Stateful

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from agc import rng
-from agc.cost.bits import FULL, Products
+from agc.cost.products import FULL, Products
 from agc.lazy import torch
 from agc.quantization.base import Quantization
 from agc.quantization.shared.formats import Bits

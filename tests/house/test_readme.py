@@ -156,7 +156,7 @@ def test_yaml_blocks_make_cells(block: Block, tmp_path: Path) -> None:
     else:
         (tmp_path / "workflows" / "recipes" / "shown.yaml").write_text(block.text, "utf-8")
         objectives = [*content.get("options", {}).get("objective", {"standard": {}})]
-        data = "cifar10" if content["training"].get("validation", 0) > 1437 else "digits"
+        data = "cifar10" if content.get("training", {}).get("validation", 0) > 1437 else "digits"
         grid = made.grid("shown", recipe="shown", datasets=[data], objectives=objectives)
     loaded = load_grid(str(grid))
     assert loaded.cells

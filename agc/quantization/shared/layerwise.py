@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from agc import rng
-from agc.cost.bits import Products, products_of
+from agc.cost.products import Products, products_of
 from agc.lazy import torch
 from agc.quantization.base import Quantization
 from agc.quantization.shared.affine import at_chance, symmetric_grid

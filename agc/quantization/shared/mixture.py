@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agc.cost.bits import FULL
+from agc.cost.products import FULL
 from agc.errors import UserError
 from agc.quantization.shared.affine import grid_with_zero, levels_of, nearest
 from agc.quantization.shared.formats import FLOAT, Formats

@@ -110,6 +110,6 @@ def test_every_axis_has_checks_and_some_train_whole_cells(registry: Registry) ->
 
 
 def test_a_real_correction_is_checked() -> None:
-    found = agc("check", "none")
+    found = agc("check", "none", "--axis", "correction")
     assert found.code == 0, found.out
     assert "left out switched on it changes the weights" in found.out

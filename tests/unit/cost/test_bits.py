@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from agc.cost.bits import BitLedger, products_of
+from agc.cost.bits import BitLedger
 from agc.cost.flops import LayerFlops, layer_flops
 from agc.cost.meter import Meter
+from agc.cost.products import products_of
 from agc.quantization.shared.formats import Formats
 from agc.quantization.static import StaticBits
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agc.conformance.cells import small_cell
-from agc.cost.bits import products_of
+from agc.cost.products import products_of
 from agc.errors import UserError
 from agc.grids.cell import make_cell
 from agc.quantization.dfq import DFQ, PAIRS
