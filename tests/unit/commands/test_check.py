@@ -11,7 +11,15 @@ import agc.conformance.checks as conformance
 from agc.commands.check import REGISTRIES
 from agc.corrections.base import Correction
 from agc.objectives.base import Objective
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES, OPTIMIZERS, Registry
+from agc.registry import (
+    COMMUNICATION,
+    CORRECTIONS,
+    METHODS,
+    OBJECTIVES,
+    OPTIMIZERS,
+    QUANTIZATIONS,
+    Registry,
+)
 from tests.support.command_line import agc
 from tests.support.conformance import registered
 
@@ -106,7 +114,8 @@ def test_every_axis_has_checks_and_some_train_whole_cells(registry: Registry) ->
     few, every = conformance.checks(registry, cells=False), conformance.checks(registry)
     assert few
     assert few.items() <= every.items()
-    assert (len(every) > len(few)) is (registry in (METHODS, OBJECTIVES, OPTIMIZERS))
+    of_cells = (METHODS, OBJECTIVES, OPTIMIZERS, QUANTIZATIONS, COMMUNICATION)
+    assert (len(every) > len(few)) is (registry in of_cells)
 
 
 def test_a_real_correction_is_checked() -> None:
