@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.grids.axes import AXES
 from agc.reports.entries import AXIS, BASE, ENTRY, TRAFFIC, WITH, Compared, entry_rows
+from agc.reports.labels import ARMS, axis_columns
 from agc.reports.statistics import summarize
 from agc.reports.tables.formatting import MISSING, number, percent, points, sparsity
 from agc.reports.tables.markup import TextTable
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from agc.grids.files import Margin
 
 ROWS = (
-    "Final test accuracy in percent, mean ± standard deviation over seeds; difference to the"
-    " default in points, paired by seed, with a 95 % interval of the spread that all rows of a"
+    "Final test accuracy in percent, mean ± standard deviation over seeds; difference to {base}"
+    " in points, paired by seed, with a 95 % interval of the spread that all rows of a"
     " sparsity share; (raw): a verdict that Benjamini and Hochberg's adjustment over these rows"
     " takes away. Loss: of training, in the last epoch."
 )
@@ -61,21 +62,23 @@ def entry_tables(
 
 def _rows(records: pd.DataFrame, compared: Compared, margin: Margin) -> TextTable:
     rows = entry_rows(records, compared, margin)
-    recipes = len({row["recipe"] for row in rows}) > 1
+    others = [key for key in axis_columns(records.columns) if key not in (*ARMS, compared.axis)]
+    shown = [key for key in (*others, "recipe") if len({row[key] for row in rows}) > 1]
     bits = any(row[key] == row[key] for row in rows for key in TRAFFIC)
-    header = ["method", *(["recipe"] if recipes else []), compared.axis, compared.base, "accuracy"]
+    header = ["method", *shown, compared.axis, compared.base, "accuracy"]
     header += ["difference", "verdict", "loss", "units per epoch", "lr"]
     header += ["Mbit up", "Mbit down"] if bits else []
-    labels = 3 if recipes else 2
-    cells = [_cells(row, recipes) + (_bits(row) if bits else []) for row in rows]
-    return TextTable("Rows", ROWS + BITS * bits, header, cells, labels=labels)
+    cells = [_cells(row, shown) + (_bits(row) if bits else []) for row in rows]
+    caption = ROWS.format(base=compared.base) + BITS * bits
+    return TextTable("Rows", caption, header, cells, labels=2 + len(shown))
 
 
 def _bits(row: dict[str, Any]) -> list[str]:
-    return [number(row[key] / 1e6) if row[key] == row[key] else MISSING for key in TRAFFIC]
+    """Three digits: a message may be a thousandth of plain numbers."""
+    return [f"{row[key] / 1e6:.3g}" if row[key] == row[key] else MISSING for key in TRAFFIC]
 
 
-def _cells(row: dict[str, Any], recipes: bool) -> list[str]:
+def _cells(row: dict[str, Any], shown: list[str]) -> list[str]:
     method, joined, options = row["method"].partition(WITH)
     method += f" {sparsity(row['sparsity'])}" if row["sparsity"] else ""
     name = f"{method}{joined}{options}"
@@ -84,7 +87,7 @@ def _cells(row: dict[str, Any], recipes: bool) -> list[str]:
     known = judged.row.low == judged.row.low
     return [
         name,
-        *([row["recipe"]] if recipes else []),
+        *(row[key] for key in shown),
         row[ENTRY],
         _mean(row["base"]),
         _mean(row["accuracy"]),

@@ -28,7 +28,7 @@ FILES = """\
   `epochs.parquet`: a row for each cell and epoch.
 - `provenance.json`: versions, commits, machines and times.
 """
-ENTRIES = "- `entries.csv`: each entry of a later axis against the axis' default.\n"
+ENTRIES = "- `entries.csv`: each entry of a later axis against the one it is measured by.\n"
 LADDER = "- `ladder.csv`: epochs and units to equal error, over budgets.\n"
 
 
@@ -52,7 +52,7 @@ def write_readme(
         description: the grid's, in one line.
         pictures: figures to show, files in ``out``.
         tuning: how learning rates were chosen, as of :func:`agc.reports.tuning.choose`.
-        entries: headings and tables of entries against their axis' default.
+        entries: headings and tables of entries against those they are measured by.
     """
     main = comparison.main
     parts = [f"# {name}", _sentence(description), _source(main, provenance)]
