@@ -48,8 +48,8 @@ class Comparison:
     ``ladder``: ratios of epochs and of units to equal error, where rows were trained for several
     budgets in both arms (see ``budget_ladders``); else without a line.
     ``published``: what others published of the same; None if it was read from a report's files.
-    ``entries``: the same of each entry of a later axis, such as an optimizer, against the axis'
-    default (see ``pooled_entries``); None if all cells have that.
+    ``entries``: the same of each entry of a later axis, such as an optimizer, against the one that
+    it is measured by (see ``pooled_entries``); None where nothing is compared.
     ``solvers``: what attacks on equilibrium networks reached, by arm (see ``solvers``); None if the
     grid has none.
     ``calibration``: the pooled estimates beside those of the placebo (see ``calibration``); None if

@@ -22,6 +22,7 @@ from agc.communication.shared.active import ActiveCoordinates
 from agc.communication.shared.rules import GATED, MEMORY, ROUNDED, unshared_method
 from agc.communication.shared.shares import shared_pass, shares
 from agc.communication.shared.statistics import WorkersStatistics
+from agc.communication.shared.traffic import Traffic
 from agc.compressors.base import FLOAT
 from agc.errors import UserError
 from agc.gradients.moved import moved
@@ -29,7 +30,6 @@ from agc.lazy import torch
 from agc.methods.shared.hooks import Method
 from agc.processes.replicas import Replicas
 from agc.processes.share import Share
-from agc.state import Stateful
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ Count = Annotated[int, Field(ge=1)]
 Tensors = dict[str, "Tensor"]
 
 
-class Workers(Stateful, Communication):
+class Workers(Traffic, Communication):
     """Splits each batch over workers; base of the entries that have some.
 
     What is kept for each weight (errors, momentum, gradients) lies in ``optimizer.state`` beside
@@ -56,7 +56,7 @@ class Workers(Stateful, Communication):
     """
 
     one_worker = False
-    state = ("steps", "bits_up", "bits_down")
+    state = ("steps",)
     made_with: ClassVar[dict[str, str] | None] = {"workers": "workers"}
 
     def __init__(self, model: Module, optimizer: Optimizer, *, workers: Count = 4) -> None:
@@ -71,7 +71,7 @@ class Workers(Stateful, Communication):
         first = Share.here().rank if self.replicas.count > 1 else 0
         self.own = list(range(first, workers, self.replicas.count))
         """Numbers of the workers in this process."""
-        self.steps = self.bits_up = self.bits_down = 0
+        self.steps = 0
         self.parameters: dict[str, Parameter] = {}
         """What is trained in the present step, by name."""
         self.groups: dict[str, dict[str, Any]] = {}
@@ -164,20 +164,6 @@ class Workers(Stateful, Communication):
                 self.travelled(whole, whole)
 
         return shared_pass(batches, len(self.own), begun)
-
-    def traffic(self) -> dict[str, int]:
-        """Bits of one worker so far.
-
-        What is counted: messages of the steps and what comes back; errors that are averaged; mean
-        gradients over a pass, which a correction wants; and the whole mean gradient of the prunable
-        weights where a method grows by it. Losses and the running statistics are not.
-        """
-        return {"bits_up": self.bits_up, "bits_down": self.bits_down}
-
-    def travelled(self, up: int, down: int) -> None:
-        """Count what each worker has sent and what came back."""
-        self.bits_up += up
-        self.bits_down += down
 
     def plain_bits(self, names: Iterable[str]) -> int:
         """Of the active coordinates of these weights, sent as they are."""

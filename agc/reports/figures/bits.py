@@ -20,6 +20,8 @@ FEWEST = 3
 WIDTH, HEIGHT, MARGINS = 2.9, 2.6, 0.9
 MOST_COLUMNS, MOST_ROWS = 3, 3
 MARKER_SIZE = 5
+APART = 1.09
+"""Factor between entries with as many bits: their intervals would hide each other."""
 
 
 def draw_bits(records: pd.DataFrame) -> list[Figure]:
@@ -96,10 +98,13 @@ def _draw(panels: list[tuple[str, pd.DataFrame]]) -> Figure:
 def _draw_panel(
     axis: Axes, cells: pd.DataFrame, colours: dict[str, str], markers: dict[str, str]
 ) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    places = {name: place - (len(colours) - 1) / 2 for place, name in enumerate(colours)}
     for (entry, text), runs in cells.groupby(["entry", "options"], sort=True):
         found = paired_difference(100 * runs["final_test_accuracy"])
         axis.errorbar(
-            [runs["megabits"].mean()],
+            [runs["megabits"].mean() * APART ** places[entry]],
             [found.mean],
             [found.high - found.mean],
             marker=markers[text],
@@ -109,3 +114,6 @@ def _draw_panel(
             linestyle="",
         )
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_locator(NullLocator())

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from agc.grids.files import Margin
 
 ROWS = (
-    "Final test accuracy in percent, mean ± standard deviation over seeds; difference to the"
-    " default in points, paired by seed, with a 95 % interval of the spread that all rows of a"
+    "Final test accuracy in percent, mean ± standard deviation over seeds; difference to {base}"
+    " in points, paired by seed, with a 95 % interval of the spread that all rows of a"
     " sparsity share; (raw): a verdict that Benjamini and Hochberg's adjustment over these rows"
     " takes away. Loss: of training, in the last epoch."
 )
@@ -85,7 +85,7 @@ def _rows(records: pd.DataFrame, compared: Compared, margin: Margin) -> TextTabl
         ]
         for row in rows
     ]
-    caption = ROWS + SENT * sent + BIT_COSTS * bits
+    caption = ROWS.format(base=compared.base) + SENT * sent + BIT_COSTS * bits
     return TextTable("Rows", caption, header, cells, labels=2 + len(differing))
 
 
@@ -95,7 +95,8 @@ def _tasks(records: pd.DataFrame, axis: str) -> list[str]:
 
 
 def _sent(row: dict[str, Any]) -> list[str]:
-    return [number(row[key] / 1e6) if row[key] == row[key] else MISSING for key in TRAFFIC]
+    """Three digits: a message may be a thousandth of plain numbers."""
+    return [f"{row[key] / 1e6:.3g}" if row[key] == row[key] else MISSING for key in TRAFFIC]
 
 
 def _cells(row: dict[str, Any], differing: list[str]) -> list[str]:

@@ -30,7 +30,7 @@ FILES = """\
   `epochs.parquet`: a row for each cell and epoch.
 - `provenance.json`: versions, commits, machines and times.
 """
-ENTRIES = "- `entries.csv`: each entry of a later axis against the axis' default.\n"
+ENTRIES = "- `entries.csv`: each entry of a later axis against the one it is measured by.\n"
 SOLVERS = "- `solvers.csv`: what attacks on equilibrium networks reached, by arm and budget.\n"
 LADDER = "- `ladder.csv`: epochs and units to equal error, over budgets.\n"
 
