@@ -16,6 +16,7 @@ from agc.records.failure import describe_failure, read_failure
 from agc.records.read import read_epochs, read_record
 from agc.records.record import RESULT_KEYS, record_without_result
 from agc.registry import DATASETS
+from agc.reports.costs import PLANNED, read_predicted
 from agc.reports.names import RATE, name_cells
 from agc.reports.study import write_study
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 LATER_RESULTS = ("final_correct", "test_images")
+LATER_EPOCHS = ("cpu_seconds",)
 PROVENANCE_KEYS = (
     "agc",
     "git_commit",
@@ -46,6 +48,8 @@ LATER_PROVENANCE = (
     *(f"environment.{name}" for name in LIMITS),
     *("card.name", "card.driver", "card.cuda", "card.cudnn", "card.compute_capability"),
     *("card.tf32_matmul", "card.tf32_convolution", "card.peak_memory"),
+    *("peak_memory", "disk"),
+    *(f"planned.{name}" for name in PLANNED),
 )
 """What records came to tell later, or tell of some machines alone: a column only where one does.
 
@@ -125,7 +129,8 @@ def join_epochs(curves: list[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
     # A cell that diverged at once has no row, whose columns have no type to impose on the others.
-    return pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True)
+    joined = pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True)
+    return joined.drop(columns=[name for name in LATER_EPOCHS if joined[name].isna().all()])
 
 
 def _named(row: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +205,7 @@ def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]],
                 continue
             record = _read_finished(folder)
             curve, correct = read_epochs(folder, record), read_correct(folder)
+            predicted = read_predicted(folder)
         except UserError as error:
             failures.append(str(error))
             continue
@@ -209,6 +215,7 @@ def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]],
             continue
         curve.insert(0, "slug", record["slug"])
         record["correct"] = correct
+        record["provenance"] = {**record["provenance"], **predicted}
         records.append(record)
         epochs.append(curve)
     if failures:

@@ -22,7 +22,7 @@ FLOORS: dict[str, set[str]] = {
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets"},
-    "planning": {"grids", "optimizers"},
+    "planning": {"datasets", "grids", "machine", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
@@ -49,7 +49,8 @@ FLOORS: dict[str, set[str]] = {
         *("methods", "objectives", "optimizers", "planning", "records", "sparsity", "training"),
     },
     "benchmarks": {
-        *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
+        *("architectures", "attacks", "datasets", "gradients", "grids", "machine", "objectives"),
+        *("planning", "training"),
     },
     "commands": {
         *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
