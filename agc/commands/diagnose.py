@@ -72,9 +72,12 @@ def diagnose(
 
     from agc.evaluation.diagnostics import diagnose as measure
     from agc.machine.device import prepare_machine
+    from agc.runs.start import find_start
 
     machine = prepare_machine(device, threads)
-    rows, diverged = measure(found, wanted, batches, machine.device)
+    start = find_start(found, described.parent.parent)
+    state = None if start is None else start.state
+    rows, diverged = measure(found, wanted, batches, machine.device, state)
     out = out or described.parent / "diagnostics"
     console = make_console()
     if rows:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from agc.attacks.shared.threat import Norm
 from agc.datasets.shared.settings import Augmentation
 from agc.grids.axes import AXES, resolved
+from agc.grids.start import Start
 from agc.registry import LATER, Strict
 
 Positive = Annotated[float, Field(gt=0)]
@@ -83,6 +84,7 @@ class Training(Strict):
         precision: ``bfloat16`` is autocast over float32 weights.
         devices: which share each batch between them, a process on each. The result is that of one
             device but for rounding, and for networks that draw noise.
+        start: the weights that the training starts from; null: those that the seed draws.
     """
 
     epochs: Count = 12
@@ -98,6 +100,7 @@ class Training(Strict):
     devices: Annotated[Count, LATER] = 1
     split: Annotated[Literal["fixed", "seed"], LATER] = "fixed"
     images: Annotated[Count | None, LATER] = None
+    start: Annotated[Start | None, LATER] = None
 
     @model_validator(mode="after")
     def _equal_shares(self) -> Training:

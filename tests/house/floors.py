@@ -36,8 +36,8 @@ FLOORS: dict[str, set[str]] = {
         *("sparsity", "training"),
     },
     "runs": {
-        *("attacks", "datasets", "evaluation", "gradients", "grids", "machine", "processes"),
-        *("records", "training"),
+        *("architectures", "attacks", "datasets", "evaluation", "gradients", "grids", "machine"),
+        *("processes", "records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "machine", "planning", "records"},
