@@ -28,6 +28,7 @@ FLOORS: dict[str, set[str]] = {
         *("architectures", "corrections", "cost", "datasets", "gradients", "grids", "methods"),
         *("objectives", "optimizers", "processes", "sparsity"),
     },
+    "dynamics": {"corrections", "gradients", "grids", "methods", "training"},
     "records": {
         *("cost", "grids", "machine", "optimizers", "processes", "sparsity", "training"),
     },
@@ -36,8 +37,8 @@ FLOORS: dict[str, set[str]] = {
         *("sparsity", "training"),
     },
     "runs": {
-        *("architectures", "attacks", "datasets", "evaluation", "gradients", "grids", "machine"),
-        *("processes", "records", "training"),
+        *("architectures", "attacks", "datasets", "dynamics", "evaluation", "gradients", "grids"),
+        *("machine", "processes", "records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "machine", "planning", "records"},
@@ -53,7 +54,7 @@ FLOORS: dict[str, set[str]] = {
         *("planning", "training"),
     },
     "commands": {
-        *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
+        *("benchmarks", "conformance", "cost", "datasets", "dynamics", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),
         *("status", "tracking"),
     },
