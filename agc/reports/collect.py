@@ -18,6 +18,7 @@ from agc.records.record import RESULT_KEYS, record_without_result
 from agc.registry import DATASETS
 from agc.reports.costs import PLANNED, read_predicted
 from agc.reports.names import RATE, name_cells
+from agc.reports.predictions import COURSE, TOLD, read_course
 from agc.reports.study import write_study
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 LATER_RESULTS = ("final_correct", "test_images")
-LATER_EPOCHS = ("cpu_seconds",)
+LATER_EPOCHS = ("cpu_seconds", COURSE)
+"""The same of epochs; they tell of a run or of its prediction, and not of its result."""
 PROVENANCE_KEYS = (
     "agc",
     "git_commit",
@@ -50,6 +52,7 @@ LATER_PROVENANCE = (
     *("card.tf32_matmul", "card.tf32_convolution", "card.peak_memory"),
     *("peak_memory", "disk"),
     *(f"planned.{name}" for name in PLANNED),
+    *(f"forecast.{name}" for name in TOLD),
 )
 """What records came to tell later, or tell of some machines alone: a column only where one does.
 
@@ -130,7 +133,8 @@ def join_epochs(curves: list[pd.DataFrame]) -> pd.DataFrame:
 
     # A cell that diverged at once has no row, whose columns have no type to impose on the others.
     joined = pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True)
-    return joined.drop(columns=[name for name in LATER_EPOCHS if joined[name].isna().all()])
+    empty = [name for name in LATER_EPOCHS if name in joined and joined[name].isna().all()]
+    return joined.drop(columns=empty)
 
 
 def _named(row: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +209,8 @@ def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]],
                 continue
             record = _read_finished(folder)
             curve, correct = read_epochs(folder, record), read_correct(folder)
-            predicted = read_predicted(folder)
+            predicted, course = read_course(folder, record["cell"])
+            predicted |= read_predicted(folder)
         except UserError as error:
             failures.append(str(error))
             continue
@@ -214,6 +219,8 @@ def _read_all(folders: list[Path], partial: bool) -> tuple[list[dict[str, Any]],
             failures.append(f"{folder}: dataset {name!r} is made up, and belongs in no table")
             continue
         curve.insert(0, "slug", record["slug"])
+        if course:
+            curve[COURSE] = course[: len(curve)]
         record["correct"] = correct
         record["provenance"] = {**record["provenance"], **predicted}
         records.append(record)

@@ -41,7 +41,7 @@ FLOORS: dict[str, set[str]] = {
         *("machine", "processes", "records", "training"),
     },
     # What is made of finished cells.
-    "reports": {"grids", "machine", "planning", "records"},
+    "reports": {"dynamics", "grids", "machine", "planning", "records"},
     "tracking": {"grids"},
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.

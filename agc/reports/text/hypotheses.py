@@ -9,7 +9,9 @@ from agc.errors import UserError, unknown
 from agc.reports.entries import ENTRY
 from agc.reports.findings import hypotheses
 from agc.reports.hypotheses.shared.units import MEASURES
+from agc.reports.predictions import read_steps, summarize
 from agc.reports.tables.hypotheses import FILE
+from agc.reports.tables.predictions import found_here
 from agc.reports.tables.systems import read_systems
 from agc.reports.tables.write import load_comparison
 from agc.reports.text.study import items, table, unescaped_links
@@ -47,6 +49,8 @@ def systems(reports: Path) -> str:
         if there and key:
             parts = _parts(reports / name)
             found = _conclusion(parts[parts["key"] == key])
+        elif there and (steps := read_steps(reports / name)) is not None:
+            found = found_here(summarize(steps))
         elif there:
             found = _entry(reports / name, line["entry"]) if line["entry"] else NO_VERDICT
         rows.append(
