@@ -24,7 +24,8 @@ CAPTION = (
     " reached in both, which errors are of; only predicted, only measured: reached in one. Error:"
     " median of the relative errors, worst the largest; ratio: median of predicted by measured;"
     " rank: Spearman's correlation. Cost: processor seconds of the trainings, with what is measured"
-    " after their epochs, by those of their predictions. Refused: cells outside of the method's"
+    " after their epochs, by those of their predictions, which take as long for a training of any"
+    " length. Refused: cells outside of the method's"
     " domain, by reason below."
 )
 HEADER = [
