@@ -114,7 +114,7 @@ class _Choice(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, outputs: Tensor, choice: Tensor, *others: Tensor) -> Tensor:
         context.save_for_backward(*others)
-        return outputs.view_as(outputs)
+        return outputs.clone()
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

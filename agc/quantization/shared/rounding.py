@@ -54,7 +54,7 @@ class _RoundedGradient(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, values: Tensor, levels: float | Tensor, seed: int) -> Tensor:
         context.levels, context.seed = levels, seed
-        return values.view_as(values)
+        return values.clone()  # what is in place after it may change it
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
