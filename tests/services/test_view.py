@@ -23,7 +23,8 @@ ARMS = [f"{method} 95 % · {correction}" for method in METHODS for correction in
 COLUMNS = {
     "verdict",
     *("final.test_accuracy", "difference", "difference.low", "difference.high"),
-    *("method", "sparsity", "correction", "objective", "training.optimizer", "seed"),
+    *("method", "sparsity", "correction", "objective", "seed"),
+    *("training.optimizer", "quantization", "communication"),
     *("costs.units", "seconds.train"),
 }
 # The page draws the columns and rows alone that its window has room for.
@@ -36,6 +37,11 @@ NAMES = (
 VERDICTS = (
     "[...document.querySelectorAll('.ag-center-cols-container [role=row]')]"
     ".map(row => row.querySelector('[col-id=\"tags.`verdict`\"]')?.innerText.trim())"
+)
+DATASETS = (
+    "[...document.querySelectorAll('.ag-center-cols-container [role=row]')]"
+    '.map(row => row.querySelector(\'[col-id="datasets"], [col-id="attributes.`Dataset`"]\')'
+    "?.innerText.trim())"
 )
 
 
