@@ -70,7 +70,7 @@ def plan(
     loaded = [load_grid(name) for name in grids]
     if extend:
         for grid in loaded:
-            extend_grid(grid, source or results / grid.name, results, write, make_console())
+            extend_grid(grid, source, results, write, make_console())
         return
     if write:
         _write([cell for grid in loaded for cell in grid.cells], results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,9 @@ def tune(
     runs = load_grid(tuning_name(grid))
     if runs.file.tuning != file.tuning:
         raise UserError(f"{runs.path} has the name of the tuning runs of {path}: rename it")
-    command = f"snakemake --cores 2 --config grid={tuning_name(grid)} results={results}"
+    command = (
+        f"snakemake --cores 2 --config grid={tuning_name(grid)} results={shlex.quote(str(results))}"
+    )
     folders = {cell.slug: cell_folder(results, cell) for cell in runs.cells}
     missing = [slug for slug, folder in folders.items() if not (folder / "record.json").exists()]
     if missing:
