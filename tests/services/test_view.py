@@ -38,11 +38,6 @@ VERDICTS = (
     "[...document.querySelectorAll('.ag-center-cols-container [role=row]')]"
     ".map(row => row.querySelector('[col-id=\"tags.`verdict`\"]')?.innerText.trim())"
 )
-DATASETS = (
-    "[...document.querySelectorAll('.ag-center-cols-container [role=row]')]"
-    '.map(row => row.querySelector(\'[col-id="datasets"], [col-id="attributes.`Dataset`"]\')'
-    "?.innerText.trim())"
-)
 
 
 @pytest.fixture(scope="module", params=["installed", "oldest"])
