@@ -131,9 +131,9 @@ def _judge(here: Path, there: str, margin: Margin, made_by: str = "") -> Check:
     from agc.reports.same_rows import MEASURES
     from agc.reports.study import read_study
 
-    with study_folder(there) as folder:
+    with Working("", text="the two sets are compared"), study_folder(there) as folder:
         same = match_cells(read_study(here, made_by), read_study(folder))
-    return check_against(same, {name: getattr(margin, name) for name in MEASURES})
+        return check_against(same, {name: getattr(margin, name) for name in MEASURES})
 
 
 def _next_steps(grid: str, name: str, results: Path, out: Path, console: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 import webbrowser
 from dataclasses import asdict
@@ -150,16 +151,18 @@ def ui(
         return
     # First, as it also finds what is wrong with the store: the server would say so at length.
     place = grid_address(store, grid, "", fills)
-    with served(store, artifacts, port) as process:
-        with Working("") as tell:
-            tell(0, 0, "MLflow's server starts")
-            page = wait_for(process, port)
-        _tell_address(f"{page}{place}", show)
-        typer.echo("Ctrl-C ends it.", err=True)
-        try:
+    # Who is ended by a signal ends the server, too, as by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with served(store, artifacts, port) as process:
+            with Working("") as tell:
+                tell(0, 0, "MLflow's server starts")
+                page = wait_for(process, port)
+            _tell_address(f"{page}{place}", show)
+            typer.echo("Ctrl-C ends it.", err=True)
             process.wait()
-        except KeyboardInterrupt:
-            return
+    except KeyboardInterrupt:
+        return
     raise UserError("MLflow's server has ended")
 
 
