@@ -120,7 +120,8 @@ def _read_part(folder: Path, known: Mapping[str, Cell]) -> Part:
             raise UserError(f"{folder}: {slug} is no cell of this grid")
     if twice := list(records.loc[records["slug"].duplicated(), "slug"]):
         raise UserError(
-            f"{folder} has two rows for {twice[0]}; `agc collect GRID` makes it anew where it is of"
+            f"{folder} has two rows for {twice[0]}; where it was made, make it anew:"
+            " `agc collect GRID`"
         )
     measured = records.drop(columns=[name for name in NAMES if name in records])
     # A missing value is one of several kinds in a table, and none in a row.
