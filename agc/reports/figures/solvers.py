@@ -60,7 +60,7 @@ def _draw(rows: list[tuple[str, pd.DataFrame]], columns: list[tuple[str, float]]
     size = (max(WIDTH * len(columns), 4.2) + 0.5, HEIGHT * len(rows) + MARGINS)
     figure = Figure(figsize=size, layout="constrained")
     figure.get_layout_engine().set(w_pad=EDGE / 2)
-    axes = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey="row")
+    axes = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True)
     for line, (task, cells) in zip(axes, rows, strict=True):
         for axis, (method, share) in zip(line, columns, strict=True):
             own = cells[(cells["method"] == method) & (cells["sparsity"] == share)]
