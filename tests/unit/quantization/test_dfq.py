@@ -108,8 +108,8 @@ def test_a_run_that_is_stopped_within_an_epoch_ends_with_the_same_bits(
         run = CellRun(described, folder, machine, checkpoint_interval=0, stop=stop)
         with pytest.raises(Stopped, match="within epoch 2"):
             run.train()
+    assert (folder / "checkpoint.pt").exists()
     assert CellRun(described, folder, machine).train() == "finished"
-    assert "resumed after epoch 1" in (folder / "train.log").read_text("utf-8")
     for file in ("model.safetensors", "best.safetensors", "epochs.csv", "layers.csv"):
         one, other = (place / file for place in (tmp_path / "whole", folder))
         assert one.read_bytes() == other.read_bytes(), file
