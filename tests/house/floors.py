@@ -57,7 +57,8 @@ FLOORS: dict[str, set[str]] = {
         *("records", "sparsity", "training"),
     },
     "benchmarks": {
-        *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
+        *("architectures", "attacks", "datasets", "gradients", "grids", "machine", "objectives"),
+        *("planning", "training"),
     },
     "commands": {
         *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
