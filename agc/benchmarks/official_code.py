@@ -92,7 +92,12 @@ class OfficialCode:
     @contextmanager
     def _here(self) -> Iterator[None]:
         """Say nothing, and stay on the device: the code moves masks to CUDA by name."""
-        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            redirect_stdout(nowhere),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
             if self.device.type == "cuda":
                 yield
                 return

@@ -1,6 +1,7 @@
-"""One of several processes that share a device: ``DEVICE NETWORK BATCH SIZE SECONDS``.
+"""One of several processes that share a device: ``DEVICE NETWORK BATCH SIZE SECONDS HOW``.
 
-It says a line when it is ready, waits for one, trains, and says its steps a second.
+``HOW`` is ``graphs`` or ``eager``. It says a line when it is ready, waits for one, trains, and says
+its steps a second.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ TOGETHER = 5
 
 def main() -> None:
     """Take part."""
-    device, network, batch, size, seconds = sys.argv[1:]
+    device, network, batch, size, seconds, how = sys.argv[1:]
     clock = Clock(prepare_machine(device).device, float(seconds))
     training = {"precision": "tf32" if clock.cuda else "float32"}
-    step = started(case("rigl agc", network, int(batch), int(size), **training), device).step
+    cell = case("rigl agc", network, int(batch), int(size), **training)
+    step = started(cell, device, how == "graphs").step
     for _ in range(WARM_UP):
         step()
     clock.wait()

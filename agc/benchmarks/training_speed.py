@@ -24,6 +24,9 @@ from agc.training.loop import DataPass
 BITS = 6
 """Steps after which the weights of two runs are compared."""
 
+EAGER = ("rigl none", "rigl agc", "rigl agc pgd-at")
+"""Cases that are measured without graphs beside those with them."""
+
 PACKED = (1, 2, 4)
 """Processes that share a card."""
 
@@ -40,6 +43,7 @@ class Settings:
         size: pixels a side.
         seconds: for all parts together, about.
         official: folder of the official code's A-ITOP, or None.
+        graphs: whether steps are recorded as CUDA graphs; some are measured without, too.
     """
 
     networks: tuple[str, ...]
@@ -47,6 +51,7 @@ class Settings:
     size: int
     seconds: float
     official: Path | None = None
+    graphs: bool = False
 
 
 def measure(settings: Settings, device: str, written: Callable[[Report], None]) -> Report:
@@ -115,8 +120,14 @@ def steps(
     network: str, settings: Settings, clock: Clock, seconds: float, training: dict[str, Any]
 ) -> list[Report]:
     """A row for the plain loop and one for each of ``CASES``, in turns."""
-    cells = {name: case(name, network, settings.batch, settings.size, **training) for name in CASES}
-    runs = {name: started(cell, clock.device) for name, cell in cells.items()}
+
+    def run(name: str, graphs: bool) -> Measured:
+        cell = case(name, network, settings.batch, settings.size, **training)
+        return started(cell, clock.device, graphs)
+
+    runs = {name: run(name, settings.graphs) for name in CASES}
+    if settings.graphs:
+        runs |= {f"{name}, eager": run(name, False) for name in EAGER if name in CASES}
     lever = Lever(training["precision"], training.get("channels_last", False))
     net, batch = _net_and_batch(runs["dense none"])
     calls = {"plain loop": plain_step(net, batch.images, batch.labels, lever)}
@@ -136,12 +147,13 @@ def steps(
 
 
 def bits(network: str, settings: Settings, clock: Clock) -> dict[str, bool]:
-    """Whether two runs of a few corrected steps leave the same bits, by precision."""
+    """Whether two runs of a few corrected steps leave the same bits, by precision; the second is
+    without graphs, if there are any.
+    """
 
-    def digest(training: dict[str, Any]) -> str:
-        measured = started(
-            case("rigl agc", network, settings.batch, settings.size, **training), clock.device
-        )
+    def digest(training: dict[str, Any], graphs: bool) -> str:
+        cell = case("rigl agc", network, settings.batch, settings.size, **training)
+        measured = started(cell, clock.device, graphs)
         for _ in range(BITS):
             measured.step()
         content = hashlib.sha256()
@@ -149,7 +161,10 @@ def bits(network: str, settings: Settings, clock: Clock) -> dict[str, bool]:
             content.update(tensor.cpu().contiguous().numpy().tobytes())
         return content.hexdigest()
 
-    return {kind: digest(how) == digest(how) for kind, how in precisions(clock).items()}
+    return {
+        kind: digest(how, settings.graphs) == digest(how, False)
+        for kind, how in precisions(clock).items()
+    }
 
 
 def official(network: str, settings: Settings, clock: Clock, seconds: float) -> Report:
@@ -159,9 +174,8 @@ def official(network: str, settings: Settings, clock: Clock, seconds: float) -> 
     ``ratio``.
     """
     kind = next(iter(precisions(clock).values()))
-    measured = started(
-        case("rigl agc", network, settings.batch, settings.size, **kind), clock.device
-    )
+    cell = case("rigl agc", network, settings.batch, settings.size, **kind)
+    measured = started(cell, clock.device, settings.graphs)
     run = measured.run
     batches = [(batch.images, batch.labels) for batch in run.loader.epoch(1)]
     code = OfficialCode(settings.official, run.model, batches)
@@ -182,6 +196,7 @@ def packed(network: str, settings: Settings, clock: Clock, seconds: float) -> li
     for count in PACKED if clock.cuda else PACKED[:1]:
         command = [sys.executable, "-m", "agc.benchmarks.packed_steps", clock.device, network]
         command += [str(settings.batch), str(settings.size), str(seconds / len(PACKED))]
+        command += ["graphs" if settings.graphs else "eager"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         children = [subprocess.Popen(command, **pipes) for _ in range(count)]
         for child in children:

@@ -15,6 +15,7 @@ from agc.datasets.shared.loader import Batch
 from agc.grids.cell import Cell, make_cell
 from agc.planning.declared import PLAIN, units_per_step
 from agc.training.build import build
+from agc.training.graphed import use_graphs
 from agc.training.loop import DataPass, prepared
 from agc.training.run import Run
 
@@ -83,9 +84,17 @@ def case(name: str, network: str, batch: int, size: int, **training: Any) -> Cel
     )
 
 
-def started(cell: Cell, device: str) -> Measured:
-    """Build a cell and make all that comes before its first step."""
+def started(cell: Cell, device: str, graphs: bool = False) -> Measured:
+    """Build a cell and make all that comes before its first step.
+
+    Args:
+        cell: what.
+        device: where.
+        graphs: whether its steps are recorded as CUDA graphs, if they can be.
+    """
     run = build(cell, device)
+    if graphs:
+        use_graphs(run)
     run.step.begin(DataPass(run, 0))
     begin = time.perf_counter()
     run.step.begin_epoch(DataPass(run, 1, run.correction.pass_images))

@@ -124,6 +124,7 @@ def bench_train(
         typer.Option(help="File; of a card reports/gpu/<card>.json, of a CPU none by default."),
     ] = None,
     reports: Reports = Path("reports"),
+    eager: Annotated[bool, typer.Option("--eager", help="No CUDA graphs.")] = False,
     device: Device = "auto",
     threads: Threads = 1,
 ) -> None:
@@ -135,9 +136,9 @@ def bench_train(
     from agc.benchmarks.training_speed import Settings, measure
     from agc.machine.device import prepare_machine
 
-    machine = prepare_machine(device, threads)
+    machine = prepare_machine(device, threads, eager=eager)
     networks = tuple(network or ("resnet18", "resnet50", "resnet8"))
-    settings = Settings(networks, batch, size, seconds, official)
+    settings = Settings(networks, batch, size, seconds, official, machine.graphs)
     if out is None and machine.name != "cpu":
         card = re.sub(r"[^a-z0-9]+", "-", machine.name.lower()).strip("-")
         out = reports / "gpu" / f"{card}.json"

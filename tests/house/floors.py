@@ -28,9 +28,9 @@ FLOORS: dict[str, set[str]] = {
     "planning": {"architectures", "grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
-        *("architectures", "communication", "corrections", "cost", "datasets", "gradients"),
-        *("grids", "methods", "objectives", "optimizers", "processes", "quantization"),
-        *("sparsity",),
+        *("architectures", "attacks", "communication", "corrections", "cost", "datasets"),
+        *("gradients", "grids", "methods", "objectives", "optimizers", "processes"),
+        *("quantization", "sparsity"),
     },
     "records": {
         *("architectures", "cost", "grids", "machine", "optimizers", "processes"),
