@@ -73,7 +73,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
     made = Project(tmp_path_factory.mktemp("readme") / "project", ROOT)
     made.recipe("digits", **RECIPE)
     small = {"recipe": "digits", "objectives": ["standard"], "methods": ["rigl"]}
-    studies = {path.name for path in (ROOT / "reports").iterdir() if path.is_dir()} - {"digits"}
+    studies = {path.parent.name for path in (ROOT / "reports").glob("*/records.parquet")}
+    studies -= {"digits"}
     for name in ("digits", "mygrid", "example", *studies):
         made.grid(name, **GRID | small)
     shutil.copytree(ROOT / "examples", made.folder / "examples")
