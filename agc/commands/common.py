@@ -40,7 +40,8 @@ Device = Annotated[
     typer.Option(
         "--device",
         envvar="AGC_DEVICE",
-        help="auto (a free one, of AGC_DEVICES if that lists some), cpu, cuda, cuda:1, ...",
+        help="auto (a free one, of AGC_DEVICES if that lists some), auto/3 (a place on one that "
+        "three processes share), cpu, cuda, cuda:1, ...",
     ),
 ]
 Threads = Annotated[

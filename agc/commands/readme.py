@@ -11,14 +11,14 @@ import typer
 from agc.commands.working import Working
 from agc.files import atomic_write_text
 
-PAGES = (Path("README.md"), Path("reports/README.md"))
+PAGES = (Path("README.md"), Path("reports/README.md"), Path("reports/gpu/README.md"))
 
 
 def readme(
     pages: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[FILE]...", help="Markdown pages; without, README.md and reports/README.md."
+            metavar="[FILE]...", help="Markdown pages; without, README.md and those of reports/."
         ),
     ] = None,
     reports: Annotated[Path, typer.Option("--reports", help="Folder of the reports.")] = Path(
@@ -29,7 +29,7 @@ def readme(
         typer.Option("--check", help="Only show what is stale; exit code 1 if something is."),
     ] = False,
 ) -> None:
-    """Write the generated blocks of README.md and reports/README.md anew, from reports/*/.
+    """Write the generated blocks of README.md and of the pages of reports/ anew, from reports/*/.
 
     A block stands between the lines <!-- agc:NAME ARGUMENT ... --> and <!-- /agc -->.
     """

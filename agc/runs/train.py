@@ -27,6 +27,7 @@ from agc.records.record import SELECTION_KEY
 from agc.records.result import REACHED, write_result
 from agc.runs.measure import epoch_row, tested_at
 from agc.training.build import build
+from agc.training.graphed import use_graphs
 from agc.training.loop import train
 from agc.training.run import Run
 
@@ -109,6 +110,8 @@ class CellRun:
         started, begin = now(), time.perf_counter()
         self.machine.reset_peak_memory()
         run = build(self.cell, self.machine.device)
+        if self.machine.graphs:
+            use_graphs(run)
         self.topology = TopologyWatch(run.method)
         first = self._resume(run, started)
         self.seconds["setup"] += time.perf_counter() - begin

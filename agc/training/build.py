@@ -156,6 +156,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         flops=flops,
         ledger=ledger,
         step=step,
+        noisy=noisy,
     )
 
 

@@ -28,9 +28,9 @@ FLOORS: dict[str, set[str]] = {
     "planning": {"architectures", "grids", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
-        *("architectures", "communication", "corrections", "cost", "datasets", "gradients"),
-        *("grids", "methods", "objectives", "optimizers", "processes", "quantization"),
-        *("sparsity",),
+        *("architectures", "attacks", "communication", "corrections", "cost", "datasets"),
+        *("gradients", "grids", "methods", "objectives", "optimizers", "processes"),
+        *("quantization", "sparsity"),
     },
     "records": {
         *("architectures", "cost", "grids", "machine", "optimizers", "processes"),
@@ -57,7 +57,8 @@ FLOORS: dict[str, set[str]] = {
         *("records", "sparsity", "training"),
     },
     "benchmarks": {
-        *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
+        *("architectures", "attacks", "datasets", "gradients", "grids", "machine", "objectives"),
+        *("planning", "training"),
     },
     "commands": {
         *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
