@@ -11,14 +11,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agc.commands.common import Results, cell_folder, make_console
+from agc.commands.calibrate import calibrated
+from agc.commands.common import Device, Results, Threads, cell_folder, make_console
 from agc.commands.extend import extend_grid
 from agc.errors import UserError
 from agc.grids.cell import Cell
 from agc.grids.grid import Grid, load_grid
+from agc.machine.provenance import now
+from agc.planning.calibration import Calibration
 from agc.planning.compatibility import refusals
 from agc.planning.declared import units_per_epoch
-from agc.planning.prediction import estimate
+from agc.planning.planned import write_plan
+from agc.planning.prediction import Estimate, estimate, predict
 from agc.reports.labels import axis_columns, label_cells
 
 
@@ -57,8 +61,23 @@ def plan(
             "--from", help="With --extend: read records.parquet and epochs.parquet of this folder."
         ),
     ] = None,
+    calibrate: Annotated[
+        bool | None,
+        typer.Option(
+            "--calibrate/--no-calibrate",
+            envvar="AGC_CALIBRATE",
+            help="Time a step of every kind of cells on this machine anew, or of none; left out: "
+            "of those that have not been timed here.",
+        ),
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = 1,
 ) -> None:
-    """Show what a grid will run: cells, skips with reasons, predicted time and disk."""
+    """Show what a grid will run: cells, skips with reasons, predicted time, memory and disk.
+
+    The first plan on a machine times a step of each kind of cells (architecture, data set,
+    objective, precision) for a few seconds, and keeps that for later plans.
+    """
     if extend and (as_json or every or why_not):
         raise UserError("--extend shows a table of its own: leave out --json, --cells, --why-not")
     if source is not None and not (extend and len(grids) == 1):
@@ -72,26 +91,37 @@ def plan(
         for grid in loaded:
             extend_grid(grid, source or results / grid.name, results, write, make_console())
         return
+    timed: Calibration | None = None
+    if write or not as_json:
+        cells = [cell for grid in loaded for cell in grid.cells]
+        timed = calibrated(cells, calibrate, device, threads)
     if write:
-        _write([cell for grid in loaded for cell in grid.cells], results)
+        _write([cell for grid in loaded for cell in grid.cells], results, timed)
     if as_json:
         cells = {cell.slug: cell.model_dump(mode="json") for g in loaded for cell in g.cells}
         json.dump(cells, sys.stdout, indent=1)
         return
     console = make_console()
     for grid in loaded:
-        _show(grid, results, console, every)
+        _show(grid, results, console, every, timed)
 
 
-def _write(cells: list[Cell], results: Path) -> None:
+def _write(cells: list[Cell], results: Path, timed: Calibration | None) -> None:
+    """Each cell's description, and what is predicted of it where that is known."""
+    costs = predict(cells, results, timed)
     for cell in cells:
+        folder = cell_folder(results, cell)
         try:
-            cell.write(cell_folder(results, cell))
+            cell.write(folder)
+            if timed is not None and cell.slug in costs:
+                write_plan(folder, cell, costs[cell.slug], timed.start, now())
         except OSError as error:
             raise UserError(f"cannot write {results}: {error.strerror}") from error
 
 
-def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
+def _show(
+    grid: Grid, results: Path, console: Console, every: bool, timed: Calibration | None
+) -> None:
     console.print(f"[bold]{grid.name}[/]: {grid.file.description}")
     if every:
         for cell in grid.cells:
@@ -101,18 +131,26 @@ def _show(grid: Grid, results: Path, console: Console, every: bool) -> None:
     for skip in grid.skips:
         console.print(f"left out: {skip.count} of {skip.what} ({skip.reason})", highlight=False)
     done = sum((cell_folder(results, cell) / "record.json").exists() for cell in grid.cells)
-    predicted = estimate(grid, results)
-    if predicted.cpu_seconds is None:
-        cost = f"time and disk unknown: {predicted.source}"
-    else:
-        cost = (
-            f"about {predicted.cpu_seconds / 60:.1f} minutes of one core or device and "
-            f"{predicted.megabytes:.0f} MB in all (from: {predicted.source})"
-        )
+    predicted = estimate(grid, results, timed)
     console.print(
-        f"{len(grid.cells)} cells, {done} finished; {predicted.units:.0f} units; {cost}",
+        f"{len(grid.cells)} cells, {done} finished; {predicted.units:.0f} units; "
+        f"{_cost(predicted)}",
         highlight=False,
     )
+
+
+def _cost(predicted: Estimate) -> str:
+    """Time, memory and disk in words."""
+    if predicted.cpu_seconds is None:
+        return f"time and disk unknown: {predicted.source}"
+    time = f"about {predicted.cpu_seconds / 60:.1f} minutes"
+    if predicted.low is not None and predicted.high is not None:
+        time += f" ({predicted.low / 60:.1f} to {predicted.high / 60:.1f})"
+    time += " of one core or device"
+    if predicted.start:
+        time += f", {predicted.start:.0f} s more for each process"
+    memory = "" if predicted.memory is None else f"{predicted.memory:.0f} MB of memory, "
+    return f"{time}, {memory}{predicted.megabytes:.0f} MB of disk (from: {predicted.source})"
 
 
 def _show_refusals(grid: str, console: Console) -> None:

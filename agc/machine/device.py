@@ -10,6 +10,7 @@ import torch
 
 from agc.errors import UserError
 from agc.machine.leases import take_devices
+from agc.machine.memory import peak_memory
 from agc.machine.provenance import provenance
 from agc.processes.torchrun import Torchrun
 
@@ -37,6 +38,7 @@ class Machine:
         return {
             **provenance(self.device, self.threads, self.deterministic),
             "device_name": self.name,
+            "peak_memory": peak_memory(),
         }
 
     def reset_peak_memory(self) -> None:

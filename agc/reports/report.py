@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
+from agc.reports.costs import compare_costs
 from agc.reports.figures.write import Tell, write_figures
 from agc.reports.gradients import FILE as GRADIENTS
 from agc.reports.gradients import read_gradients
@@ -101,7 +102,8 @@ def write_report(
         )
         if comparison.solvers is not None:
             entries += solver_tables(records, comparison.solvers)
-        named = (name, description, pictures, tuning, entries)
+        costs = compare_costs(records, epochs)
+        named = (name, description, pictures, tuning, entries, costs)
         write_readme(comparison, out, provenance, *named)
     else:
         _copy_told(beside or out, out)

@@ -146,13 +146,15 @@ class CellRun:
             raise Stopped(f"stopped by {self.stop.signal} before epoch {first}")
         for epoch, losses in train(run, first, self._end_if_overdue):
             loss = run.step.mean(losses.double().mean()).item()
+        worked = time.process_time()
             trained = time.perf_counter()
             measuring = self._measuring()
             with run.meter.pause(), run.communication.evaluated():
                 row, layers = epoch_row(run, epoch, loss, self.topology)
             self.layers += layers
             evaluated = time.perf_counter()
-            seconds = (trained - begin - measuring, evaluated - trained)
+            busy = time.process_time() - worked - measuring
+            seconds = (trained - begin - measuring, evaluated - trained, busy)
             self.timings.append(dict(zip(TIMING_COLUMNS, (epoch, *seconds), strict=True)))
             if not all(torch.isfinite(torch.tensor([loss, row["validation_loss"]]))):
                 raise FloatingPointError(f"epoch {epoch}: training loss {loss}")
@@ -174,7 +176,7 @@ class CellRun:
                 self.seconds["checkpoint"] += last_save - evaluated
             if leave and not last:
                 raise Stopped(f"stopped by {self.stop.signal or 'a signal'} after epoch {epoch}")
-            begin = time.perf_counter()
+            begin, worked = time.perf_counter(), time.process_time()
 
     def _end_if_overdue(self) -> None:
         if self.stop.overdue:

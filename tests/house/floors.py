@@ -25,7 +25,7 @@ FLOORS: dict[str, set[str]] = {
     "communication": {"compressors", "cost", "gradients", "methods", "processes"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets", "gradients"},
-    "planning": {"architectures", "grids", "optimizers"},
+    "planning": {"architectures", "datasets", "grids", "machine", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "communication", "corrections", "cost", "datasets", "gradients"),
@@ -41,9 +41,8 @@ FLOORS: dict[str, set[str]] = {
         *("machine", "methods", "objectives", "sparsity", "training"),
     },
     "runs": {
-        *("architectures", "attacks", "cost", "datasets", "evaluation", "gradients", "grids"),
-        *("machine",),
-        *("processes", "records", "training"),
+        *("architectures", "attacks", "cost", "datasets", "evaluation", "gradients"),
+        *("grids", "machine", "processes", "records", "training"),
     },
     # What is made of finished cells.
     "reports": {"grids", "machine", "planning", "records"},
@@ -57,7 +56,8 @@ FLOORS: dict[str, set[str]] = {
         *("records", "sparsity", "training"),
     },
     "benchmarks": {
-        *("architectures", "attacks", "datasets", "gradients", "grids", "objectives", "training"),
+        *("architectures", "attacks", "datasets", "gradients", "grids", "machine", "objectives"),
+        *("planning", "training"),
     },
     "commands": {
         *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),

@@ -9,6 +9,7 @@ from agc.datasets.shared.prepare import source_of, store_key
 from agc.errors import UserError
 from agc.grids.grid import load_grid
 from agc.planning.bundles import bundle
+from agc.planning.planned import Request, job_request
 
 RESULTS = config["results"]
 REPORTS = config["reports"]
@@ -123,6 +124,26 @@ GPUS = 0 if config["device"] == "cpu" else 1
 
 def devices(cells):
     # How many train a job's cells, a process on each.
+USUAL = {"train": Request(240, 4000), "attacks": Request(60, 4000)}
+"""What a job asks for whose cells nobody can time."""
+
+LIMITS = {"train": config["train_minutes"], "attacks": config["evaluate_minutes"]}
+
+
+def minutes(cells, awaited, stage):
+    return LIMITS[stage] or requested(cells, awaited, stage).minutes
+
+
+def megabytes(cells, awaited, stage):
+    return config["memory_mb"] or requested(cells, awaited, stage).megabytes
+
+
+def requested(cells, awaited, stage):
+    # What a cell will cost is known once it is planned; until then Snakemake writes TBD.
+    folders = [Path(folder(cell)) for cell in cells]
+    return job_request(folders, list(awaited), stage, USUAL[stage])
+
+
     return max(CELLS[cell].training.devices for cell in cells)
 
 

@@ -11,6 +11,7 @@ from agc.files import atomic_write_text
 from agc.grids.cell import REVISION
 from agc.reports.machines import describe_machine
 from agc.reports.tables.calibration import HEADING, WITHOUT, calibration_table, unmoved
+from agc.reports.tables.costs import cost_table
 from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.ladder import SHOWN, ladder_table
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
@@ -44,6 +45,7 @@ def write_readme(
     pictures: list[Path] | None = None,
     tuning: pd.DataFrame | None = None,
     entries: list[tuple[str, TextTable]] | None = None,
+    costs: pd.DataFrame | None = None,
 ) -> Path:
     """Write ``README.md`` of a report folder; returns its path.
 
@@ -56,6 +58,7 @@ def write_readme(
         pictures: figures to show, files in ``out``.
         tuning: how learning rates were chosen, as of :func:`agc.reports.tuning.choose`.
         entries: headings and tables of what only some grids have: entries of later axes, solvers.
+        costs: of cells, predicted and measured, as of :func:`agc.reports.costs.compare_costs`.
     """
     main = comparison.main
     parts = [f"# {name}", _sentence(description), escape_markdown(source(main, provenance))]
@@ -75,6 +78,10 @@ def write_readme(
     if tuning is not None:
         table = tuning_table(tuning)
         parts += [tuning_sentence(tuning), escape_markdown(table.caption)]
+        parts.append(markdown_rows(table).rstrip("\n"))
+    if costs is not None:
+        table = cost_table(costs)
+        parts += ["## Predicted and measured cost", escape_markdown(table.caption)]
         parts.append(markdown_rows(table).rstrip("\n"))
     parts.append("The files:\n\n" + _files(comparison))
     parts.append(
