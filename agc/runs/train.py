@@ -26,6 +26,7 @@ from agc.records.read import TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
 from agc.records.result import REACHED, write_result
 from agc.runs.measure import epoch_row, tested_at
+from agc.runs.start import find_start
 from agc.training.build import build
 from agc.training.loop import train
 from agc.training.run import Run
@@ -82,6 +83,7 @@ class CellRun:
         self.best_state: dict[str, dict[str, Tensor]] = {}
         self.seconds = {"setup": 0.0, "checkpoint": 0.0}
         self.started = now()
+        self.started_from: str | None = None
 
     def train(self) -> str:
         """Train and write the files.
@@ -108,7 +110,9 @@ class CellRun:
     def _run(self) -> str:
         started, begin = now(), time.perf_counter()
         self.machine.reset_peak_memory()
-        run = build(self.cell, self.machine.device)
+        start = find_start(self.cell, self.folder.parent)
+        run = build(self.cell, self.machine.device, start=start and start.state)
+        self.started_from = start and start.digest
         self.topology = TopologyWatch(run.method)
         first = self._resume(run, started)
         self.seconds["setup"] += time.perf_counter() - begin
@@ -142,11 +146,11 @@ class CellRun:
 
     def _epochs(self, run: Run, first: int) -> None:
         last_save = begin = time.perf_counter()
+        worked = time.process_time()
         if self.stop.asked:
             raise Stopped(f"stopped by {self.stop.signal} before epoch {first}")
         for epoch, losses in train(run, first, self._end_if_overdue):
             loss = run.step.mean(losses.double().mean()).item()
-        worked = time.process_time()
             trained = time.perf_counter()
             measuring = self._measuring()
             with run.meter.pause(), run.communication.evaluated():
@@ -237,11 +241,17 @@ class CellRun:
             layers=self.layers,
             best=self.best,
             best_state=self.best_state,
-            provenance={**self.machine.provenance(), "started": self.started, "finished": now()},
+            provenance=self._provenance(),
             seconds=self.seconds,
         )
         self.path.unlink(missing_ok=True)
         self.files.log(status)
+
+    def _provenance(self) -> dict[str, Any]:
+        """Of the machine, of the moment, and of the weights that the training started from."""
+        moments = {"started": self.started, "finished": now()}
+        weights = {} if self.started_from is None else {"start": self.started_from}
+        return {**self.machine.provenance(), **moments, **weights}
 
     def _note_failure(self, reason: str) -> None:
         self.files.note_failure(len(self.rows), reason)

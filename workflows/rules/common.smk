@@ -83,6 +83,12 @@ def stamp(cell):
     return f"{folder(cell)}/.trained"
 
 
+def start(cell):
+    # What stands for the weights that a cell starts from, if they are another cell's.
+    source = CELLS[cell].source
+    return [] if source is None else [ancient(stamp(source.slug))]
+
+
 def record(cell):
     return f"{folder(cell)}/record.json"
 
@@ -118,12 +124,6 @@ def jobs(size):
     ]
 
 
-# Clusters wait for a GPU as long as they are asked for one.
-GPUS = 0 if config["device"] == "cpu" else 1
-
-
-def devices(cells):
-    # How many train a job's cells, a process on each.
 USUAL = {"train": Request(240, 4000), "attacks": Request(60, 4000)}
 """What a job asks for whose cells nobody can time."""
 
@@ -144,6 +144,12 @@ def requested(cells, awaited, stage):
     return job_request(folders, list(awaited), stage, USUAL[stage])
 
 
+# Clusters wait for a GPU as long as they are asked for one.
+GPUS = 0 if config["device"] == "cpu" else 1
+
+
+def devices(cells):
+    # How many train a job's cells, a process on each.
     return max(CELLS[cell].training.devices for cell in cells)
 
 

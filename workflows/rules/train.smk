@@ -5,6 +5,7 @@ if config["cells_per_job"] == 1:
         input:
             spec("{cell}"),
             lambda wildcards: data(wildcards.cell),
+            lambda wildcards: start(wildcards.cell),
         output:
             stamp("{cell}"),
         log:
@@ -32,6 +33,7 @@ else:
             input:
                 [spec(cell) for cell in cells],
                 [data(cell) for cell in cells],
+                [start(cell) for cell in cells],
             output:
                 [stamp(cell) for cell in cells],
             log:
