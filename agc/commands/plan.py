@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -14,6 +14,8 @@ from rich.table import Table
 from agc.commands.calibrate import calibrated
 from agc.commands.common import Device, Results, Threads, cell_folder, make_console
 from agc.commands.extend import extend_grid
+from agc.commands.reach import foresee, of_row, propose, show_unknown
+from agc.dynamics.kept import Forecast
 from agc.errors import UserError
 from agc.grids.cell import Cell
 from agc.grids.grid import Grid, load_grid
@@ -70,6 +72,22 @@ def plan(
             "of those that have not been timed here.",
         ),
     ] = None,
+    target_loss: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LOSS",
+            help="Predict the steps to this training loss of cells that start from given weights, "
+            "as a column; others get the reason why not.",
+        ),
+    ] = None,
+    prune_slow: Annotated[
+        bool,
+        typer.Option(
+            "--prune-slow",
+            help="With --target-loss: list the cells that are predicted to miss it, and how to "
+            "leave them out.",
+        ),
+    ] = False,
     device: Device = "auto",
     threads: Threads = 1,
 ) -> None:
@@ -82,6 +100,15 @@ def plan(
         raise UserError("--extend shows a table of its own: leave out --json, --cells, --why-not")
     if source is not None and not (extend and len(grids) == 1):
         raise UserError("--from goes with --extend and one grid")
+    if prune_slow and target_loss is None:
+        raise UserError("--prune-slow asks which cells miss a loss: name it by --target-loss")
+    if target_loss is not None and target_loss <= 0:
+        raise UserError(f"--target-loss {target_loss:g}: a loss above 0")
+    if target_loss is not None and (as_json or every or extend or why_not):
+        raise UserError(
+            "--target-loss is a column of the plan's table: leave out --json, --cells, --extend, "
+            "--why-not"
+        )
     if why_not:
         for name in grids:
             _show_refusals(name, make_console())
@@ -103,7 +130,12 @@ def plan(
         return
     console = make_console()
     for grid in loaded:
-        _show(grid, results, console, every, timed)
+        foreseen = None
+        if target_loss is not None:
+            foreseen = Foreseen(target_loss, foresee(grid.cells, results, threads))
+        _show(grid, results, console, every, timed, foreseen)
+        if foreseen is not None and prune_slow:
+            propose(grid, foreseen.forecasts, foreseen.target, console)
 
 
 def _write(cells: list[Cell], results: Path, timed: Calibration | None) -> None:
@@ -119,15 +151,29 @@ def _write(cells: list[Cell], results: Path, timed: Calibration | None) -> None:
             raise UserError(f"cannot write {results}: {error.strerror}") from error
 
 
+class Foreseen(NamedTuple):
+    """A target loss, and what is predicted of each cell, by slug."""
+
+    target: float
+    forecasts: dict[str, Forecast]
+
+
 def _show(
-    grid: Grid, results: Path, console: Console, every: bool, timed: Calibration | None
+    grid: Grid,
+    results: Path,
+    console: Console,
+    every: bool,
+    timed: Calibration | None,
+    foreseen: Foreseen | None = None,
 ) -> None:
     console.print(f"[bold]{grid.name}[/]: {grid.file.description}")
     if every:
         for cell in grid.cells:
             console.print(f"  {cell.slug}", highlight=False)
     else:
-        console.print(_rows(grid))
+        console.print(_rows(grid, foreseen))
+    if foreseen is not None:
+        show_unknown(foreseen.forecasts, console)
     for skip in grid.skips:
         console.print(f"left out: {skip.count} of {skip.what} ({skip.reason})", highlight=False)
     done = sum((cell_folder(results, cell) / "record.json").exists() for cell in grid.cells)
@@ -172,21 +218,23 @@ def _show_refusals(grid: str, console: Console) -> None:
     console.print("Any other two entries make a cell.")
 
 
-def _rows(grid: Grid) -> Table:
+def _rows(grid: Grid, foreseen: Foreseen | None = None) -> Table:
     """Cells that differ in their seed alone, in one row; options are named where they differ."""
     labels = label_cells([cell.model_dump(mode="json") for cell in grid.cells])
     names = axis_columns(labels[0])
     names += ["family"] if any(label["family"] for label in labels) else []
     table = Table(show_edge=False)
     titles = ["settings" if name == "family" else name for name in names]
-    for name in (*titles, "sparsity", "epochs", "units/epoch", "seeds"):
+    more = [] if foreseen is None else [f"steps to {foreseen.target:g}"]
+    for name in (*titles, "sparsity", "epochs", "units/epoch", *more, "seeds"):
         table.add_column(name)
-    rows: dict[tuple[str, ...], list[int]] = {}
+    rows: dict[tuple[str, ...], list[Cell]] = {}
     for cell, label in zip(grid.cells, labels, strict=True):
         cost = f"{units_per_epoch(cell):g}"
         shown = [label[name] for name in names]
         key = (*shown, f"{cell.sparsity:g}", str(cell.training.epochs), cost)
-        rows.setdefault(key, []).append(cell.seed)
-    for key, seeds in rows.items():
-        table.add_row(*key, ", ".join(map(str, seeds)))
+        rows.setdefault(key, []).append(cell)
+    for key, cells in rows.items():
+        known = [] if foreseen is None else [of_row(cells, foreseen.forecasts, foreseen.target)]
+        table.add_row(*key, *known, ", ".join(str(cell.seed) for cell in cells))
     return table

@@ -50,7 +50,8 @@ def digits(
     everything = Split(images.rot90(turn // 90, dims=(2, 3)), labels)
     train, test = (_only(everything[part], only) for part in (rest, parts[tested]))
     mean, std = channel_statistics(train.images)
-    return Dataset(train, test, classes=10, mean=mean, std=std)
+    absent = frozenset(range(10)) - {*only} if only else frozenset()
+    return Dataset(train, test, classes=10, mean=mean, std=std, absent=absent)
 
 
 def _only(split: Split, labels: tuple[int, ...]) -> Split:

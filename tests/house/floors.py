@@ -32,6 +32,7 @@ FLOORS: dict[str, set[str]] = {
         *("grids", "methods", "objectives", "optimizers", "processes", "quantization"),
         *("sparsity",),
     },
+    "dynamics": {"corrections", "gradients", "grids", "methods", "training"},
     "records": {
         *("architectures", "cost", "grids", "machine", "optimizers", "processes"),
         *("quantization", "sparsity", "training"),
@@ -41,11 +42,11 @@ FLOORS: dict[str, set[str]] = {
         *("machine", "methods", "objectives", "sparsity", "training"),
     },
     "runs": {
-        *("architectures", "attacks", "cost", "datasets", "evaluation", "gradients"),
+        *("architectures", "attacks", "cost", "datasets", "dynamics", "evaluation", "gradients"),
         *("grids", "machine", "processes", "records", "training"),
     },
     # What is made of finished cells.
-    "reports": {"grids", "machine", "planning", "records"},
+    "reports": {"dynamics", "grids", "machine", "planning", "records"},
     "tracking": {"grids", "reports"},
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
@@ -60,7 +61,7 @@ FLOORS: dict[str, set[str]] = {
         *("planning", "training"),
     },
     "commands": {
-        *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
+        *("benchmarks", "conformance", "cost", "datasets", "dynamics", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),
         *("status", "tracking"),
     },

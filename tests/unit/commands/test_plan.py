@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agc.benchmarks import step_speed
+from agc.dynamics.kept import Forecast
 from agc.files import read_json
 from agc.grids.cell import Cell
 from agc.planning.calibration import Calibration
@@ -86,3 +87,63 @@ def test_what_cannot_be_timed_is_told_and_predicted_by_nobody(
     assert shown.err.count("not timed: digits.resnet8.") == 2
     assert "no such data" in shown.err
     assert not list(Path("results").rglob("plan.json"))
+
+
+@pytest.fixture
+def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells of the first seed get to half of their first loss in 10 steps; of the second, never.
+
+    Adversarial ones are refused.
+    """
+    Path("two.yaml").write_text(GRID)
+
+    def forecast_cells(cells, folder, settings):
+        for cell in cells:
+            if cell.objective.name != "standard":
+                yield cell, Forecast(cell.slug, refused="the loss moves with the attack")
+                continue
+            losses = [1.0, 0.5] if cell.seed == 0 else [1.9, 1.8]
+            yield cell, Forecast(cell.slug, "", 2.0, losses, losses, losses, 20)
+
+    monkeypatch.setattr("agc.runs.forecast.forecast_cells", forecast_cells)
+
+
+def test_steps_to_a_loss_are_a_column_and_reasons_are_lines(foreseen: None) -> None:
+    shown = agc("plan", "two.yaml", "--target-loss", 1)
+    assert shown.code == 0, shown
+    header, *lines = [line for line in shown.out.splitlines() if "│" in line or "┃" in line]
+    column = [part.strip() for part in header.split("┃")].index("steps to 1")
+    found = [[part.strip() for part in line.split("│")] for line in lines]
+    assert {row[2]: row[column] for row in found} == {"standard": "10 (1 of 2)", "pgd-at": "–"}
+    assert "not predicted: 4 cells: the loss moves with the attack" in shown.out
+    never = agc("plan", "two.yaml", "--target-loss", 0.1).out
+    assert "never" in never
+    assert "may be left out" not in never
+
+
+def test_slow_cells_are_listed_with_the_reason_and_stay_until_the_file_leaves_them_out(
+    foreseen: None,
+) -> None:
+    shown = agc("plan", "two.yaml", "--target-loss", 1, "--prune-slow")
+    assert "2 of 8 cells may be left out:" in shown.out
+    assert shown.out.count("at 1.8 at the least within 160 steps, not 1") == 2
+    start = shown.out.splitlines().index("  exclude:")
+    Path("two.yaml").write_text(
+        GRID + "\n".join(line[2:] for line in shown.out.splitlines()[start:]) + "\n"
+    )
+    again = agc("plan", "two.yaml", "--target-loss", 1, "--prune-slow").out
+    assert "6 cells, 0 finished" in again
+    assert again.count("predicted to miss a loss of 1") == 3
+    assert "no cell is predicted to miss a loss of 1" in again
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--prune-slow"], "name it by --target-loss"),
+        (["--target-loss", 0], "a loss above 0"),
+        (["--target-loss", 1, "--json"], "leave out --json"),
+    ],
+)
+def test_a_target_that_makes_no_sense_is_refused(foreseen: None, options: list, words: str) -> None:
+    assert words in agc("plan", "two.yaml", *options).message

@@ -92,3 +92,10 @@ def test_options_that_change_nothing_make_no_other_cell() -> None:
     plain = make_cell(cell(None, 0))
     given = {**cell(None, 0), "dataset": {"name": "digits", "options": {"only": [], "turn": 0}}}
     assert make_cell(given).slug == plain.slug
+
+
+def test_what_is_left_out_on_purpose_is_not_missed() -> None:
+    found = load_dataset(
+        make_cell({**cell(None, 0), "dataset": {"name": "digits", "options": {"only": [1, 2]}}})
+    )
+    assert set(found.train.labels.tolist()) == {1, 2}
