@@ -99,7 +99,7 @@ def _show(
 ) -> None:
     """Steps to each target, then why cells have none."""
     table = Table(show_edge=False)
-    table.add_column("cell")
+    table.add_column("cell", overflow="fold")
     for heading in ("first loss", *_headings(targets), "of", "seconds"):
         table.add_column(heading, justify="right")
     for cell, forecast in found:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from agc.dynamics.kept import Forecast, Settings
+from agc.dynamics.kept import Forecast
 from agc.dynamics.steps import steps_to
 from agc.grids.axes import AXES
 from agc.grids.cell import Cell
@@ -27,7 +27,7 @@ def foresee(cells: Iterable[Cell], results: Path, threads: int) -> dict[str, For
     from agc.runs.forecast import forecast_cells
 
     prepare_machine("cpu", threads)
-    found = forecast_cells(cells, results / "cells", Settings())
+    found = forecast_cells(cells, results / "cells")
     return {cell.slug: forecast for cell, forecast in found}
 
 

@@ -70,14 +70,11 @@ class Start(Strict):
 
 def described(start: dict[str, Any]) -> str:
     """A start as plain data in a few words, for tables: the same for all seeds."""
-    if start.get("name"):
-        return str(start["name"])
-    if start.get("timm"):
-        return str(start["timm"])
-    if start.get("file"):
-        return Path(start["file"]).name
+    head = ", new head" if start["head"] == "new" else ""
+    if name := start.get("name") or start.get("timm") or Path(start.get("file") or "").name:
+        return f"{name}{head}"
     text = json.dumps(start.get("cell"), sort_keys=True)
-    return f"cell {hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"cell {hashlib.sha256(text.encode()).hexdigest()[:8]}{head}"
 
 
 def file_digest(path: Path) -> str:

@@ -19,6 +19,9 @@ lie within a factor of 1.3."""
 BITS = 32
 """Of a weight."""
 
+MODEL = 0.1
+"""Share by which a step of a training may take longer or shorter than the ones that were timed."""
+
 WEIGHTS = 2
 """Files of weights that a cell leaves: those of the last epoch, and the best ones."""
 
@@ -97,14 +100,15 @@ def cost(cell: Cell, timing: Timing, source: str) -> Cost:
     attacks = WEIGHTS * settings.restarts * settings.steps * images * timing.attack
     train = steps * (timing.step + more)
     certain = steps * timing.step + evaluated + timing.setup + attacks
-    low, high = timing.step_low / timing.step, timing.step_high / timing.step
+    low = timing.step_low / timing.step * (1 - MODEL)
+    high = timing.step_high / timing.step * (1 + MODEL)
     return Cost(
         train=train,
         evaluation=evaluated,
         setup=timing.setup,
         attacks=attacks,
-        low=certain * low + steps * more * low * (1 - UNITS),
-        high=certain * high + steps * more * high * (1 + UNITS),
+        low=low * (certain + steps * more * (1 - UNITS)),
+        high=high * (certain + steps * more * (1 + UNITS)),
         memory=timing.memory + extra.tensors * timing.state,
         disk=disk(cell, timing),
         load=timing.load,

@@ -24,6 +24,7 @@ from agc.records.record import (
 from agc.registry import DATASETS
 from agc.reports.costs import PLANNED, read_predicted
 from agc.reports.names import RATE, name_cells
+from agc.reports.predictions import COURSE, TOLD, read_course
 from agc.reports.solvers import EQUILIBRIUM
 from agc.reports.study import write_study
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 Tell = Callable[[int, int, str], None]
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 LATER_RESULTS = ("final_correct", "test_images", EQUILIBRIUM)
-LATER_EPOCHS = ("cpu_seconds",)
-"""The same of epochs."""
+LATER_EPOCHS = ("cpu_seconds", COURSE)
+"""The same of epochs; they tell of a run or of its prediction, and not of its result."""
 PROVENANCE_KEYS = (
     "agc",
     "git_commit",
@@ -59,6 +60,7 @@ LATER_PROVENANCE = (
     *("card.tf32_matmul", "card.tf32_convolution", "card.peak_memory"),
     *("peak_memory", "disk"),
     *(f"planned.{name}" for name in PLANNED),
+    *(f"forecast.{name}" for name in TOLD),
 )
 """What records came to tell later, or tell of some machines alone: a column only where one does.
 
@@ -227,7 +229,8 @@ def _read_all(
                 continue
             record = _read_finished(folder)
             curve, correct = read_epochs(folder, record), read_correct(folder)
-            predicted = read_predicted(folder)
+            predicted, course = read_course(folder, record["cell"])
+            predicted |= read_predicted(folder)
         except UserError as error:
             failures.append(str(error))
             continue
@@ -236,6 +239,8 @@ def _read_all(
             failures.append(f"{folder}: dataset {name!r} is made up, and belongs in no table")
             continue
         curve.insert(0, "slug", record["slug"])
+        if course:
+            curve[COURSE] = course[: len(curve)]
         record["correct"] = correct
         record["provenance"] = {**record["provenance"], **predicted}
         records.append(record)

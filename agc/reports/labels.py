@@ -131,7 +131,7 @@ def _settings(cell: dict[str, Any]) -> dict[str, Any]:
     rest = flatten({key: value for key, value in cell.items() if key not in named})
     training = flatten({key: v for key, v in cell["training"].items() if key != "start"})
     if (start := cell["training"].get("start")) is not None:
-        training |= {"start": described(start), "start.head": start["head"]}
+        training |= {"start": described(start)}
     for axis in AXES.values():
         if axis.section is not None:
             training = {

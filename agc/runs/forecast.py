@@ -14,7 +14,7 @@ from agc.runs.start import find_start
 
 
 def forecast_cells(
-    cells: Iterable[Cell], folder: Path, settings: Settings, anew: bool = False
+    cells: Iterable[Cell], folder: Path, settings: Settings | None = None, anew: bool = False
 ) -> Iterator[tuple[Cell, Forecast]]:
     """Predict the course of each cell's training loss, and keep it in the cell's folder.
 
@@ -23,21 +23,21 @@ def forecast_cells(
     Args:
         cells: any; where nothing can be said of one its forecast tells why.
         folder: of the cells' folders.
-        settings: how.
+        settings: how; None: as it was done, and in the usual way where it was not.
         anew: whether to predict again what is there.
 
     Yields:
         Each cell and its forecast.
     """
-    forecaster = Forecaster(settings)
+    forecaster = Forecaster(settings or Settings())
     for cell in sorted(cells, key=network_of):
         place = folder / cell.slug
         known = None if anew else read_forecast(place)
-        if known is None or known.settings != settings:
+        if known is None or settings not in (None, known.settings):
             try:
                 found = find_start(cell, folder) if refusal(cell) is None else None
             except UserError as error:  # it may be trained later: nothing is kept
-                yield cell, Forecast(cell.slug, refused=str(error), settings=settings)
+                yield cell, Forecast(cell.slug, refused=str(error), settings=forecaster.settings)
                 continue
             known = forecaster.predict(cell, None if found is None else found.state)
             if (place / "cell.json").exists():

@@ -89,6 +89,17 @@ def start(cell):
     return [] if source is None else [ancient(stamp(source.slug))]
 
 
+def tuned(grid):
+    # Cells of a grid that start from given weights: what can be predicted.
+    return [cell for cell in slugs(grid) if CELLS[cell].training.start is not None]
+
+
+def predictions(grid):
+    # Stands for the predictions in the cells' folders; in a partial run they are as they are.
+    due = tuned(grid) and not config["partial"]
+    return [f"{RESULTS}/{grid}/.predicted"] if due else []
+
+
 def record(cell):
     return f"{folder(cell)}/record.json"
 

@@ -97,7 +97,7 @@ def foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Path("two.yaml").write_text(GRID)
 
-    def forecast_cells(cells, folder, settings):
+    def forecast_cells(cells, folder):
         for cell in cells:
             if cell.objective.name != "standard":
                 yield cell, Forecast(cell.slug, refused="the loss moves with the attack")

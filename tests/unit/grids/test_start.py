@@ -197,14 +197,16 @@ def test_tables_call_a_start_by_its_name_or_what_it_is(tiny_cell: CellMaker) -> 
     cells = [
         tiny_cell(),
         starting(tiny_cell, file=str(path)),
-        tiny_cell(seed=0, training={"start": {"cell": content, "name": "half"}}),
-        tiny_cell(seed=1, training={"start": {"cell": content, "name": "half"}}),
+        *(
+            tiny_cell(seed=k, training={"start": {"cell": content, "name": "half", "head": "new"}})
+            for k in (0, 1)
+        ),
     ]
     labels = label_cells([cell.model_dump(mode="json") for cell in cells])
     recipes = [label["recipe"] for label in labels]
     assert recipes[0] == ""
-    assert recipes[1] == "start=one.safetensors, start.head=keep"
+    assert recipes[1] == "start=one.safetensors"
     # The seeds of an arm have one name, though each starts from a cell of its own.
-    assert recipes[2] == recipes[3] == "start=half, start.head=keep"
+    assert recipes[2] == recipes[3] == "start=half, new head"
     bare = Start(cell=content).model_dump(mode="json")
     assert described(bare).startswith("cell ")

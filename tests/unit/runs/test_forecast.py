@@ -71,6 +71,9 @@ def test_a_forecast_waits_for_the_weights_and_is_kept_then(
     (changed,) = [known for _, known in forecast_cells(tuned[:1], tmp_path, other)]
     assert changed.losses != found[first].losses
     assert len(calls) == 3
+    (kept,) = [known for _, known in forecast_cells(tuned[:1], tmp_path)]
+    assert kept == changed
+    assert len(calls) == 3
 
 
 def test_nothing_is_written_where_no_cell_is_described(
