@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agc.architectures import cell_calls
 from agc.corrections.shared.control_variate import ControlVariate
 from agc.grids.axes import AXES
 from agc.grids.cell import Cell
@@ -33,6 +34,8 @@ def refusal(cell: Cell) -> str | None:
         return (
             "it starts from drawn weights: features are learnt then, which the linear net has not"
         )
+    if cell_calls(cell.architecture) is not None:
+        return f"architecture {cell.architecture.name!r}: each step projects its weights"
     if cell.objective.name != "standard":
         return f"objective {cell.objective.name!r}: the loss moves with the attack"
     if training.optimizer.name != "sgd":

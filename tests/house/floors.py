@@ -32,7 +32,7 @@ FLOORS: dict[str, set[str]] = {
         *("grids", "methods", "objectives", "optimizers", "processes", "quantization"),
         *("sparsity",),
     },
-    "dynamics": {"corrections", "gradients", "grids", "methods", "training"},
+    "dynamics": {"architectures", "corrections", "gradients", "grids", "methods", "training"},
     "records": {
         *("architectures", "cost", "grids", "machine", "optimizers", "processes"),
         *("quantization", "sparsity", "training"),

@@ -150,7 +150,10 @@ def megabytes(cells, awaited, stage):
 
 
 def requested(cells, awaited, stage):
-    # What a cell will cost is known once it is planned; until then Snakemake writes TBD.
+    # What a cell will cost is known once it is planned; until then Snakemake writes TBD. On a
+    # storage's volume the plans are not where Snakemake runs.
+    if STORED:
+        return USUAL[stage]
     folders = [Path(folder(cell)) for cell in cells]
     return job_request(folders, list(awaited), stage, USUAL[stage])
 

@@ -7,13 +7,14 @@ rule predict:
         ],
         lambda wildcards: [spec(cell) for cell in tuned(wildcards.grid)],
     output:
-        touch(f"{RESULTS}/{{grid}}/.predicted"),
+        f"{RESULTS}/{{grid}}/.predicted",
     log:
         f"{RESULTS}/logs/predict/{{grid}}.log",
     threads: 1
     params:
         grid=lambda wildcards: GRIDS[wildcards.grid].path,
-        results=lambda wildcards: RESULTS,
+        results=lambda wildcards: place(RESULTS),
     shell:
         "agc predict {params.grid:q} --results {params.results:q} --threads {threads}"
         " > {log:q} 2>&1"
+        " && touch {output:q}"

@@ -35,6 +35,9 @@ REFUSED = {
         "the mean of the gradient",
     ),
     "memory": ({"correction": "storm"}, "the mean of the gradient"),
+    "a projection": ({"architecture": "deq_tiny"}, "projects its weights"),
+    "few bits": ({"quantization": "static"}, "quantization 'static'"),
+    "workers": ({"communication": "local-extragradient"}, "communication 'local-extragradient'"),
     "clipping": ({"training": {"clip_norm": 1.0}}, "whole gradients"),
     "precision": ({"training": {"precision": "bfloat16"}}, "bfloat16"),
 }
