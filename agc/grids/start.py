@@ -35,7 +35,7 @@ class Start(Strict):
         digest: SHA-256 of the file, or of the checkpoint's tensors; found where it is not given.
         name: what tables call it; no part of the hash.
         head: whether to ``keep`` the classifier's weights, or to begin with a ``new`` one, drawn
-            by the seed as all weights are without a start.
+            by the seed, and not as without a start: a source of this seed has begun with that.
     """
 
     cell: Annotated[dict[str, Any] | None, LATER] = None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from agc import rng
 from agc.architectures.base import build_classifier
 from agc.cost.bits import BitLedger
 from agc.cost.flops import layer_flops
@@ -73,7 +74,7 @@ def build(
         share,
     )
     loader = objective.loader(loader)
-    model = _float_model(cell, dataset, device)
+    model = _float_model(cell, dataset, device, _drawn_by(cell))
     if training.start is not None:
         if start is None:
             raise UserError(f"{cell.slug} starts from other weights, which nobody has given")
@@ -197,15 +198,25 @@ def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
     this process computes in the cell's precision.
     """
     use_products(cell.training.precision)
-    model = _float_model(cell, dataset, device)
+    model = _float_model(cell, dataset, device, cell.seed)
     _quantize(cell, model)
     return model
 
 
-def _float_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
-    model = build_classifier(
-        cell.architecture.name, cell.architecture.options, dataset, cell.seed
-    ).to(device)
+def _drawn_by(cell: Cell) -> int:
+    """The seed of the first weights, those that a start does not give."""
+    start = cell.training.start
+    if start is None or start.head == "keep":
+        return cell.seed
+    # A source of this seed had this seed's last layer at first, and its others have learnt to suit
+    # that: to their weights it would not be new.
+    return rng.derive(cell.seed, "start/head")
+
+
+def _float_model(cell: Cell, dataset: Dataset, device: str, seed: int) -> nn.Module:
+    model = build_classifier(cell.architecture.name, cell.architecture.options, dataset, seed).to(
+        device
+    )
     if cell.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model

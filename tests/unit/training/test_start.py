@@ -36,14 +36,24 @@ def test_all_weights_and_buffers_are_the_given_ones(tiny_cell: CellMaker, prefix
         assert torch.equal(value, expected), name
 
 
-def test_a_new_head_is_the_one_that_the_seed_draws(tiny_cell: CellMaker) -> None:
-    given, own = drawn(tiny_cell, 1), drawn(tiny_cell, 0)
-    run = build(tiny_cell(seed=0, training={"start": {**GIVEN, "head": "new"}}), start=given)
-    heads = head_names(run.model)
-    assert heads == {"net.fc.weight", "net.fc.bias"}
-    for name, value in run.model.state_dict().items():
+def test_a_new_head_is_drawn_by_the_seed_and_new_to_a_source_of_it(tiny_cell: CellMaker) -> None:
+    given = drawn(tiny_cell, 0)
+    cells = [tiny_cell(seed=s, training={"start": {**GIVEN, "head": "new"}}) for s in (0, 0, 1)]
+    one, again, other = (build(cell, start=given).model.state_dict() for cell in cells)
+    heads = {"net.fc.weight", "net.fc.bias"}
+    for name, value in one.items():
         if name not in ("mean", "std"):
-            assert torch.equal(value, own[name] if name in heads else given[name]), name
+            assert torch.equal(value, given[name]) == (name not in heads), name
+            assert torch.equal(value, again[name]), name
+    assert not torch.equal(one["net.fc.weight"], other["net.fc.weight"])
+
+
+def test_the_last_layer_is_known_by_its_names(tiny_cell: CellMaker) -> None:
+    cell = tiny_cell()
+    assert head_names(build_model(cell, load_dataset(cell), "cpu")) == {
+        "net.fc.weight",
+        "net.fc.bias",
+    }
 
 
 def test_masks_come_after_the_given_weights(tiny_cell: CellMaker) -> None:
