@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo report test test-faults test-services services test-slurm slurm lint format lock clean
+.PHONY: help setup demo report test test-faults test-gpu test-services services test-slurm slurm bench-gpu lint format lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -68,6 +68,13 @@ services:
 
 test-faults: setup ## run all tests of faults: kills, full disks, broken files (FAULT_MOMENTS=20)
 	$(BIN)/python -m pytest tests/faults -m "slow or not slow" -rs
+
+test-gpu: setup ## test what needs a CUDA device: bits, waits, graphs, and what it refuses
+	$(BIN)/python -m pytest -rs tests/gpu
+
+bench-gpu: setup ## measure training steps on this card to reports/gpu/ (OFFICIAL=folder A-ITOP of the official code)
+	$(BIN)/agc bench train --device cuda $(OFFICIAL:%=--official %)
+	$(BIN)/agc readme reports/gpu/README.md
 
 test-slurm: setup slurm ## run grids on a Slurm of one node (root on Debian; says what is missing)
 	$(BIN)/python -m pytest -rs tests/slurm

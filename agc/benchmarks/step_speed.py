@@ -21,6 +21,7 @@ from agc.planning.declared import units_per_epoch
 from agc.planning.kinds import describe, kind, plain
 from agc.planning.seconds import steps_per_epoch
 from agc.training.build import build, load_dataset
+from agc.training.graphed import use_graphs
 from agc.training.loop import DataPass, prepared
 from agc.training.run import Run
 
@@ -96,7 +97,7 @@ def calibrate(
             if not start:  # the first cell of a process pays for the imports of all
                 build(plain(cell), machine.device)
                 start = time.process_time()
-            timings[kind(cell)] = time_kind(cell, machine.device, machine.threads)
+            timings[kind(cell)] = time_kind(cell, machine)
         except UserError as error:
             reasons[kind(cell)] = str(error)
         except (RuntimeError, MemoryError) as error:
@@ -106,13 +107,14 @@ def calibrate(
     return Calibration(told, start, timings), reasons
 
 
-def time_kind(cell: Cell, device: str, threads: int) -> Timing:
+def time_kind(cell: Cell, machine: Machine) -> Timing:
     """Time what cells of this one's kind do.
 
     Raises:
         UserError: the data set is not on this machine, or the cell cannot be built.
     """
-    clock, made = Clock(device, threads), []
+    device = machine.device
+    clock, made = Clock(device, machine.threads), []
     reset_peak_memory()
     before = peak_memory()
     setup = clock(lambda: made.append(build(plain(cell), device)))
@@ -120,6 +122,8 @@ def time_kind(cell: Cell, device: str, threads: int) -> Timing:
     images = _bearable(run, clock)
     if images < size:
         run = build(plain(cell, images), device)
+    if machine.graphs:  # as trainings have it
+        use_graphs(run)
     run.step.begin_epoch(DataPass(run, 1))
     batches = _batches(run)
     steps = clock.repeat(lambda: run.step(next(batches)), SECONDS, warm_up=3)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+import re
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from agc.commands.common import Device, Threads, make_console
+from agc.commands.common import Device, Reports, Threads, make_console
+from agc.files import atomic_write_text
 from agc.grids.cell import make_cell
 
 app = typer.Typer(name="bench", help="How fast this machine is.", no_args_is_help=True)
@@ -101,3 +104,65 @@ def bench_data(
         "a loader's share counts fully unless it works beside the step, as worker processes do",
         highlight=False,
     )
+
+
+@app.command("train")
+def bench_train(
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="Network; repeat it for several. By default small to large ones."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=2, help="Images a batch.")] = 128,
+    size: Annotated[int, typer.Option(min=8, help="Pixels a side.")] = 32,
+    seconds: Annotated[float, typer.Option(help="For all parts together, about.")] = 540.0,
+    official: Annotated[
+        Path | None,
+        typer.Option(help="Folder A-ITOP of the official code, whose epoch is measured too."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File; of a card reports/gpu/<card>.json, of a CPU none by default."),
+    ] = None,
+    reports: Reports = Path("reports"),
+    eager: Annotated[bool, typer.Option("--eager", help="No CUDA graphs.")] = False,
+    device: Device = "auto",
+    threads: Threads = 1,
+) -> None:
+    """Training steps of the suite beside a plain loop in this process: time, units, kernels,
+    waits, memory, and what could make them faster.
+
+    The file is written after each part, so that one that is interrupted has what was done.
+    """
+    from agc.benchmarks.training_speed import Settings, measure
+    from agc.machine.device import prepare_machine
+
+    machine = prepare_machine(device, threads, eager=eager)
+    networks = tuple(network or ("resnet18", "resnet50", "resnet8"))
+    settings = Settings(networks, batch, size, seconds, official, machine.graphs)
+    if out is None and machine.name != "cpu":
+        card = re.sub(r"[^a-z0-9]+", "-", machine.name.lower()).strip("-")
+        out = reports / "gpu" / f"{card}.json"
+    head = {"device": machine.name, "batch": batch, "size": size}
+
+    def write(found: dict[str, Any]) -> None:
+        if out is not None:
+            report = {**head, **found, "provenance": machine.provenance()}
+            atomic_write_text(out, json.dumps(report, indent=1) + "\n")
+
+    found = measure(settings, machine.device, write)
+    console = make_console()
+    for name, kinds in found.get("steps", {}).items():
+        for kind, rows in kinds.items():
+            if "error" in rows:
+                console.print(f"{name}, {kind}: {rows['error']}", highlight=False, markup=False)
+                continue
+            title = f"{name}, {kind}, {batch} images of {size} pixels, {machine.name}"
+            table = Table("step", title=title, title_justify="left", show_edge=False)
+            for column in ("ms", "of plain", "of units"):
+                table.add_column(column, justify="right")
+            for row in rows:
+                over = f"{row['over_units']:.2f}" if "over_units" in row else ""
+                table.add_row(row["name"], f"{row['ms']:.2f}", f"{row['ratio']:.2f}", over)
+            console.print(table)
+    if out is not None:
+        console.print(f"{out}: all of it", highlight=False, markup=False)

@@ -15,6 +15,7 @@ from agc.commands.calibrate import calibrated
 from agc.commands.common import Device, Results, Threads, cell_folder, make_console
 from agc.commands.extend import extend_grid
 from agc.commands.reach import foresee, of_row, propose, show_unknown
+from agc.commands.working import Working
 from agc.dynamics.kept import Forecast
 from agc.errors import UserError
 from agc.grids.cell import Cell
@@ -113,20 +114,22 @@ def plan(
         for name in grids:
             _show_refusals(name, make_console())
         return
-    loaded = [load_grid(name) for name in grids]
+    with Working("", text="the grid is laid out"):
+        loaded = [load_grid(name) for name in grids]
     if extend:
         for grid in loaded:
-            extend_grid(grid, source or results / grid.name, results, write, make_console())
+            extend_grid(grid, source, results, write, make_console())
         return
+    cells = [cell for grid in loaded for cell in grid.cells]
     timed: Calibration | None = None
     if write or not as_json:
-        cells = [cell for grid in loaded for cell in grid.cells]
         timed = calibrated(cells, calibrate, device, threads)
     if write:
-        _write([cell for grid in loaded for cell in grid.cells], results, timed)
+        with Working("", text="the cells are written"):
+            _write(cells, results, timed)
     if as_json:
-        cells = {cell.slug: cell.model_dump(mode="json") for g in loaded for cell in g.cells}
-        json.dump(cells, sys.stdout, indent=1)
+        described = {cell.slug: cell.model_dump(mode="json") for cell in cells}
+        json.dump(described, sys.stdout, indent=1)
         return
     console = make_console()
     for grid in loaded:

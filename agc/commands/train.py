@@ -68,6 +68,14 @@ Grace = Annotated[
     typer.Option(min=0, help="Seconds that the running epoch may take after SIGTERM or SIGUSR1."),
 ]
 Fast = Annotated[bool, typer.Option("--fast", help="Allow algorithms that are not deterministic.")]
+Eager = Annotated[
+    bool,
+    typer.Option(
+        "--eager",
+        envvar="AGC_EAGER",
+        help="Launch each kernel of a CUDA device by itself: no CUDA graphs, the same results.",
+    ),
+]
 Diagnose = Annotated[
     str | None,
     typer.Option(
@@ -97,6 +105,7 @@ def train(
     checkpoint_interval: CheckpointInterval = 30.0,
     grace: Grace = GRACE,
     fast: Fast = False,
+    eager: Eager = False,
     diagnose: Diagnose = None,
     live: LiveGrid = None,
 ) -> None:
@@ -130,7 +139,7 @@ def train(
     def machine() -> Machine:
         from agc.machine.device import prepare_machine
 
-        return prepare_machine(device, threads, fast, devices)
+        return prepare_machine(device, threads, fast, devices, eager)
 
     with (
         StopRequest(grace) as stop,

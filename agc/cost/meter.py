@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from agc.architectures.shared.equilibrium import equilibrium_of
 from agc.gradients.calls import Watch
+
+COUNTED = ("forward", "input_backward", "backward")
+COUNTED += ("cell_calls", "cell_vjps", "single_calls", "single_vjps")
 
 
 @dataclass
@@ -85,6 +88,15 @@ class Meter:
             yield
         finally:
             self.paused = False
+
+    def counts(self) -> dict[str, int]:
+        """All numbers of images so far, by name."""
+        return {name: getattr(self, name) for name in COUNTED}
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Count what somebody else knows of: passes that were made without calling the model."""
+        for name, number in counts.items():
+            self._add(name, number)
 
     @property
     def forwards(self) -> float:

@@ -43,9 +43,13 @@ class NoiseReplay:
         """Forward passes that the loss function makes for one batch."""
         self.pending: deque[rng.Streams] | None = None
         self.replays = 0
+        self.idle = False
+        """Whether the network is known to draw nothing, so that there is nothing to replay."""
         self.watch = Watch(models, before=self._before_forward)
 
     def _before_forward(self, module: Module, args: tuple[Any, ...]) -> None:
+        if self.idle:
+            return
         if self.pending is not None:
             self.replays += 1
             if self.pending:
@@ -77,6 +81,9 @@ class NoiseReplay:
         """
         if self.watch.closed:
             raise RuntimeError("the correction has been closed; make another one")
+        if self.idle:
+            yield
+            return
         self.pending = deque(list(self.notes)[-self.calls * batches :])
         self.replays = 0
         with rng.preserved():

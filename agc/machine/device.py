@@ -25,6 +25,7 @@ class Machine:
         threads: of CPU work, a process.
         deterministic: whether other algorithms are forbidden.
         devices: all that a cell of several devices may use, this one first.
+        graphs: whether steps are recorded as CUDA graphs, which changes no bit.
     """
 
     device: str
@@ -32,6 +33,7 @@ class Machine:
     threads: int
     deterministic: bool
     devices: tuple[str, ...]
+    graphs: bool = False
 
     def provenance(self) -> dict[str, Any]:
         """Software and hardware, as plain data."""
@@ -39,30 +41,42 @@ class Machine:
             **provenance(self.device, self.threads, self.deterministic),
             "device_name": self.name,
             "peak_memory": peak_memory(),
+            **({"graphs": self.graphs} if self.kind == "cuda" else {}),
         }
+
+    @property
+    def kind(self) -> str:
+        """Of the device: ``cpu``, ``cuda``."""
+        return torch.device(self.device).type
 
     def reset_peak_memory(self) -> None:
         """Forget what earlier work of this process took of the device's memory, and give back what
         it has left.
         """
-        if torch.device(self.device).type == "cuda":
+        if self.kind == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
 
 
 def prepare_machine(
-    device: str = "auto", threads: int = 1, fast: bool = False, count: int = 1
+    device: str = "auto",
+    threads: int = 1,
+    fast: bool = False,
+    count: int = 1,
+    eager: bool = False,
 ) -> Machine:
     """Set up this process; call it before any tensor work.
 
     Args:
         device: ``auto`` takes a free CUDA device for this process alone, and waits for one while
             all are taken (:func:`agc.machine.leases.take_devices`); it is the CPU where there is
-            none. ``cpu``, ``cuda``, ``cuda:1``, ``cuda:0,cuda:1`` are taken without asking.
-            Processes of torchrun take the one with their local rank.
+            none. ``auto/3`` takes one of three slots of a device. ``cpu``, ``cuda``, ``cuda:1``,
+            ``cuda:0,cuda:1`` are taken without asking. Processes of torchrun take the one with
+            their local rank.
         threads: threads of CPU work. Results depend on it in the last bits.
         fast: allow algorithms that are not deterministic.
         count: devices that are wanted; the CPU is as many as one likes.
+        eager: launch each kernel of a CUDA device by itself, instead of graphs of them.
 
     Raises:
         UserError: no such device, too few devices, or ``AGC_DEVICES`` is malformed.
@@ -86,18 +100,30 @@ def prepare_machine(
         reason = str(error).splitlines()[0].split(". ")[0]
         raise UserError(f"device {device!r} is not there: {reason}") from error
     name = torch.cuda.get_device_name(device) if kind == "cuda" else "cpu"
-    return Machine(device, name, threads, not fast, devices)
+    graphs = kind == "cuda" and not eager
+    return Machine(device, name, threads, not fast, devices, graphs)
+
+
+def _slots(device: str) -> int | None:
+    """How many processes share a device that is taken automatically; None of one by its name."""
+    word, divided, number = device.partition("/")
+    if word != "auto":
+        return None
+    if divided and not (number.isdecimal() and int(number) > 0):
+        raise UserError(f"device {device!r}: expected auto/N, where N processes share a device")
+    return int(number or 1)
 
 
 def _wanted(device: str, count: int) -> tuple[str, ...]:
     """Names of ``count`` devices."""
-    ranks = Torchrun.here()
+    ranks, slots = Torchrun.here(), _slots(device)
     if ranks.count > 1:
         count = 1
-        if device == "auto":
+        if slots is not None:
             device = f"cuda:{ranks.local_rank}" if torch.cuda.is_available() else "cpu"
-    if device == "auto":
-        return tuple(lease.device for lease in take_devices(count)) or ("cpu",) * count
+    elif slots is not None:
+        taken = take_devices(count, slots=slots)
+        return tuple(lease.device for lease in taken) or ("cpu",) * count
     names = tuple(device.split(","))
     if names == ("cpu",):
         return names * count

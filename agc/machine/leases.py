@@ -1,4 +1,4 @@
-"""One accelerator, one process: devices of a machine that are taken by file lock.
+"""One accelerator, one process, or so many slots: devices of a machine, taken by file lock.
 
 The kernel drops a lock with the process that holds it, however that ends: no device is leaked.
 """
@@ -43,7 +43,7 @@ class Lease:
     lock: FileLock = field(repr=False, compare=False)
 
 
-def take_devices(count: int = 1, folder: Path | None = None) -> list[Lease]:
+def take_devices(count: int = 1, folder: Path | None = None, slots: int = 1) -> list[Lease]:
     """Take free ones of this machine's devices; wait while there are too few.
 
     The devices are those that CUDA shows, or those of the environment variable ``AGC_DEVICES``.
@@ -51,12 +51,17 @@ def take_devices(count: int = 1, folder: Path | None = None) -> list[Lease]:
     processes. A process that has devices gets the same ones again. Who waits holds none, so that
     two processes which want several never wait for each other.
 
+    With several slots so many processes share each device; the first ones are spread over all of
+    them. All processes should say the same number. One that takes several devices has a slot of
+    each.
+
     Locks are by the device's UUID, so that processes that number the devices in other ways
     (``CUDA_VISIBLE_DEVICES``) agree on them. They hold among the processes of one user.
 
     Args:
         count: how many.
         folder: of the lock files; the user's own in the machine's temporary folder by default.
+        slots: processes that may share a device.
 
     Returns:
         The leases; none where there is no device to lease.
@@ -77,13 +82,14 @@ def take_devices(count: int = 1, folder: Path | None = None) -> list[Lease]:
     for lease in held:
         lease.lock.release()
     folder = _lock_folder() if folder is None else folder
-    keys = _keys(names)
+    keys = _keys(names * slots)
     said = False
     while len(taken := _free(names, keys, folder, count)) < count:
         for lease in taken:
             lease.lock.release()
         if not said:
             many = "a free device" if count == 1 else f"{count} free devices"
+            many = many if slots == 1 else f"{count} of {slots} slots"
             print(f"agc: waiting for {many} of {', '.join(names)}", file=sys.stderr)
             said = True
         time.sleep(WAIT)
@@ -92,9 +98,21 @@ def take_devices(count: int = 1, folder: Path | None = None) -> list[Lease]:
 
 
 def _free(names: list[str], keys: list[str], folder: Path, count: int) -> list[Lease]:
-    """Leases of the first ``count`` devices that nobody has, or of fewer."""
+    """Leases of the first ``count`` devices that have a free slot, or of fewer.
+
+    Args:
+        names: of the devices.
+        keys: of their first slots, of their second ones, and so on.
+        folder: of the locks.
+        count: devices that are wanted.
+    """
     taken: list[Lease] = []
-    for name, key in zip(names, keys, strict=True):
+    mine: set[int] = set()
+    for number, key in enumerate(keys):
+        place = number % len(names)
+        if place in mine:
+            continue
+        name = names[place]
         lock = FileLock(folder / f"{key}.lock", timeout=0)
         try:
             lock.acquire()
@@ -103,6 +121,7 @@ def _free(names: list[str], keys: list[str], folder: Path, count: int) -> list[L
         except OSError as error:
             reason = error.strerror or error
             raise UserError(f"cannot lock a device in {folder}: {reason}") from error
+        mine.add(place)
         taken.append(Lease("cpu" if name.startswith("cpu") else name, name, lock))
         if len(taken) == count:
             break

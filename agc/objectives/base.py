@@ -33,6 +33,10 @@ class Objective(Stateful):
     adversarial: ClassVar[bool] = False
     """Whether it trains for robustness."""
 
+    pure: ClassVar[bool] = True
+    """Whether ``loss`` is a function of the tensors of model and batch, and leaves no trace but the
+    running statistics of batch norms."""
+
     def __init__(self, *, precision: str = "float32", label_smoothing: Smoothing = 0.0) -> None:
         self.precision = precision
         self.label_smoothing = label_smoothing

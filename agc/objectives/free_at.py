@@ -79,6 +79,7 @@ class FreeAdversarialTraining(Objective):
     """
 
     adversarial: ClassVar[bool] = True
+    pure: ClassVar[bool] = False
     state = ("perturbation",)
 
     def __init__(

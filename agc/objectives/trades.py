@@ -8,7 +8,7 @@ from agc.attacks.shared.pgd import attacked
 from agc.cost.units import Passes
 from agc.gradients.autocast import autocast
 from agc.lazy import torch
-from agc.objectives.shared.adversarial import AdversarialObjective, divergence
+from agc.objectives.shared.adversarial import AdversarialObjective, away_from, divergence
 from agc.objectives.shared.options import Beta, Near
 from agc.registry import OBJECTIVES
 
@@ -39,9 +39,7 @@ class Trades(AdversarialObjective):
         half = autocast(batch.images, self.precision)
         with attacked(model, self.settings["batch_norm"]), torch.no_grad(), half:
             clean = model(batch.images)
-        images = self.attack(
-            model, batch.images, lambda logits: divergence(clean, logits).sum(), generator
-        )
+        images = self.attack(model, batch.images, away_from(clean), generator)
         return batch._replace(images=images, clean=batch.images)
 
     def loss(self, model: Module, batch: Batch) -> Tensor:

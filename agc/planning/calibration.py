@@ -103,7 +103,7 @@ def this_machine(device: str = "auto", threads: int = 1) -> dict[str, Any]:
     # Slots of the processor may be listed as its devices.
     slots = os.environ.get("AGC_DEVICES", "").startswith("cpu")
     name = "cpu"
-    if device.startswith("cuda") or (device == "auto" and found and not slots):
+    if device.startswith("cuda") or (device.partition("/")[0] == "auto" and found and not slots):
         name = found[0] if found else "cuda"
     try:
         torch = version("torch")

@@ -17,6 +17,15 @@ def units_per_epoch(cell: Cell) -> float:
     A correction declares its cost for losses of one pass; where the objective's takes two (clean
     and adversarial images), so does each gradient of the correction.
     """
+    return _units(cell, 1)
+
+
+def units_per_step(cell: Cell) -> float:
+    """The same without the correction's passes over the data: what its steps cost alone."""
+    return _units(cell, 0)
+
+
+def _units(cell: Cell, snapshots: int) -> float:
     objective = OBJECTIVES[cell.objective.name].target
     correction = CORRECTIONS[cell.correction.name].target
     calls = cell_calls(cell.architecture)
@@ -28,8 +37,9 @@ def units_per_epoch(cell: Cell) -> float:
     searched = optimizer_cost(optimizer.name, optimizer.options).step
     quantization = cell.quantization
     gated = QUANTIZATIONS[quantization.name].target.cost(**quantization.options).step
-    passes = (extra.step + extra.snapshot + sampled + searched + gated) * evaluate / PLAIN
-    return prepare + evaluate + passes + extra.prepared_pass * prepare
+    snapshot = snapshots * extra.snapshot
+    passes = (extra.step + snapshot + sampled + searched + gated) * evaluate / PLAIN
+    return prepare + evaluate + passes + snapshots * extra.prepared_pass * prepare
 
 
 def units(cell: Cell) -> float:

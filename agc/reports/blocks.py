@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agc.errors import UserError, unknown
-from agc.reports.text import corrections, findings, hypotheses, methods, robustness, studies
+from agc.reports.text import cards, corrections, findings, hypotheses, methods, robustness, studies
 
 BLOCKS: dict[str, Callable[..., str]] = {
     "answer": findings.answer,
     "answers": hypotheses.answers,
     "bsr": robustness.bsr,
     "by": corrections.by,
+    "cards": cards.cards,
     "contrasts": corrections.contrasts,
     "corrections": corrections.corrections,
     "demo": studies.demo,

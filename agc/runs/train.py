@@ -28,6 +28,7 @@ from agc.records.result import REACHED, write_result
 from agc.runs.measure import epoch_row, tested_at
 from agc.runs.start import find_start
 from agc.training.build import build
+from agc.training.graphed import use_graphs
 from agc.training.loop import train
 from agc.training.run import Run
 
@@ -113,6 +114,8 @@ class CellRun:
         start = find_start(self.cell, self.folder.parent)
         run = build(self.cell, self.machine.device, start=start and start.state)
         self.started_from = start and start.digest
+        if self.machine.graphs:
+            use_graphs(run)
         self.topology = TopologyWatch(run.method)
         first = self._resume(run, started)
         self.seconds["setup"] += time.perf_counter() - begin

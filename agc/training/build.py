@@ -169,6 +169,7 @@ def build(
         flops=flops,
         ledger=ledger,
         step=step,
+        noisy=noisy,
     )
 
 

@@ -31,6 +31,7 @@ class Run:
         wrapped: what a step's forward pass goes through: the model, or DistributedDataParallel
             around it where several processes train it together.
         step: all of these at work, in the right order.
+        noisy: whether the network draws random numbers in a pass in training mode.
     """
 
     cell: Cell
@@ -51,3 +52,4 @@ class Run:
     flops: LayerFlops
     ledger: Ledger
     step: Step
+    noisy: bool

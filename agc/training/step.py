@@ -81,6 +81,8 @@ class Step:
         self.model = model
         self.optimizer = optimizer
         self.loss_fn = loss_fn
+        self.backward = backward
+        """What computes :func:`~agc.gradients.gradient.backward`."""
         self.sparse = Method() if sparse is None else sparse
         self.correction = NoCorrection(model) if correction is None else correction
         if sparse is not None:
@@ -183,7 +185,7 @@ class Step:
         torch.clear_autocast_cache()
         with self.sparse.shown(batch, self.loss_fn):
             with self.correction.point(batch, self.loss_fn):
-                loss = backward(self.model, batch, self.loss_fn)
+                loss = self.backward(self.model, batch, self.loss_fn)
                 look(loss)
             with self.tilt.noticed():
                 self.correction.correct(batch, self.loss_fn)

@@ -28,9 +28,9 @@ FLOORS: dict[str, set[str]] = {
     "planning": {"architectures", "datasets", "grids", "machine", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
-        *("architectures", "communication", "corrections", "cost", "datasets", "gradients"),
-        *("grids", "methods", "objectives", "optimizers", "processes", "quantization"),
-        *("sparsity",),
+        *("architectures", "attacks", "communication", "corrections", "cost", "datasets"),
+        *("gradients", "grids", "methods", "objectives", "optimizers", "processes"),
+        *("quantization", "sparsity"),
     },
     "dynamics": {"architectures", "corrections", "gradients", "grids", "methods", "training"},
     "records": {

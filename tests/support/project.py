@@ -13,6 +13,7 @@ import yaml
 
 from agc.grids.cell import Cell
 from agc.grids.grid import load_grid
+from tests.support.waiting import HANG
 
 EXECUTABLES = Path(sys.executable).parent
 
@@ -103,7 +104,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=HANG,
         )
         return done.returncode, done.stdout
 
@@ -116,7 +117,7 @@ class Project:
             env=environment(**(variables or {})),
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=HANG,
         )
 
 

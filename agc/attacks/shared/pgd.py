@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from agc.attacks.shared.threat import BALLS, Norm, Start
+from agc.attacks.shared.threat import BALLS, Ball, Norm, Start
 from agc.gradients.autocast import autocast
 from agc.gradients.modes import evaluating
 from agc.lazy import torch
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
 BatchNorm = Literal["eval", "train"]
+
+Ascent = Callable[..., "Tensor"]
+"""What computes :func:`ascended`, and takes its arguments."""
 
 
 @contextmanager
@@ -53,6 +56,37 @@ def _batch_norms(model: Module) -> list[tuple[Module, bool]]:
     return [(module, module.track_running_stats) for module in modules]
 
 
+def ascended(
+    model: Module,
+    ball: Ball,
+    start: Tensor,
+    loss_fn: Callable[[Tensor], Tensor],
+    step_size: float,
+    steps: int,
+    batch_norm: BatchNorm = "eval",
+    precision: str = "float32",
+) -> Tensor:
+    """The attack from a given start, which draws nothing: a pure function of its tensors.
+
+    Args:
+        model: see :func:`pgd`, as for the others.
+        ball: around the images.
+        start: where it begins, in the ball.
+        loss_fn: of the logits.
+        step_size: of each step.
+        steps: number of them.
+        batch_norm: see :func:`attacked`.
+        precision: of the network's passes.
+    """
+    adversarial = start.detach()
+    with attacked(model, batch_norm), torch.enable_grad(), autocast(start, precision):
+        for _ in range(steps):
+            adversarial.requires_grad_(True)
+            (gradient,) = torch.autograd.grad(loss_fn(model(adversarial)), adversarial)
+            adversarial = ball.project(adversarial.detach() + step_size * ball.direction(gradient))
+    return adversarial.detach()
+
+
 def pgd(
     model: Module,
     images: Tensor,
@@ -66,6 +100,7 @@ def pgd(
     start: Start = "uniform",
     batch_norm: BatchNorm = "eval",
     precision: str = "float32",
+    ascend: Ascent = ascended,
 ) -> Tensor:
     """Projected gradient ascent in a ball around each image (Madry et al., arXiv 1706.06083).
 
@@ -81,15 +116,12 @@ def pgd(
         start: anywhere in the ball, close to the image, or at the image.
         batch_norm: see :func:`attacked`.
         precision: ``bfloat16`` runs the network under autocast; the images stay as they are.
+        ascend: what makes the steps: :func:`ascended`, or another way to compute it.
 
     Returns:
         Images in [0, 1] within ``epsilon`` of the given ones, without a graph.
     """
     ball = BALLS[norm](images, epsilon)
-    adversarial = ball.start(start, generator).detach()
-    with attacked(model, batch_norm), torch.enable_grad(), autocast(images, precision):
-        for _ in range(steps):
-            adversarial.requires_grad_(True)
-            (gradient,) = torch.autograd.grad(loss_fn(model(adversarial)), adversarial)
-            adversarial = ball.project(adversarial.detach() + step_size * ball.direction(gradient))
-    return adversarial.detach()
+    begin = ball.start(start, generator).detach()
+    way = (step_size, steps, batch_norm, precision)
+    return ascend(model, ball, begin, loss_fn, *way)

@@ -28,6 +28,8 @@ class OlderPoint(Correction):
     def __init__(self, model: Module) -> None:
         super().__init__(model)
         self.reference: ReferencePoint | None = None
+        self.older_gradient = ReferencePoint.gradient
+        """What computes the gradient at a point."""
         self.noise = NoiseReplay(*self.replicas.ways)
         self.scale = LossScale(*self.replicas.ways)
 
@@ -47,7 +49,7 @@ class OlderPoint(Correction):
         """q, with the same random noise as the batch's forward pass had, over all processes."""
         kept = self.reference.kept() if self.repeated else nullcontext()
         with kept, self.noise.replayed(len(parts(batch))):
-            older = self.reference.gradient(batch, loss_fn, self.scale)
+            older = self.older_gradient(self.reference, batch, loss_fn, self.scale)
         return self.replicas.mean(older)
 
     def unfit(self, name: str, saved: Any) -> Iterator[str]:

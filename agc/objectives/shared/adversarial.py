@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from agc.architectures import cell_calls
 from agc.attacks.shared.joint_attack import attack_jointly
-from agc.attacks.shared.pgd import pgd
+from agc.attacks.shared.pgd import Ascent, ascended, pgd
 from agc.cost.units import Passes
 from agc.lazy import torch
 from agc.objectives.base import Objective
@@ -70,6 +71,8 @@ class AdversarialObjective(Objective):
     ) -> None:
         super().__init__(precision=precision, label_smoothing=label_smoothing)
         self.solver = solver
+        self.ascend: Ascent = ascended
+        """What makes PGD's steps."""
         self.history = history
         self.solved: list[Tensor] = []
         """Of JIIO's attacks since the last :meth:`diagnostics`: what that gives, of each batch."""
@@ -126,6 +129,7 @@ class AdversarialObjective(Objective):
             loss_fn,
             generator=generator,
             precision=self.precision,
+            ascend=self.ascend,
             **self.settings,
         )
 
@@ -159,11 +163,20 @@ class AdversarialObjective(Objective):
 
 def against(labels: Tensor) -> Callable[[Tensor], Tensor]:
     """Cross-entropy with these labels, summed over images, as a function of the logits."""
+    return partial(_cross_entropy, labels)
 
-    def loss_fn(logits: Tensor) -> Tensor:
-        return torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
 
-    return loss_fn
+def _cross_entropy(labels: Tensor, logits: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+
+
+def away_from(reference: Tensor) -> Callable[[Tensor], Tensor]:
+    """Divergence from these logits, summed over images, as a function of the logits."""
+    return partial(_divergence, reference)
+
+
+def _divergence(reference: Tensor, logits: Tensor) -> Tensor:
+    return divergence(reference, logits).sum()
 
 
 def divergence(reference: Tensor, logits: Tensor) -> Tensor:

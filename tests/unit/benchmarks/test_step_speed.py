@@ -29,10 +29,10 @@ def a_second(clock: Clock, call: Callable[[], object]) -> float:
     return 1.0
 
 
-def test_a_kind_is_told_by_its_cells_own_numbers(tiny_cell: CellMaker) -> None:
+def test_a_kind_is_told_by_its_cells_own_numbers(tiny_cell: CellMaker, machine: Machine) -> None:
     cell = tiny_cell(method="rigl", sparsity=0.9, correction="agc", training={"images": 128})
     before = torch.get_rng_state()
-    found = time_kind(cell, "cpu", 1)
+    found = time_kind(cell, machine)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(math.isfinite(value) and value >= 0 for value in asdict(found).values())
     assert (found.batch, found.train_images, found.test_images) == (64, 1437, 360)
@@ -42,23 +42,23 @@ def test_a_kind_is_told_by_its_cells_own_numbers(tiny_cell: CellMaker) -> None:
 
 
 def test_an_attack_in_the_step_is_timed_apart(
-    tiny_cell: CellMaker, monkeypatch: pytest.MonkeyPatch
+    tiny_cell: CellMaker, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Clock, "__call__", a_second)
     monkeypatch.setattr(step_speed, "LONGEST", 1e6)
-    plain = time_kind(tiny_cell(), "cpu", 1)
+    plain = time_kind(tiny_cell(), machine)
     # The attack is a call with it, less one without.
     assert (plain.gradient, plain.prepare) == (1.0, 0.0)
     assert plain.forward == pytest.approx(1 / 360)
 
 
 def test_a_step_that_would_take_too_long_is_timed_with_fewer_images(
-    tiny_cell: CellMaker, monkeypatch: pytest.MonkeyPatch
+    tiny_cell: CellMaker, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Clock, "__call__", a_second)
     # A pass of two images takes a second, a plain step three passes: 15 seconds are ten images.
     monkeypatch.setattr(step_speed, "LONGEST", 15.0)
-    found = time_kind(tiny_cell(), "cpu", 1)
+    found = time_kind(tiny_cell(), machine)
     assert found.batch == 10
     assert found.step == pytest.approx(6.4)
     assert found.replays == 1.0

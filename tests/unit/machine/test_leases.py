@@ -167,6 +167,88 @@ def test_devices_are_told_apart_by_what_they_are_not_by_their_number(
     assert [path.name for path in tmp_path.iterdir()] == ["cuda-uuid-b-0.lock"]
 
 
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cards that are not there, also for forked processes."""
+
+    class Properties:
+        def __init__(self, number: int) -> None:
+            self.uuid = "ab"[number]
+
+    monkeypatch.delenv(leases.DEVICES, raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_properties", Properties)
+
+
+@pytest.mark.usefixtures("cards")
+def test_slots_are_spread_over_the_cards_before_one_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = []
+    for process in range(6):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        (lease,) = take_devices(folder=tmp_path, slots=3)
+        order.append(lease.device)
+    assert order == ["cuda:0", "cuda:1"] * 3
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == [f"cuda-{card}-{slot}.lock" for card in "ab" for slot in range(3)]
+
+
+@pytest.mark.usefixtures("cards")
+def test_a_process_of_two_devices_has_a_slot_of_each_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+    for process in range(2):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        taken.append([lease.device for lease in take_devices(2, tmp_path, slots=2)])
+    assert taken == [["cuda:0", "cuda:1"]] * 2
+
+
+def in_a_slot(folder: Path, seconds: float) -> None:
+    (lease,) = take_devices(folder=folder, slots=2)
+    note(folder / "journal", "start", os.getpid(), lease.lock.lock_file, time.monotonic())
+    time.sleep(seconds)
+    note(folder / "journal", "end", os.getpid(), lease.lock.lock_file, time.monotonic())
+
+
+@pytest.mark.usefixtures("cards")
+def test_processes_beyond_the_slots_wait_and_no_slot_has_two(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    processes = [FORKED.Process(target=in_a_slot, args=(tmp_path, 0.3)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+        assert process.exitcode == 0
+    found = uses(tmp_path / "journal", {})
+    assert len(found) == 4
+    assert sum(map(len, found.values())) == 6
+    assert_one_at_a_time(found)
+    assert "agc: waiting for 1 of 2 slots of cuda:0, cuda:1\n" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["auto/0", "auto/", "auto/x", "auto/-1", "auto/1.5"])
+def test_slots_that_are_no_number_are_refused(device: str) -> None:
+    from agc.machine.device import prepare_machine
+
+    with pytest.raises(UserError, match="expected auto/N, where N processes share a device"):
+        prepare_machine(device)
+
+
+def test_auto_with_slots_takes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from agc.machine.device import prepare_machine
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv(leases.DEVICES, "cpu:2")
+    for process in range(2):
+        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+        assert prepare_machine("auto/2").device == "cpu"
+    found = {path.name for path in tmp_path.rglob("*.lock")}
+    assert found == {"cpu-2-0.lock", "cpu-2-1.lock"}
+
+
 def test_where_there_is_no_device_nothing_is_leased(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

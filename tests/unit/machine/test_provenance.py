@@ -45,7 +45,7 @@ def record(**told: Any) -> dict[str, Any]:
 def test_what_this_machine_tells_is_a_valid_part_of_a_record() -> None:
     told = MACHINE.provenance() | TIMES
     assert told["cpu_capability"]
-    assert "card" not in told
+    assert not {"card", "graphs"} & set(told)
     validate_record({**record(), "provenance": told}, Path("record.json"))
 
 
@@ -53,6 +53,10 @@ def test_a_card_is_named_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "card", lambda device: CARD)
     told = provenance("cuda:0", 1, True) | TIMES
     assert told["card"] == CARD
+    validate_record(record(**told), Path("record.json"))
+    machine = Machine("cuda:0", "A Card", 1, True, ("cuda:0",), graphs=True)
+    told = machine.provenance() | TIMES
+    assert told["graphs"]
     validate_record(record(**told), Path("record.json"))
 
 

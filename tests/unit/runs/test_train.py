@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from agc.records.weights import read_weights
 from agc.runs import measure
 from agc.runs.evaluate import evaluate_cell
 from agc.runs.train import CellRun
+from agc.training.run import Run
 
 TEST = ["test_loss", "test_accuracy"]
 WEIGHTS = ("model.safetensors", "best.safetensors")
@@ -79,6 +81,21 @@ def test_measured_last_or_after_every_epoch_the_best_and_the_last_have_the_same_
     record = read_record(folders[1])
     assert record["results"]["best"]["test_accuracy"] == every["test_accuracy"][1]
     assert len(read_epochs(folders[1], record)) == 4
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+def test_steps_are_recorded_where_the_machine_says_so(
+    graphs: bool,
+    tiny_cell: Callable[..., Cell],
+    machine: Machine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded: list[Run] = []
+    monkeypatch.setattr("agc.runs.train.use_graphs", recorded.append)
+    cell = tiny_cell(training={"epochs": 1})
+    CellRun(cell, tmp_path / cell.slug, replace(machine, graphs=graphs)).train()
+    assert len(recorded) == int(graphs)
 
 
 @pytest.mark.parametrize("best", [1, 3, 4])

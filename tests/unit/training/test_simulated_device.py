@@ -19,9 +19,9 @@ from tests.support.simulated_device import SETUP
 STEPS = 4
 
 NOT_YET = {"dfq", "fractrain", "metagrad"}
-"""Quantizations that were written apart from this lane: the stand-in has no operator for the LSTM of
-the first two, and the last waits for the host. So do workers who share a step, an axis that is left
-out whole."""
+"""Quantizations that were written apart from this lane: the stand-in has no operator for the LSTM
+of the first two, and the last waits for the host. So do workers who share a step, an axis that is
+left out whole."""
 
 ENTRIES = [
     (axis.name, name)

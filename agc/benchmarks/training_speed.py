@@ -1,0 +1,221 @@
+"""What the suite's training step takes on a device, beside a plain loop in the same process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from agc.benchmarks.clock import Clock, compared
+from agc.benchmarks.launches import looked_at
+from agc.benchmarks.official_code import OfficialCode
+from agc.benchmarks.plain_loop import HALF, Lever, levers, plain_step
+from agc.benchmarks.training_steps import CASES, Measured, case, started
+from agc.datasets.shared.loader import Batch
+from agc.machine.memory import first_line
+from agc.training.loop import DataPass
+
+BITS = 6
+"""Steps after which the weights of two runs are compared."""
+
+EAGER = ("rigl none", "rigl agc", "rigl agc pgd-at")
+"""Cases that are measured without graphs beside those with them."""
+
+PACKED = (1, 2, 4)
+"""Processes that share a card."""
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured.
+
+    Attributes:
+        networks: architectures.
+        batch: images a batch.
+        size: pixels a side.
+        seconds: for all parts together, about.
+        official: folder of the official code's A-ITOP, or None.
+        graphs: whether steps are recorded as CUDA graphs; some are measured without, too.
+    """
+
+    networks: tuple[str, ...]
+    batch: int
+    size: int
+    seconds: float
+    official: Path | None = None
+    graphs: bool = False
+
+
+def measure(settings: Settings, device: str, written: Callable[[Report], None]) -> Report:
+    """Measure part by part, the most telling ones first, until the seconds are used up.
+
+    A part that fails says why in its place, and a part that there was no time for is not there.
+
+    Args:
+        settings: what.
+        device: where.
+        written: called with everything so far after each part.
+
+    Returns:
+        ``steps`` and ``levers`` by network, ``bits``, ``official`` by network and ``packed``, as
+        far as they were made; ``seconds`` of all.
+    """
+    clock = Clock(device, settings.seconds)
+    parts = list(_parts(settings, clock))
+    found: Report = {}
+    for number, (names, work) in enumerate(parts):
+        if clock.left <= 0:
+            break
+        try:
+            made: Any = work(clock.left / (len(parts) - number) / 2)
+        except (RuntimeError, ValueError) as error:
+            made = {"error": first_line(error)}
+        place = found
+        for name in names[:-1]:
+            place = place.setdefault(name, {})
+        place[names[-1]] = made
+        written(found | {"seconds": round(clock.passed, 1)})
+    return found | {"seconds": round(clock.passed, 1)}
+
+
+def precisions(clock: Clock) -> dict[str, dict[str, Any]]:
+    """Fields of ``training`` by the name of what they mean."""
+    plain = "tf32" if clock.cuda else "float32"
+    return {plain: {"precision": plain}, "bfloat16, channels_last": HALF}
+
+
+def _parts(
+    settings: Settings, clock: Clock
+) -> Iterator[tuple[tuple[str, ...], Callable[[float], Any]]]:
+    """Where each part belongs in the report, and what makes it from its seconds."""
+    networks = settings.networks
+    for kind, training in precisions(clock).items():
+        for network in networks:
+            yield (
+                ("steps", network, kind),
+                lambda s, n=network, t=training: steps(n, settings, clock, s, t),
+            )
+        if kind in ("tf32", "float32"):
+            yield ("bits",), lambda s: bits(networks[-1], settings, clock)
+            if settings.official is not None:
+                for network in networks:
+                    yield (
+                        ("official", network),
+                        lambda s, n=network: official(n, settings, clock, s),
+                    )
+    for network in networks:
+        yield ("levers", network), lambda s, n=network: _levers(n, settings, clock, s)
+    yield ("packed",), lambda s: packed(networks[-1], settings, clock, s)
+
+
+def steps(
+    network: str, settings: Settings, clock: Clock, seconds: float, training: dict[str, Any]
+) -> list[Report]:
+    """A row for the plain loop and one for each of ``CASES``, in turns."""
+
+    def run(name: str, graphs: bool) -> Measured:
+        cell = case(name, network, settings.batch, settings.size, **training)
+        return started(cell, clock.device, graphs)
+
+    runs = {name: run(name, settings.graphs) for name in CASES}
+    if settings.graphs:
+        runs |= {f"{name}, eager": run(name, False) for name in EAGER if name in CASES}
+    lever = Lever(training["precision"], training.get("channels_last", False))
+    net, batch = _net_and_batch(runs["dense none"])
+    calls = {"plain loop": plain_step(net, batch.images, batch.labels, lever)}
+    calls |= {name: run.step for name, run in runs.items()}
+    taken = clock.in_turns(calls, seconds)
+    rows = []
+    for name, call in calls.items():
+        row = compared(taken[name], taken["plain loop"], settings.batch) | looked_at(call, clock)
+        if name in runs:
+            units = runs[name].unit_ratio
+            row |= {"units": units, "over_units": row["ratio"] / units}
+            row |= {"pass_ms": runs[name].pass_ms}
+        if "kernel_ms" in row:
+            row["busy"] = min(1.0, row["kernel_ms"] / row["ms"])
+        rows.append({"name": name, **row})
+    return rows
+
+
+def bits(network: str, settings: Settings, clock: Clock) -> dict[str, bool]:
+    """Whether two runs of a few corrected steps leave the same bits, by precision; the second is
+    without graphs, if there are any.
+    """
+
+    def digest(training: dict[str, Any], graphs: bool) -> str:
+        cell = case("rigl agc", network, settings.batch, settings.size, **training)
+        measured = started(cell, clock.device, graphs)
+        for _ in range(BITS):
+            measured.step()
+        content = hashlib.sha256()
+        for tensor in measured.run.model.state_dict().values():
+            content.update(tensor.cpu().contiguous().numpy().tobytes())
+        return content.hexdigest()
+
+    return {
+        kind: digest(how, settings.graphs) == digest(how, False)
+        for kind, how in precisions(clock).items()
+    }
+
+
+def official(network: str, settings: Settings, clock: Clock, seconds: float) -> Report:
+    """Milliseconds a batch of an epoch of the official code and of ours, each with its pass.
+
+    Both have their data on the device; ours augments them. Ours over the official one's is
+    ``ratio``.
+    """
+    kind = next(iter(precisions(clock).values()))
+    cell = case("rigl agc", network, settings.batch, settings.size, **kind)
+    measured = started(cell, clock.device, settings.graphs)
+    run = measured.run
+    batches = [(batch.images, batch.labels) for batch in run.loader.epoch(1)]
+    code = OfficialCode(settings.official, run.model, batches)
+
+    def epoch() -> None:
+        run.step.begin_epoch(DataPass(run, 1, run.correction.pass_images))
+        for _ in batches:
+            measured.step()
+
+    taken = clock.in_turns({"official": code.epoch, "ours": epoch}, seconds, number=1)
+    ratio = median(a / b for a, b in zip(taken["ours"], taken["official"], strict=True))
+    return {name: median(ms) / len(batches) for name, ms in taken.items()} | {"ratio": ratio}
+
+
+def packed(network: str, settings: Settings, clock: Clock, seconds: float) -> list[Report]:
+    """Steps a second of several processes together that share the device."""
+    rows: list[Report] = []
+    for count in PACKED if clock.cuda else PACKED[:1]:
+        command = [sys.executable, "-m", "agc.benchmarks.packed_steps", clock.device, network]
+        command += [str(settings.batch), str(settings.size), str(seconds / len(PACKED))]
+        command += ["graphs" if settings.graphs else "eager"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        children = [subprocess.Popen(command, **pipes) for _ in range(count)]
+        for child in children:
+            child.stdout.readline()  # it is ready
+        for child in children:
+            child.stdin.write("\n")
+            child.stdin.flush()
+        speeds = [json.loads(child.communicate()[0]) for child in children]
+        rows.append({"processes": count, "steps_per_second": sum(speeds)})
+    return [{**row, "ratio": row["steps_per_second"] / rows[0]["steps_per_second"]} for row in rows]
+
+
+def _levers(network: str, settings: Settings, clock: Clock, seconds: float) -> list[Report]:
+    measured = started(case("dense none", network, settings.batch, settings.size), clock.device)
+    net, batch = _net_and_batch(measured)
+    return levers(net, batch.images, batch.labels, clock, seconds)
+
+
+def _net_and_batch(measured: Measured) -> tuple[Any, Batch]:
+    """The network of a run in training mode, and a batch for it."""
+    batch = next(measured.run.loader.epoch(1))
+    return measured.run.model.train(), batch
