@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -111,6 +112,19 @@ def _option(axis: Axis) -> inspect.Parameter:
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=default,
         annotation=Annotated[str | None, typer.Option(help=axis.help)],
+    )
+
+
+def elsewhere(**folders: Path) -> str:
+    """Options of a command that name these folders, of those that are not where they usually are.
+
+    For messages that name a command: ``elsewhere(results=Path("/data/r"))`` is
+    ``" --results /data/r"``, and empty for ``results``.
+    """
+    return "".join(
+        f" --{option} {shlex.quote(str(folder))}"
+        for option, folder in folders.items()
+        if folder != Path(option)
     )
 
 

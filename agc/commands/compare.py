@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from agc.commands.common import GridName, Reports, Results, make_console
+from agc.commands.common import GridName, Reports, Results, elsewhere, make_console
 from agc.commands.report import write_page
 from agc.commands.working import Working
 from agc.errors import UserError
@@ -18,6 +18,9 @@ from agc.grids.grid import Grid, load_grid
 
 if TYPE_CHECKING:
     from agc.reports.against import Check
+
+TABLE = "comparison.csv"
+"""Of a report: what is shown of it is there if this is."""
 
 From = Annotated[
     Path | None,
@@ -59,12 +62,16 @@ def compare(
     if show and source is not None:
         raise UserError("--show prints the tables that are there, --from draws new ones")
     loaded = load_grid(grid)
+    made_by = "" if source else f"agc collect {shlex.quote(grid)}{elsewhere(results=results)}"
     if against is not None and not show:
-        _check(source or results / loaded.name, against, loaded.file.margin)
+        _check(source or results / loaded.name, against, loaded.file.margin, made_by)
         return
     out = reports / loaded.name
     if not show:
-        _write(source or results / loaded.name, out, loaded, results)
+        _write(source or results / loaded.name, out, loaded, results, made_by)
+    elif not (out / TABLE).is_file():
+        tables = f"agc compare {shlex.quote(grid)}{elsewhere(results=results, reports=reports)}"
+        raise UserError(f"no tables in {out}: `{tables}` writes them")
     console = make_console()
     print_comparison(load_comparison(out), console)
     if show:
@@ -73,12 +80,12 @@ def compare(
         _conclude(out, against, loaded.file.margin, console)
 
 
-def _write(collected: Path, out: Path, grid: Grid, results: Path) -> None:
+def _write(collected: Path, out: Path, grid: Grid, results: Path, made_by: str) -> None:
     from agc.reports.page import PREREGISTRATION
     from agc.reports.report import write_report
     from agc.reports.study import publish_study, read_study
 
-    records, epochs = read_study(collected)
+    records, epochs = read_study(collected, made_by)
     named = (grid.name, grid.file.description, grid.file.margin, grid.learning_rates)
     told = collected if (collected / PREREGISTRATION).is_file() else out
     with Working("steps") as tell:
@@ -92,10 +99,10 @@ def _write(collected: Path, out: Path, grid: Grid, results: Path) -> None:
             publish_study(records, epochs, out)
 
 
-def _check(here: Path, there: str, margin: Margin) -> None:
+def _check(here: Path, there: str, margin: Margin, made_by: str) -> None:
     from agc.reports.tables.against import print_check
 
-    check = _judge(here, there, margin)
+    check = _judge(here, there, margin, made_by)
     print_check(check, str(here), there, make_console())
     if not check.holds:
         raise typer.Exit(1)
@@ -117,16 +124,16 @@ def _conclude(here: Path, there: str, margin: Margin, console: Console) -> None:
         raise typer.Exit(1)
 
 
-def _judge(here: Path, there: str, margin: Margin) -> Check:
+def _judge(here: Path, there: str, margin: Margin, made_by: str = "") -> Check:
     from agc.reports.against import check_against
     from agc.reports.committed import study_folder
     from agc.reports.same_cells import match_cells
     from agc.reports.same_rows import MEASURES
     from agc.reports.study import read_study
 
-    with study_folder(there) as folder:
-        same = match_cells(read_study(here), read_study(folder))
-    return check_against(same, {name: getattr(margin, name) for name in MEASURES})
+    with Working("", text="the two sets are compared"), study_folder(there) as folder:
+        same = match_cells(read_study(here, made_by), read_study(folder))
+        return check_against(same, {name: getattr(margin, name) for name in MEASURES})
 
 
 def _next_steps(grid: str, name: str, results: Path, out: Path, console: Console) -> None:
@@ -135,12 +142,11 @@ def _next_steps(grid: str, name: str, results: Path, out: Path, console: Console
     from agc.tracking.store import default_uri
 
     page = out / HTML
-    place = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
-    beside = "" if out.parent == Path("reports") else f" --reports {shlex.quote(str(out.parent))}"
-    opens = f"MLflow: `agc track ui {name}{place}`"
-    fills = f"MLflow: `agc track sync {grid}{place}{beside}`"
+    both = elsewhere(results=results, reports=out.parent)
+    opens = f"MLflow: `agc track ui {shlex.quote(name)}{elsewhere(results=results)}`"
+    fills = f"MLflow: `agc track sync {shlex.quote(grid)}{both}`"
     lines = [
-        f"page: {page}" if page.exists() else f"page: `agc report {grid}{place}{beside}`",
+        f"page: {page}" if page.exists() else f"page: `agc report {shlex.quote(grid)}{both}`",
         f"tables and figures: {out}/",
         fills if is_empty(default_uri(results)) else opens,
     ]

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from agc.commands.working import Working
+
 
 class Format(StrEnum):
     """What can be written."""
@@ -49,7 +51,8 @@ def export(
     """
     from agc.records.export import export as write
 
-    found = write(cell, format_.value, weights.value, out)
+    with Working("", text="the weights are written"):
+        found = write(cell, format_.value, weights.value, out)
     size, dense = found["bytes"], found["dense_bytes"]
     typer.echo(found["path"])
     typer.echo(

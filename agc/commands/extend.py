@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from agc.commands.common import elsewhere
 from agc.errors import UserError
 from agc.grids.grid import Grid
 from agc.grids.seeds import seeds_path, write_added
@@ -21,12 +23,14 @@ from agc.reports.study import read_study
 SEEDS_FOR = "precision: {half_width: POINTS, block: SEEDS, cap: SEEDS}"
 
 
-def extend_grid(grid: Grid, collected: Path, results: Path, write: bool, console: Console) -> None:
+def extend_grid(
+    grid: Grid, source: Path | None, results: Path, write: bool, console: Console
+) -> None:
     """Show what the rule says of each row, and write the seeds that it adds if ``write``.
 
     Args:
         grid: with the seeds that were added before.
-        collected: folder of its collected records.
+        source: folder of its collected records; None: that of the results.
         results: where finished cells tell how long a unit takes.
         write: add the seeds to the file beside the grid's.
         console: where the table goes.
@@ -45,7 +49,8 @@ def extend_grid(grid: Grid, collected: Path, results: Path, write: bool, console
             f"{grid.path}: it has no rule for more seeds; fix one before you look at results: "
             f"{SEEDS_FOR}"
         )
-    records, _ = read_study(collected)
+    made_by = "" if source else f"agc collect {_given(grid)}{elsewhere(results=results)}"
+    records, _ = read_study(source or results / grid.name, made_by)
     rows = judge_precision(records, grid.cells, rule, bool(grid.rates_by_arm))
     if not rows:
         raise UserError(f"{grid.path}: no row has a correction, so there is nothing to compare")
@@ -56,14 +61,14 @@ def extend_grid(grid: Grid, collected: Path, results: Path, write: bool, console
     if waiting:
         lacking = sum(row.missing for row in waiting)
         text = f"{len(waiting)} rows wait for {lacking} cells that are not finished or collected"
-        console.print(f"{text}: `{_train(grid)}`", soft_wrap=True, highlight=False)
+        console.print(f"{text}: `{_train(grid, results)}`", soft_wrap=True, highlight=False)
     if not more:
         console.print("no row gets more seeds now", highlight=False)
         return
     console.print(_cost(grid, rows, results), highlight=False, soft_wrap=True)
     if write:
         path = write_added(grid.path, rule, more)
-        text = f"{path} has them: commit it, and run `{_train(grid)}`"
+        text = f"{path} has them: commit it, and run `{_train(grid, results)}`"
         console.print(text, highlight=False, soft_wrap=True)
     else:
         console.print(f"--write puts them into {seeds_path(grid.path)}", highlight=False)
@@ -127,7 +132,12 @@ def _verdict(row: RowPrecision) -> list[str]:
     return [state, "–"]
 
 
-def _train(grid: Grid) -> str:
+def _train(grid: Grid, results: Path) -> str:
     """The command that trains what a grid lacks."""
-    known = grid.name in known_files("grids")
-    return f"snakemake --cores 2 --config grid={grid.name if known else grid.path}"
+    place = "" if results == Path("results") else f" results={shlex.quote(str(results))}"
+    return f"snakemake --cores 2 --config grid={_given(grid)}{place}"
+
+
+def _given(grid: Grid) -> str:
+    """What commands take for a grid: its name where that is known, or its file."""
+    return grid.name if grid.name in known_files("grids") else shlex.quote(str(grid.path))

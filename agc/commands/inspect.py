@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from agc.commands.common import make_console, parse_settings
+from agc.commands.working import Working
 from agc.cost.layers import Layer, Totals, measure
 from agc.errors import unknown
 from agc.sparsity.distributions import DISTRIBUTIONS
@@ -44,16 +45,17 @@ def inspect(
         raise unknown("distribution", distribution, DISTRIBUTIONS)
     options = dict(parse_settings(set_))
     image = (channels, image_size, image_size)
-    layers, totals = measure(
-        architecture,
-        options,
-        image,
-        classes,
-        sparsity,
-        distribution,
-        keep_dense or (),
-        also_prune or (),
-    )
+    with Working("", text="the network is built and measured"):
+        layers, totals = measure(
+            architecture,
+            options,
+            image,
+            classes,
+            sparsity,
+            distribution,
+            keep_dense or (),
+            also_prune or (),
+        )
     if as_json:
         content = {
             "architecture": architecture,

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from agc.commands.common import Results, cell_folder, make_console
 from agc.commands.extend import extend_grid
+from agc.commands.working import Working
 from agc.errors import UserError
 from agc.grids.cell import Cell
 from agc.grids.grid import Grid, load_grid
@@ -67,13 +68,14 @@ def plan(
         for name in grids:
             _show_refusals(name, make_console())
         return
-    loaded = [load_grid(name) for name in grids]
+    with Working("", text="the grid is laid out"):
+        loaded = [load_grid(name) for name in grids]
+        if write and not extend:
+            _write([cell for grid in loaded for cell in grid.cells], results)
     if extend:
         for grid in loaded:
-            extend_grid(grid, source or results / grid.name, results, write, make_console())
+            extend_grid(grid, source, results, write, make_console())
         return
-    if write:
-        _write([cell for grid in loaded for cell in grid.cells], results)
     if as_json:
         cells = {cell.slug: cell.model_dump(mode="json") for g in loaded for cell in g.cells}
         json.dump(cells, sys.stdout, indent=1)

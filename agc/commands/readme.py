@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from agc.commands.working import Working
 from agc.files import atomic_write_text
 
 PAGES = (Path("README.md"), Path("reports/README.md"), Path("reports/gpu/README.md"))
@@ -35,7 +36,11 @@ def readme(
     from agc.reports.blocks import rewritten
 
     # All are made before one is written: a page whose data are missing leaves the others alone.
-    made = [(page, *rewritten(page, reports)) for page in pages or PAGES]
+    given, made = list(pages or PAGES), []
+    with Working("pages") as tell:
+        for page in given:
+            tell(len(made), len(given), str(page))
+            made.append((page, *rewritten(page, reports)))
     stale = [(page, old, new) for page, old, new in made if old != new]
     for page, old, new in stale:
         if check:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from agc.commands.common import GridName, Reports, Results, cell_folder
+from agc.commands.common import GridName, Reports, Results, cell_folder, elsewhere
 from agc.commands.working import Working
 from agc.errors import UserError
 from agc.files import read_json
@@ -40,12 +41,13 @@ def report(
 
     loaded = load_grid(grid)
     out = reports / loaded.name
+    tables = f"agc compare {shlex.quote(grid)}{elsewhere(results=results, reports=reports)}"
     if loaded.stages is not None:
         if not (out / HTML).is_file():
-            raise UserError(f"no page in {out}: `agc compare {loaded.name}` writes that of a study")
+            raise UserError(f"no page in {out}: `{tables}` writes that of a study")
         typer.echo(out / HTML)
         return
-    records, epochs = read_study(out)
+    records, epochs = read_study(out, tables)
     with Working("") as tell:
         tell(0, 0, "the page is drawn")
         found = compare(records, epochs, loaded.file.margin)
@@ -66,9 +68,10 @@ def write_page(
     from agc.reports.web.page import Beside, write_grid_page
 
     tracked = _tracked(results / grid.name / TRACKED)
+    shows = f"agc track ui {shlex.quote(grid.name)}{elsewhere(results=results)}"
     beside = Beside(
         links=_links(grid, out, results, tracked),
-        run_page=f"agc track ui {grid.name}" if tracked else "",
+        run_page=shows if tracked else "",
         appendix=APPENDIX if (out / APPENDIX).is_file() else "",
     )
     provenance = summarize_provenance(records)

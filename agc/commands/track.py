@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import sys
 import webbrowser
 from dataclasses import asdict
@@ -12,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from agc.commands.common import GridName, Reports, Results, cell_folder
+from agc.commands.common import GridName, Reports, Results, cell_folder, elsewhere
 from agc.commands.working import Working
 from agc.errors import UserError
 from agc.files import write_json
 from agc.grids.grid import load_grid
+from agc.places import known_files
 
 if TYPE_CHECKING:
     from agc.tracking import Grid
@@ -67,7 +70,8 @@ def sync(
     except UserError as error:
         if not tolerant:
             raise
-        message = f"not mirrored: {error}; later: `agc track sync {grid}`"
+        again = f"agc track sync {shlex.quote(grid)}{elsewhere(results=results, reports=reports)}"
+        message = f"not mirrored: {error}; later: `{again}`"
         Console(stderr=True, soft_wrap=True).print(f"agc: warning: {message}", markup=False)
         outcome = {"mirrored": False, "reason": str(error)}
     else:
@@ -138,23 +142,27 @@ def ui(
     if command:
         typer.echo(ui_command(store, artifacts, port))
         return
+    known = shlex.quote(grid) if grid in known_files("grids") else "GRID"
+    fills = f"agc track sync {known}{elsewhere(results=results)}"
     if is_empty(store):
-        raise UserError(f"nothing is mirrored in {results}: `agc track sync {grid or 'GRID'}`")
+        raise UserError(f"nothing is mirrored in {results}: `{fills}`")
     if is_server(store):
-        _tell_address(grid_address(store, grid, page_of(store)), show)
+        _tell_address(grid_address(store, grid, page_of(store), fills), show)
         return
     # First, as it also finds what is wrong with the store: the server would say so at length.
-    place = grid_address(store, grid, "")
-    with served(store, artifacts, port) as process:
-        with Working("") as tell:
-            tell(0, 0, "MLflow's server starts")
-            page = wait_for(process, port)
-        _tell_address(f"{page}{place}", show)
-        typer.echo("Ctrl-C ends it.", err=True)
-        try:
+    place = grid_address(store, grid, "", fills)
+    # Who is ended by a signal ends the server, too, as by Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with served(store, artifacts, port) as process:
+            with Working("") as tell:
+                tell(0, 0, "MLflow's server starts")
+                page = wait_for(process, port)
+            _tell_address(f"{page}{place}", show)
+            typer.echo("Ctrl-C ends it.", err=True)
             process.wait()
-        except KeyboardInterrupt:
-            return
+    except KeyboardInterrupt:
+        return
     raise UserError("MLflow's server has ended")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from agc.commands.common import GridName, Results, cell_folder, make_console
 from agc.commands.compare import Reports
+from agc.commands.working import Working
 from agc.errors import UserError
 from agc.grids.grid import Grid, load_grid, read_grid
 from agc.grids.tuning import tuning_name
@@ -37,7 +39,9 @@ def tune(
     runs = load_grid(tuning_name(grid))
     if runs.file.tuning != file.tuning:
         raise UserError(f"{runs.path} has the name of the tuning runs of {path}: rename it")
-    command = f"snakemake --cores 2 --config grid={tuning_name(grid)} results={results}"
+    command = (
+        f"snakemake --cores 2 --config grid={tuning_name(grid)} results={shlex.quote(str(results))}"
+    )
     folders = {cell.slug: cell_folder(results, cell) for cell in runs.cells}
     missing = [slug for slug, folder in folders.items() if not (folder / "record.json").exists()]
     if missing:
@@ -45,8 +49,9 @@ def tune(
             f"{len(missing)} of {len(folders)} tuning cells of {path} have no record in {results}, "
             f"the first is {missing[0]}; run them: {command}"
         )
-    records = {slug: read_record(folder) for slug, folder in folders.items()}
-    table = choose(runs.cells, records)
+    with Working("", text="the tuning runs are read"):
+        records = {slug: read_record(folder) for slug, folder in folders.items()}
+        table = choose(runs.cells, records)
     written = write_tuning(table, reports / path.stem)
     console = make_console()
     _show(table, runs, console)

@@ -39,6 +39,7 @@ class Working:
         console: where to; standard error by default, so that it mixes with no output.
         short: seconds until anything is shown.
         interval: seconds between two lines where there is no terminal.
+        text: what is being done, until the command says so itself.
         clock: seconds, from anywhere.
     """
 
@@ -48,6 +49,7 @@ class Working:
         console: Console | None = None,
         short: float = SHORT,
         interval: float = QUIET,
+        text: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.unit = unit
@@ -55,7 +57,7 @@ class Working:
         self.first = short if self.console.is_terminal else interval
         self.interval = interval
         self.clock = clock
-        self.done, self.total, self.text = 0, 0, ""
+        self.done, self.total, self.text = 0, 0, text
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -66,7 +68,7 @@ class Working:
             console=self.console,
             transient=True,
         )
-        self.task = self.bar.add_task("", total=None)
+        self.task = self.bar.add_task(text, total=None)
         self._ended = Event()
         self._thread = Thread(target=self._run, name="progress", daemon=True)
 

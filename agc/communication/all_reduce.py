@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from agc.communication.shared.workers import Tensors
 
 
-@COMMUNICATION.register("all-reduce", source="torch", state="–")
+@COMMUNICATION.register("all-reduce", source="torch", bits="32 n", state="–")
 class AllReduce(Workers):
     """The optimizer gets the mean of the workers' gradients: the control of all others.
 

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 @COMMUNICATION.register(
-    "def", source="PMLR 162:24550-24575", state="e, m of a worker; s", against="ef"
+    "def",
+    source="PMLR 162:24550-24575",
+    bits="the compressor's",
+    state="e, m of a worker; s",
+    against="ef",
 )
 class DEF(ErrorFeedback):
     """Error feedback whose workers step ahead by a part of their error, and whose network is used

@@ -6,7 +6,9 @@ from agc.communication.shared.error_feedback import ErrorFeedback
 from agc.registry import COMMUNICATION
 
 
-@COMMUNICATION.register("ef", source="arXiv 1901.09847", state="e, m of a worker; s")
+@COMMUNICATION.register(
+    "ef", source="arXiv 1901.09847", bits="the compressor's", state="e, m of a worker; s"
+)
 class EF(ErrorFeedback):
     """Momentum SGD with compressed messages: what one leaves out is added to the next one.
 

@@ -28,6 +28,7 @@ TRUST = 0.001
 @COMMUNICATION.register(
     "local-extragradient",
     source="ICML 2020, arXiv 2006.05720, abstract",
+    bits="32 n",
     state="last g of a worker",
 )
 class LocalExtragradient(Workers):

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
 
 
 @COMMUNICATION.register(
-    "sa-pef", source="arXiv 2601.20738, abstract", state="e, m of a worker; s", against="ef"
+    "sa-pef",
+    source="arXiv 2601.20738, abstract",
+    bits="the compressor's",
+    state="e, m of a worker; s",
+    against="ef",
 )
 class SAPEF(ErrorFeedback):
     """Error feedback whose workers step ahead by a part of their error: gradients at x - α e.

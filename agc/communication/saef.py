@@ -7,7 +7,11 @@ from agc.registry import COMMUNICATION
 
 
 @COMMUNICATION.register(
-    "saef", source="AAAI 2021, arXiv 2008.05823", state="e, m of a worker; s", against="ef"
+    "saef",
+    source="AAAI 2021, arXiv 2008.05823",
+    bits="the compressor's",
+    state="e, m of a worker; s",
+    against="ef",
 )
 class SAEF(ErrorFeedback):
     """Error feedback whose workers take their gradients at x - e: ahead by what they still owe.

@@ -95,8 +95,10 @@ def several_that_change_nothing_are_the_control(name: str) -> None:
 
 
 def what_is_pruned_stays_zero(name: str) -> None:
-    """Weights after each step, and whatever is kept for them, in tensors of their shape."""
-    problem = Problem(name)
+    """Weights after each step, and whatever is kept for them, in tensors of their shape; of the
+    server, too, where it compresses.
+    """
+    problem = Problem(name, two_way=True)
     for batch in batches():
         problem.step(batch)
         for layer, mask in problem.sparse.masks.items():

@@ -39,8 +39,10 @@ def _cell(choice: Choice, method: str = "rigl", **others: Any) -> Cell:
 
 
 def trained(cell: Cell, epochs: int = 2) -> Run:
-    """The first epochs of a cell."""
+    """The first epochs of a cell, or none of them."""
     run = build(cell)
+    if epochs == 0:
+        return run
     for epoch, _ in train(run):
         if epoch == epochs:
             break
@@ -177,6 +179,23 @@ def declared_costs_are_finite_and_not_negative(name: str) -> None:
         assert value >= 0, f"{field} is {value}"
 
 
+def the_memory_format_does_not_matter(name: str) -> None:
+    """Two steps in channels_last move the weights as two in the plain format do, but for sums that
+    are rounded in another order, and numbers that go to the neighbouring point of a grid by that.
+    The masks stay, as a last bit may decide which weight grows.
+    """
+    begun, plain, other = (
+        trained(_cell(name, "static", channels_last=last), epochs).model
+        for last, epochs in ((False, 0), (False, 1), (True, 1))
+    )
+    apart = moved = 0.0
+    for key, weight in plain.named_parameters():
+        apart += (other.get_parameter(key) - weight).square().sum().item()
+        moved += (begun.get_parameter(key) - weight).square().sum().item()
+    assert moved > 0
+    assert apart < 5e-2 * moved, f"moved by {moved:g}, and {apart:g} apart"
+
+
 def trains_in_a_cell(name: str) -> None:
     """Two short epochs with RigL, plainly and, where it is allowed, corrected by AGC, dense, and
     against attacks: every loss is finite.
@@ -206,6 +225,7 @@ CHECKS = listed(
     saved_weights_give_the_same_answers,
     a_copy_computes_in_the_same_formats,
     a_batch_replays_exactly,
+    the_memory_format_does_not_matter,
     declared_costs_are_finite_and_not_negative,
 )
 

@@ -93,10 +93,13 @@ class Tuning(Strict):
     Attributes:
         lr: the learning rates that each arm tries, two at least.
         seeds: of the runs that try them; no cell of the grid has one of these.
+        where: the cells whose arms are tuned, as in :class:`Exclusion`; all if left out. The others
+            keep the rates of their recipes.
     """
 
     lr: list[Rate] = Field(min_length=2)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    where: dict[str, Any] = Field(default={})
 
     @field_validator("lr", "seeds")
     @classmethod
@@ -170,9 +173,10 @@ class GridFile(_Axes):
         reference: what a run of the grid has measured.
         margin: what its verdicts are judged by.
         tuning: the runs that choose its learning rates, which are the grid ``NAME-tuning``.
-        learning_rates: path, from the grid's folder, of a ``tuning.csv``: each arm trains with the
-            learning rate that is chosen there, whatever its recipe says. Or the rates themselves:
-            a cell has that of the first of the list that matches it, and must have one.
+        learning_rates: path, from the grid's folder, of a ``tuning.csv``: each arm that is tuned
+            trains with the learning rate that is chosen there, whatever its recipe says. Or the
+            rates themselves: a cell has that of the first of the list that matches it, and must
+            have one.
         precision: when its rows have seeds enough; None if that is no matter of a rule.
     """
 

@@ -104,7 +104,10 @@ def load_grid(name: str, workflows: Path | None = None) -> Grid:
         raise UserError(f"{path} has no key 'tuning', so there is no grid {name!r}")
     # The rates are still to be chosen: what may have been chosen before does not count.
     file = file.model_copy(update={"learning_rates": None})
-    cells = tuning_cells(_load(path, file).cells, file.tuning, str(path))
+    tuned = [cell for cell in _load(path, file).cells if _is_tuned(cell, file, path)]
+    if not tuned:
+        raise UserError(f"{path}: tuning: no cell has {told(file.tuning.where)}")
+    cells = tuning_cells(tuned, file.tuning, str(path))
     file = file.model_copy(update={"description": f"runs that choose learning rates: {path.stem}"})
     path = Path(tuning_name(str(path)))
     return Grid(path.stem, path, file, tuple(cells))
@@ -139,6 +142,11 @@ def _join(path: Path, file: GridFile) -> Grid:
     return Grid(path.stem, path, file, tuple(cells.values()), tuple(skips), by_arm, each)
 
 
+def _is_tuned(cell: Cell, file: GridFile, path: Path) -> bool:
+    """Whether the learning rate of the cell's arm is chosen by tuning runs, if there are any."""
+    return file.tuning is None or matches(cell, file.tuning.where, f"{path}: tuning")
+
+
 def _check_name(path: Path) -> None:
     # It becomes a folder of the results and the reports: `...yaml` would be the one above them.
     if not re.fullmatch(r"\w[\w+. -]*", path.stem) or path.stem in RESERVED:
@@ -160,6 +168,8 @@ def _load(path: Path, file: GridFile) -> Grid:
     folder = path.parent.parent
     recipes: dict[str, tuple[Path, Recipe]] = {}
     check_fields((exclusion.where for exclusion in file.exclude), f"{path}: exclude")
+    if file.tuning is not None:
+        check_fields([file.tuning.where], f"{path}: tuning")
     cells: dict[str, Cell] = {}
     skips: dict[tuple[str, str], int] = {}
     for fields in combinations(file):
@@ -187,7 +197,8 @@ def _load(path: Path, file: GridFile) -> Grid:
             key = (told(excluded.where), excluded.reason)
             skips[key] = skips.get(key, 0) + 1
             continue
-        cell = cell if rates is None else rates.given(cell)
+        if isinstance(rates, ListedRates) or (rates is not None and _is_tuned(cell, file, path)):
+            cell = rates.given(cell)
         if cell.slug in cells:
             reason = "it has no sparsity: one cell for all of them" if collapsed else "a duplicate"
             key = (f"method {cell.method.name}" if collapsed else cell.slug, reason)

@@ -66,6 +66,10 @@ class FracTrain(DFQ):
         """Keep the loss."""
         self.stages.observe(loss)
 
+    def diagnostics(self) -> dict[str, float]:
+        """Bits, and what the stage was judged by when the epoch began."""
+        return super().diagnostics() | self.stages.diagnostics()
+
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
         """What DFQ refuses, and what several stages confuse."""

@@ -32,7 +32,10 @@ PASSES = 4
 """Of the hypernetwork in a step, in forward passes: one, and another with its gradient."""
 
 
-@QUANTIZATIONS.register("metagrad", source="arXiv 2303.02347, re-implementation from the abstract")
+ORIGIN = "re-implementation from the abstract"
+
+
+@QUANTIZATIONS.register("metagrad", source=f"arXiv 2303.02347, {ORIGIN}", remark=ORIGIN)
 class MetaGrad(Layerwise):
     """Re-implementation from the abstract: rounds the weight gradients, and learns what to make of
     them from the loss of the next step.

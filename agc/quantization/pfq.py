@@ -80,6 +80,10 @@ class PFQ(Layerwise):
         super().observe(loss)
         self.stages.observe(loss)
 
+    def diagnostics(self) -> dict[str, float]:
+        """Bits, and what the stage was judged by when the epoch began."""
+        return super().diagnostics() | self.stages.diagnostics()
+
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:
         """What compares gradients of several epochs, or trains more than once."""

@@ -33,6 +33,7 @@ EPOCH_COLUMNS = (
 )
 # Of quantised cells alone.
 BIT_COLUMNS = ("bit_flops", "bit_flops_published", "forward_bits", "backward_bits")
+BIT_COLUMNS += ("loss_scatter", "loss_fall", "loss_threshold")
 # Not every method explores and not every correction has a coefficient.
 MAY_BE_EMPTY = {"exploration_rate", "mask_distance", "dead_neurons", "tau", "coefficient"}
 # Files written before these were measured have no such column.

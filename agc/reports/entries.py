@@ -141,6 +141,13 @@ def entry_rows(
     return rows
 
 
+def with_remark(axis: str, name: str) -> str:
+    """An entry's name, with what must be known of it wherever it is printed, if there is such."""
+    registry = AXES[axis].registry
+    remark = registry[name].facts.get("remark") if name in registry.names() else None
+    return f"{name} ({remark})" if remark else name
+
+
 def _weighted(runs: pd.DataFrame, default: pd.DataFrame) -> dict[str, float]:
     if not {*BITS} <= {*runs}:
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,18 @@ def label_cells(cells: list[dict[str, Any]]) -> list[dict[str, str]]:
     for label, text in zip(labels, _differences(settings), strict=True):
         label["family"] = text
     return labels
+
+
+def differing_parts(recipes: Iterable[str]) -> dict[str, str]:
+    """Labels of recipes, without what is the same in all of these: some cells differ in less than
+    all of a table's do.
+    """
+    # A comma within a value, as in a list, is followed by no key.
+    parts = {text: re.split(r", (?=[\w.]+=)", text) for text in recipes}
+    shared = set.intersection(*map(set, parts.values())) if parts else set()
+    return {
+        text: ", ".join(part for part in own if part not in shared) for text, own in parts.items()
+    }
 
 
 def in_full(axis: str) -> str:

@@ -25,7 +25,7 @@ from agc.reports.collect import (
 )
 from agc.reports.machines import count_draws
 from agc.reports.names import RATE, name_cells
-from agc.reports.study import RECORDS, UNPUBLISHED, read_study, remedy, write_study
+from agc.reports.study import UNPUBLISHED, read_study, write_study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,7 +120,8 @@ def _read_part(folder: Path, known: Mapping[str, Cell]) -> Part:
             raise UserError(f"{folder}: {slug} is no cell of this grid")
     if twice := list(records.loc[records["slug"].duplicated(), "slug"]):
         raise UserError(
-            f"{folder} has two rows for {twice[0]}; `{remedy(folder / RECORDS)}` makes it anew"
+            f"{folder} has two rows for {twice[0]}; where it was made, make it anew:"
+            " `agc collect GRID`"
         )
     measured = records.drop(columns=[name for name in NAMES if name in records])
     # A missing value is one of several kinds in a table, and none in a row.

@@ -18,6 +18,7 @@ from agc.reports.sources import summarize_provenance
 from agc.reports.tables.entries import entry_tables
 from agc.reports.tables.html import write_page
 from agc.reports.tables.hypotheses import FILE as HYPOTHESES
+from agc.reports.tables.printed import printed_tables
 from agc.reports.tables.readme import write_readme
 from agc.reports.tables.solvers import solver_tables
 from agc.reports.tables.write import write_tables
@@ -99,6 +100,7 @@ def write_report(
         entries = (
             [] if comparison.entries is None else entry_tables(comparison.entries, records, margin)
         )
+        entries = printed_tables(records) + entries
         if comparison.solvers is not None:
             entries += solver_tables(records, comparison.solvers)
         named = (name, description, pictures, tuning, entries)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from agc.errors import UserError
 from agc.files import atomic_path
-from agc.places import known_files
 from agc.reports.compare import ACCURACIES
 from agc.reports.machines import MACHINE
 from agc.reports.sources import VERSIONS
@@ -52,13 +51,17 @@ def publish_study(records: pd.DataFrame, epochs: pd.DataFrame, out: Path) -> Non
     write_study(records.drop(columns=list(UNPUBLISHED), errors="ignore"), epochs, out)
 
 
-def read_study(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_study(folder: Path, made_by: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both tables of ``folder``: a row for each cell, a row for each cell and epoch.
+
+    Args:
+        folder: of the tables.
+        made_by: the command that makes them there, for the message; empty: nobody knows.
 
     Raises:
         UserError: a file is missing or no table of this kind; the message is one line.
     """
-    return _read(folder / RECORDS), _read(folder / EPOCHS)
+    return _read(folder / RECORDS, made_by), _read(folder / EPOCHS, made_by)
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
@@ -75,11 +78,11 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
     )
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, made_by: str) -> pd.DataFrame:
     import pandas as pd
 
     if not path.is_file():
-        raise UserError(f"{path} does not exist; `{remedy(path)}` makes it")
+        raise UserError(f"{path} does not exist" + (f"; `{made_by}` makes it" if made_by else ""))
     try:
         frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
@@ -87,11 +90,6 @@ def _read(path: Path) -> pd.DataFrame:
         raise UserError(f"{path} cannot be read as a table: {reason}") from error
     for column in NEEDED[path.name]:
         if column not in frame:
-            raise UserError(f"{path} lacks the column {column!r}; `{remedy(path)}` makes it anew")
+            way = f"; `{made_by}` makes it anew" if made_by else ""
+            raise UserError(f"{path} lacks the column {column!r}{way}")
     return frame
-
-
-def remedy(path: Path) -> str:
-    """The command that makes a table anew: its folder has the name of its grid, as a rule."""
-    name = path.resolve().parent.name
-    return f"agc collect {name if name in known_files('grids') else 'GRID'}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.grids.axes import AXES
 from agc.tracking.content import cut_parameters, summary
+from agc.tracking.inputs import dataset_input
 from agc.tracking.names import Arm
 from agc.tracking.plan import DIGEST
 from agc.tracking.told import Told
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 ARM = "agc.arm"
 """Tag with an arm's name: of its own run, and of its cells' runs."""
 PARENT = "mlflow.parentRunId"
-REVISION = 1
+REVISION = 2
 """Raised when the same cells and report are to make another run."""
 
 
@@ -38,6 +39,7 @@ class ArmContent:
     """The run of an arm; ``moment`` in milliseconds since 1970."""
 
     name: str
+    dataset: dict[str, Any]
     parameters: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
@@ -47,8 +49,8 @@ class ArmContent:
     @property
     def digest(self) -> str:
         """SHA-256 of all of it, the files' content included."""
-        told = [REVISION, self.name, self.parameters, self.metrics, self.tags, self.moment]
-        total = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        told = [REVISION, self.name, self.dataset, self.parameters, self.metrics, self.tags]
+        total = hashlib.sha256(json.dumps([*told, self.moment], sort_keys=True).encode())
         for path in self.files:
             total.update(f"\n{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
         return total.hexdigest()
@@ -94,6 +96,8 @@ def _content(
     }
     return ArmContent(
         name=arm.name,
+        # Cells of an arm differ in their seed alone.
+        dataset=mine[0]["cell"]["dataset"],
         parameters=_parameters(arm, len(mine)),
         metrics={name: _short(fmean(own)) for name, own in values.items()}
         | ({} if row is None else told.estimates(row)),
@@ -125,6 +129,7 @@ def write_arm(client: MlflowClient, experiment: Experiment, content: ArmContent)
         client.log_batch(run.info.run_id, metrics=some)
     parameters = [Param(name, value) for name, value in content.parameters.items()]
     client.log_batch(run.info.run_id, params=parameters)
+    client.log_inputs(run.info.run_id, datasets=[dataset_input(content.dataset)])
     for path in content.files:
         client.log_artifact(run.info.run_id, str(path))
     client.set_terminated(run.info.run_id, "FINISHED", end_time=content.moment)

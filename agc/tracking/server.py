@@ -53,13 +53,14 @@ def _options(artifact_root: Path, port: int) -> list[str]:
     return ["--artifacts-destination", root, *place]
 
 
-def grid_address(uri: str, grid: str | None, server: str) -> str:
+def grid_address(uri: str, grid: str | None, server: str, fills: str) -> str:
     """Address of a grid's view, or of the only one that a store has; else of its experiments.
 
     Args:
         uri: the store.
         grid: name of the grid; None: the only one.
         server: address of the page.
+        fills: the command that adds a grid, for the message.
 
     Raises:
         UserError: the store cannot be reached, or has no such grid.
@@ -69,7 +70,7 @@ def grid_address(uri: str, grid: str | None, server: str) -> str:
         found = [one for one in client.search_experiments() if TAG in one.tags]
     names = sorted(experiment.name for experiment in found)
     if grid is not None and grid not in names:
-        raise UserError(f"the mirror has no grid {grid!r}: `agc track sync {grid}` adds it")
+        raise UserError(f"the mirror has no grid {grid!r}: `{fills}` adds it")
     shown = [one for one in found if one.name == grid or (grid is None and len(names) == 1)]
     return address(server, shown[0].experiment_id) if shown else f"{server}/#/experiments"
 

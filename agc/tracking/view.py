@@ -22,7 +22,9 @@ LIMIT = 5000
 FIXED = {"0": 73, "attributes.`Run Name`": 230, "runDateAndNestInfo": 110}
 """The page's own first columns, as it calls them, with their widths in pixels."""
 WIDTHS = {"tags": 160, "metrics": 120, "params": 105, "attributes": 110}
-"""Of the others, by their kind."""
+"""Least widths of the others, by their kind."""
+LETTER, EDGES = 7.2, 26
+"""Pixels of a letter of a heading, and of what stands left and right of it."""
 PLAIN, ROBUST = "standard", "final.robust_accuracy"
 """How robust plainly trained networks are is nobody's question."""
 METRICS = (
@@ -68,7 +70,7 @@ def view_state(shown: list[str]) -> str:
     lists it among the saved views, by the name and with the state of an envelope around it. An
     older one knows neither these nor the columns' order and widths, and shows them by kind.
     """
-    own = {name: WIDTHS[name.partition(".")[0]] for name in shown}
+    own = {name: _width(name) for name in shown}
     state: dict[str, Any] = {
         "searchFilter": "",
         "orderByKey": "attributes.start_time",
@@ -114,6 +116,12 @@ def run_address(server: str, experiment: str, run: str) -> str:
     """Where a browser finds a run."""
     place = f"{server.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
     return f"{place}?workflowType=machine_learning"
+
+
+def _width(column: str) -> int:
+    """Pixels that a column's heading takes."""
+    kind, _, name = column.partition(".")
+    return max(WIDTHS[kind], round(LETTER * len(name.strip("`")) + EDGES))
 
 
 def _json(value: Any) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from agc import cli
 from agc.errors import UserError
-from agc.tracking import check, default_uri, sync
+from agc.files import read_json
+from agc.tracking import Grid, check, default_uri, sync
 from tests.support.tracking_cells import make_cells
 from tests.support.trials import fill
 
@@ -101,7 +102,9 @@ def test_the_workflow_s_sync_warns_and_says_how_to_repeat_it(
 ) -> None:
     shutil.copy(empty_store, disk / "mlflow.db")
     made = make_cells(disk, 1)
-    monkeypatch.setattr("agc.commands.track.grid_folders", lambda grid, results: ("demo", made))
+    cells = {path.name: read_json(path / "record.json")["cell"] for path in made}
+    grid = Grid("demo", "demo", "what is asked", cells, made)
+    monkeypatch.setattr("agc.commands.track._grid", lambda *_: grid)
     (disk / "mlflow.lock").touch()
     fill(disk)
     arguments = ["track", "sync", "demo", "--results", str(disk), "--tolerant"]
@@ -111,4 +114,4 @@ def test_the_workflow_s_sync_warns_and_says_how_to_repeat_it(
     assert ended.value.code == 0
     said = capsys.readouterr().err
     assert said.startswith("agc: warning: not mirrored: the tracking store sqlite:///")
-    assert said.endswith("later: agc track sync demo\n")
+    assert said.endswith(f"later: `agc track sync demo --results {disk}`\n")

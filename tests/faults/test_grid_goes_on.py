@@ -11,6 +11,7 @@ import pytest
 
 from agc.reports.tables.markup import escape_markdown
 from tests.support.project import RECIPE, Project, environment
+from tests.support.waiting import HANG
 
 SPARE = 150 << 10
 """KiB that a job may have beyond what a small cell needs."""
@@ -54,7 +55,7 @@ def needed(project: Project, slug: str) -> int:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=HANG,
     )
     assert done.returncode == 0, done.stderr
     return int(done.stdout.splitlines()[-1])
@@ -64,7 +65,7 @@ def limited(project: Project, kilobytes: int, **config: object) -> int:
     """Run the workflow with no more memory than this for each process; its exit code."""
     script = f'ulimit -v {kilobytes}; exec "$@"'
     command = ["bash", "-c", script, "bash", *project.command("--keep-going", **config)]
-    done = subprocess.run(command, cwd=project.folder, env=environment(), timeout=600)
+    done = subprocess.run(command, cwd=project.folder, env=environment(), timeout=HANG)
     return done.returncode
 
 

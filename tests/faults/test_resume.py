@@ -14,6 +14,7 @@ import pytest
 from agc.grids.cell import Cell
 from tests.conftest import CellMaker
 from tests.support.forked import start
+from tests.support.waiting import HANG
 
 METHODS = ("dense", "static", "set", "rigl")
 CORRECTIONS = ("none", "agc")
@@ -54,7 +55,7 @@ def undisturbed(
     for made in cells:
         made.write(root / made.slug)
     process = start(context, root / "log", "train", *(root / made.slug for made in cells))
-    process.join(300)
+    process.join(HANG)
     assert process.exitcode == 0, (root / "log").read_text()
     return root
 
@@ -64,7 +65,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def wait_for(happened: Callable[[], bool], process: ForkServerProcess) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG
     while not happened():
         assert time.monotonic() < deadline
         assert process.is_alive()
@@ -102,7 +103,7 @@ def test_killed_and_run_again_gives_the_same_bytes(
         assert attempt < 10, "it always finishes before it is killed"
     assert process.exitcode == KILLED
     again = agc("train", folder, "--checkpoint-interval", 0)
-    again.join(120)
+    again.join(HANG)
     assert again.exitcode == 0, (tmp_path / "log").read_text()
     assert content(folder) == content(undisturbed / made.slug)
     assert "resumed after epoch" in (folder / "train.log").read_text()
@@ -120,7 +121,7 @@ def test_a_kill_before_any_file_is_in_place_leaves_a_cell_that_can_be_run_again(
         folder = tmp_path / str(files) / made.slug
         made.write(folder)
         process = agc("train", folder, "--checkpoint-interval", 0, die_at=files)
-        process.join(120)
+        process.join(HANG)
         if process.exitcode == 0:
             break
         assert process.exitcode == KILLED
@@ -128,7 +129,7 @@ def test_a_kill_before_any_file_is_in_place_leaves_a_cell_that_can_be_run_again(
         assert list(folder.glob(".*.tmp"))
         for path in (path for path in map(folder.joinpath, SAME) if path.exists()):
             assert path.read_bytes() == expected[path.name]
-        agc("train", folder).join(120)
+        agc("train", folder).join(HANG)
         assert content(folder) == expected
         left = {path.name for path in folder.iterdir()}
         assert left == {path.name for path in (undisturbed / made.slug).iterdir()}
@@ -150,7 +151,7 @@ def test_a_kill_before_the_first_checkpoint_starts_the_cell_anew(
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     assert not (folder / "checkpoint.pt").exists()
-    agc("train", folder).join(120)
+    agc("train", folder).join(HANG)
     assert content(folder) == content(undisturbed / made.slug)
     assert (folder / "train.log").read_text().count("start on") == 2
 
@@ -167,11 +168,11 @@ def test_an_interrupt_says_how_to_go_on(
     process = agc("train", folder, "--checkpoint-interval", 0)
     wait_for((folder / "checkpoint.pt").exists, process)
     os.kill(process.pid, signal.SIGINT)
-    process.join(60)
+    process.join(HANG)
     assert process.exitcode == 130
     (line,) = (tmp_path / "log").read_text().splitlines()
     assert line == "agc: interrupted; run the same command again to go on"
-    agc("train", folder).join(120)
+    agc("train", folder).join(HANG)
     assert content(folder) == content(undisturbed / made.slug)
     assert "resumed after epoch" in (folder / "train.log").read_text()
 
@@ -189,11 +190,11 @@ def test_two_processes_never_train_the_same_cell(
     wait_for_epoch(folder, 1, first)
     os.kill(first.pid, signal.SIGSTOP)
     second = agc("train", folder)
-    second.join(60)
+    second.join(HANG)
     assert second.exitcode == 2
     assert not (folder / "training.json").exists()
     os.kill(first.pid, signal.SIGCONT)
-    first.join(60)
+    first.join(HANG)
     assert first.exitcode == 0
     log = (tmp_path / "log").read_text()
     assert f"agc: error: {made.slug} is being trained by another process\n" in log
@@ -207,7 +208,7 @@ def test_a_checkpoint_that_is_of_another_cell_or_not_whole_is_refused(
     path = tmp_path / made.slug / "checkpoint.pt"
     for each in (made, other):
         each.write(tmp_path / each.slug)
-    agc("train", tmp_path / other.slug, "--checkpoint-interval", 0, die_at=2).join(60)
+    agc("train", tmp_path / other.slug, "--checkpoint-interval", 0, die_at=2).join(HANG)
     whole = (tmp_path / other.slug / "checkpoint.pt").read_bytes()
     for bad, message in (
         (whole, f"agc: error: checkpoint {path} is of cell {other.slug!r}, not {made.slug!r}"),
@@ -215,7 +216,7 @@ def test_a_checkpoint_that_is_of_another_cell_or_not_whole_is_refused(
     ):
         path.write_bytes(bad)
         refused = agc("train", path.parent)
-        refused.join(60)
+        refused.join(HANG)
         assert refused.exitcode == 2
         assert (tmp_path / "log").read_text().splitlines()[-1].startswith(message)
         assert path.read_bytes() == bad

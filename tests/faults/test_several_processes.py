@@ -16,6 +16,7 @@ from agc.machine.stop import EXIT_CODE
 from tests.conftest import CellMaker
 from tests.support.dataset_files import jpeg, pictures
 from tests.support.trials import left_over, trained
+from tests.support.waiting import HANG
 
 EPOCHS = 4
 AGC = [sys.executable, "-m", "agc"]
@@ -43,13 +44,13 @@ def start(cell: Cell, folder: Path, *command: str) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and what it said."""
-    said = process.communicate(timeout=300)[1]
+    said = process.communicate(timeout=HANG)[1]
     return process.returncode, said
 
 
 def wait_for(folder: Path, epoch: int) -> None:
     """Wait until an epoch has its checkpoint."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + HANG
     log, checkpoint = folder / "train.log", folder / "checkpoint.pt"
     while not (log.exists() and f"epoch {epoch}:" in log.read_text() and checkpoint.exists()):
         assert time.monotonic() < deadline
@@ -105,7 +106,7 @@ def test_nobody_is_left_when_the_first_process_is_killed(
     (other,) = others(process)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANG
     while b"spawn_main" in _command(other):
         assert time.monotonic() < deadline, "the other process goes on alone"
         time.sleep(0.05)

@@ -18,6 +18,7 @@ from agc.runs.train import CellRun
 from tests.conftest import CellMaker
 from tests.faults.conftest import EPOCHS
 from tests.support.trials import trained
+from tests.support.waiting import HANG
 
 STEPS = 4
 
@@ -120,13 +121,13 @@ def test_a_process_of_several_cells_ends_with_the_code_to_try_again(
     for each, folder in zip(cells, folders, strict=True):
         each.write(folder)
     process = agc("train", *folders, "--grace", 600)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANG
     while not (folders[0] / "train.log").exists() or " epoch 1:" not in log(folders[0]):
         assert time.monotonic() < deadline
         assert process.is_alive()
         time.sleep(0.001)
     os.kill(process.pid, number)
-    process.join(120)
+    process.join(HANG)
     assert process.exitcode == EXIT_CODE == 75
     said = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
     assert said[0].startswith(f"1/2 {cell.slug}: stopped by {number.name} after epoch")
@@ -135,7 +136,7 @@ def test_a_process_of_several_cells_ends_with_the_code_to_try_again(
     assert not (folders[1] / "train.log").exists()
 
     again = agc("train", *folders)
-    again.join(120)
+    again.join(HANG)
     assert again.exitcode == 0
     assert "resumed after epoch" in log(folders[0])
     assert trained(folders[0]) == trained(undisturbed)

@@ -17,8 +17,14 @@ from tests.house.imports import MODULES
 from tests.house.parsing import parse
 from tests.house.readmes import PROGRAMS
 
-NAMES = {"grid": "digits", "path": "results/digits/records.parquet", "port": "5000"}
-"""What stands in a message for an expression of that name; any other is a grid's name."""
+NAMES = {
+    "grid": "digits",
+    "path": "results/digits/records.parquet",
+    "port": "5000",
+    "elsewhere": " --results r",
+    "both": " --results r --reports r",
+}
+"""What stands in a message for an expression or a call of that name; any other is a grid's name."""
 
 _NAMES = sorted(typer.main.get_command(app).commands)
 MARKED = re.compile(r"`([^`]+)`")
@@ -61,7 +67,7 @@ def messages(path: Path) -> Iterator[tuple[int, str]]:
 def _reads(part: ast.expr) -> str:
     if isinstance(part, ast.Constant):
         return str(part.value)
-    name = ast.unparse(part).strip("f'{}\"").rpartition(".")[2]
+    name = ast.unparse(part).strip("f'{}\"").partition("(")[0].rpartition(".")[2]
     return NAMES.get(name, "digits")
 
 

@@ -158,7 +158,9 @@ def test_yaml_blocks_make_cells(block: Block, tmp_path: Path) -> None:
         (tmp_path / "workflows" / "recipes" / "shown.yaml").write_text(block.text, "utf-8")
         objectives = [*content.get("options", {}).get("objective", {"standard": {}})]
         data = "cifar10" if content.get("training", {}).get("validation", 0) > 1437 else "digits"
-        grid = made.grid("shown", recipe="shown", datasets=[data], objectives=objectives)
+        network = "deq_tiny" if "jiio" in block.text else "resnet8"
+        axes = {"datasets": [data], "architectures": [network], "objectives": objectives}
+        grid = made.grid("shown", recipe="shown", **axes)
     loaded = load_grid(str(grid))
     assert loaded.cells
     reasons = {skip.reason for skip in loaded.skips}

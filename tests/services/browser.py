@@ -7,13 +7,14 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-DRAW_SECONDS = 120.0
-"""How long a page may take until it shows what is looked for; a slow machine needs much of it."""
+from tests.support.waiting import HANG
+
 VISIBLE = "document.body ? document.body.innerText : ''"
 
 
@@ -84,10 +85,10 @@ class Browser:
         self.value(f"{field}.focus()")
         self._call("Input.insertText", text=text)
 
-    def press(self, key: str) -> None:
-        """Press and release a key, named as JavaScript names it."""
-        for kind in ("rawKeyDown", "keyUp"):
-            self._call("Input.dispatchKeyEvent", type=kind, key=key)
+    def press(self, key: str, text: str = "") -> None:
+        """Press and release a key, named as JavaScript names it; some write a ``text``."""
+        self._call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text)
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=key)
 
     def point_at(self, element: str, across: float) -> None:
         """Move the pointer over an element, so far from its left edge as a share of its width."""
@@ -102,6 +103,14 @@ class Browser:
         """Give the window another size, in CSS pixels, as that of a phone."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._call("Emulation.setDeviceMetricsOverride", **size)
+
+    @contextmanager
+    def on_paper(self, width: int) -> Iterator[None]:
+        """Lay the page out for a sheet of this width in CSS pixels while the block runs."""
+        self.resize(width, width)
+        self._call("Emulation.setEmulatedMedia", media="print")
+        yield
+        self._call("Emulation.setEmulatedMedia", media="")
 
     def unnamed(self, roles: set[str]) -> list[str]:
         """What a screen reader finds without a name among elements of these roles."""
@@ -124,7 +133,7 @@ class Browser:
 
     def until(self, script: str, good: Callable[[Any], bool]) -> Any:
         """The value of a script once it is good, or its last one when the time is over."""
-        end = time.monotonic() + DRAW_SECONDS
+        end = time.monotonic() + HANG
         while True:
             found = self.value(script)
             if good(found) or time.monotonic() > end:

@@ -12,8 +12,9 @@ import time
 import urllib.request
 from pathlib import Path
 
+from tests.support.waiting import HANG
+
 DRIVER = "psycopg2"
-START_SECONDS = 600
 
 
 def programs() -> Path | None:
@@ -92,7 +93,7 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        until = time.monotonic() + START_SECONDS
+        until = time.monotonic() + HANG
         while not self._answers():
             if time.monotonic() > until or self.process.poll() is not None:
                 raise RuntimeError("mlflow server did not start")

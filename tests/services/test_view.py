@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -23,7 +24,8 @@ ARMS = [f"{method} 95 % · {correction}" for method in METHODS for correction in
 COLUMNS = {
     "verdict",
     *("final.test_accuracy", "difference", "difference.low", "difference.high"),
-    *("method", "sparsity", "correction", "objective", "training.optimizer", "seed"),
+    *("method", "sparsity", "correction", "objective", "seed"),
+    *("training.optimizer", "quantization", "communication"),
     *("costs.units", "seconds.train"),
 }
 # The page draws the columns and rows alone that its window has room for.
@@ -62,9 +64,13 @@ def view(python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     )
     line = server.stdout.readline()
     assert line.startswith("MLflow: http://127.0.0.1:"), server.wait()
-    yield line.removeprefix("MLflow: ").strip()
-    server.send_signal(signal.SIGINT)
+    address = line.removeprefix("MLflow: ").strip()
+    yield address
+    # Not that of Ctrl-C, which nobody gets who was started in the background of a shell.
+    server.send_signal(signal.SIGTERM)
     assert server.wait() == 0
+    with pytest.raises(OSError, match="refused"):
+        urlopen(address)
 
 
 def test_the_page_opens_on_the_arms(view: str, browser: Browser, tmp_path: Path) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from agc.tracking.live import Live
-
-# A writer that is slow because sixteen start at once is not what is tested.
-PATIENCE = 300.0
+from tests.support.waiting import HANG
 
 
 def log_cells(grid: str, uri: str, root: Path, cells: list[Path], last: int | None = None) -> None:
     """Send the epochs up to ``last`` of each cell's history through the live view."""
-    with Live(grid, uri, root, PATIENCE) as view:
+    # A writer that is slow because sixteen start at once is not what is tested.
+    with Live(grid, uri, root, HANG) as view:
         for cell in cells:
             view.cell(cell)
             for row in read_rows(cell)[:last]:

@@ -10,8 +10,7 @@ import torch
 
 from agc.grids.cell import Cell
 from tests.support.forked import server
-
-PATIENCE = 300
+from tests.support.waiting import HANG
 
 
 def train_together(cells: Sequence[Cell], folder: Path, processes: int = 2) -> list[list[Any]]:
@@ -28,7 +27,7 @@ def train_together(cells: Sequence[Cell], folder: Path, processes: int = 2) -> l
     for process in started:
         process.start()
     for process in started:
-        process.join(PATIENCE)
+        process.join(HANG)
         assert process.exitcode == 0, f"a process ended with {process.exitcode}"
     return [torch.load(folder / f"{rank}.pt") for rank in range(processes)]
 

@@ -13,6 +13,7 @@ import yaml
 
 from agc.grids.cell import Cell
 from agc.grids.grid import load_grid
+from tests.support.waiting import HANG
 
 EXECUTABLES = Path(sys.executable).parent
 
@@ -100,7 +101,7 @@ class Project:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=HANG,
         )
         return done.returncode, done.stdout
 
@@ -113,7 +114,7 @@ class Project:
             env=environment(**(variables or {})),
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=HANG,
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from agc.planning.bundles import bundle
 from tests.support.project import Project, environment
+from tests.support.waiting import HANG
 
 EPOCHS = 12
 GRID = {
@@ -61,7 +62,7 @@ def stamps(project: Project) -> list[str]:
 
 def wait_for(project: Project, slug: str, line: str, snakemake: subprocess.Popen[bytes]) -> None:
     """Return as soon as the training of a cell tells of ``line``."""
-    path, deadline = project.cell(slug) / "train.log", time.monotonic() + 120
+    path, deadline = project.cell(slug) / "train.log", time.monotonic() + HANG
     while not path.exists() or line not in path.read_text():
         assert time.monotonic() < deadline
         assert snakemake.poll() is None

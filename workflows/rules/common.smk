@@ -28,12 +28,17 @@ if len(GRIDS) < len({grid.path.resolve() for grid in LOADED}):
 # job has made is then handed over to where Snakemake looks for it.
 STORED = workflow.storage_settings.default_storage_provider == "fs"
 VOLUME = workflow.storage_settings.default_storage_prefix if STORED else ""
-HAND_OVER = (
-    ' && for made in {output:q}; do mkdir -p "$(dirname "$made")"'
-    ' && cp -rT "/${{made#*/storage/fs/}}" "$made"; done'
-    if STORED
-    else ""
-)
+
+
+def handed_over(command):
+    # The shell command, after which its outputs lie where Snakemake looks for them.
+    if not STORED:
+        return command
+    moved = (
+        ' && for made in {output:q}; do mkdir -p "$(dirname "$made")"'
+        ' && cp -rT /"${{made#*/storage/fs/}}" "$made"; done'
+    )
+    return f"{command}{moved}"
 
 
 def place(path):
@@ -142,7 +147,6 @@ TRAIN = (
     " > {log:q} 2>&1"
     " && touch {output:q}"
 )
-EVALUATE = (
+EVALUATE = handed_over(
     "agc evaluate {params.cells:q} --device {resources.device} --threads {threads} > {log:q} 2>&1"
-    + HAND_OVER
 )

@@ -7,5 +7,6 @@ rule plan:
         grids=config["grid"].split(","),
         results=lambda wildcards: place(RESULTS),
     shell:
-        "agc plan {params.grids:q} --write --results {params.results:q} > {log:q} 2>&1"
-        + HAND_OVER
+        handed_over(
+            "agc plan {params.grids:q} --write --results {params.results:q} > {log:q} 2>&1"
+        )

@@ -18,8 +18,9 @@ rule collect:
         results=lambda wildcards: place(RESULTS),
         partial="--partial" if config["partial"] else "",
     shell:
-        "agc collect {params.grid:q} --results {params.results:q} {params.partial} > {log:q} 2>&1"
-        + HAND_OVER
+        handed_over(
+            "agc collect {params.grid:q} --results {params.results:q} {params.partial} > {log:q} 2>&1"
+        )
 
 
 rule compare:
@@ -54,8 +55,10 @@ rule compare:
         results=lambda wildcards: place(RESULTS),
         reports=lambda wildcards: place(REPORTS),
     shell:
-        "agc compare {params.grid:q} --results {params.results:q}"
-        " --reports {params.reports:q} > {log:q} 2>&1" + HAND_OVER
+        handed_over(
+            "agc compare {params.grid:q} --results {params.results:q}"
+            " --reports {params.reports:q} > {log:q} 2>&1"
+        )
 
 
 # After the tables, which say what MLflow's page shows of the arms.
@@ -90,5 +93,7 @@ rule page:
         results=lambda wildcards: place(RESULTS),
         reports=lambda wildcards: place(REPORTS),
     shell:
-        "agc report {params.grid:q} --results {params.results:q}"
-        " --reports {params.reports:q} > {log:q} 2>&1" + HAND_OVER
+        handed_over(
+            "agc report {params.grid:q} --results {params.results:q}"
+            " --reports {params.reports:q} > {log:q} 2>&1"
+        )

@@ -29,9 +29,16 @@ class Published(Stateful):
 
     Noise keeps it from firing: a loss that has stopped falling at a height where it scatters by
     more than the threshold is never flat.
+
+    Attributes:
+        told: of the points since :meth:`forget`, the least that five in a row scattered and fell
+            by, in the same units, and the threshold.
     """
 
-    state: ClassVar[tuple[str, ...]] = ("first", "window", "threshold", "stage")
+    asks: ClassVar[str] = "loss_scatter"
+    """Which number of :attr:`told` the threshold is on."""
+
+    state: ClassVar[tuple[str, ...]] = ("first", "window", "threshold", "stage", "told")
 
     def __init__(self, threshold: float, decay: float) -> None:
         self.threshold = threshold
@@ -39,6 +46,11 @@ class Published(Stateful):
         self.first: list[float] = []
         self.window: list[float] = []
         self.stage = 0
+        self.told: dict[str, float] = {}
+
+    def forget(self) -> None:
+        """Tell nothing of the points until now; what is decided does not change."""
+        self.told = {}
 
     def fires(self, loss: float, share: float) -> bool:
         """Take a point in; whether the next stage is due.
@@ -49,12 +61,24 @@ class Published(Stateful):
         """
         self.first = [*self.first, loss][:FIRST]
         self.window = [*self.window, loss][-WINDOW:]
+        if len(self.window) < WINDOW:
+            return False
         scale = sum(self.first) / len(self.first)
-        return len(self.window) == WINDOW and self.change() / scale <= self.threshold
+        found = {"loss_scatter": self.scatter() / scale, "loss_fall": self.fall() / scale}
+        self.told = {key: min(value, self.told.get(key, value)) for key, value in found.items()}
+        self.told["loss_threshold"] = self.threshold
+        return found[self.asks] <= self.threshold
 
-    def change(self) -> float:
-        """By how much the loss has changed over the window."""
+    def scatter(self) -> float:
+        """How far the loss was from its last value, at most, in the window."""
         return max(abs(loss - self.window[-1]) for loss in self.window)
+
+    def fall(self) -> float:
+        """The fall of the line of least squares from the first to the last point of the window."""
+        middle = (WINDOW - 1) / 2
+        places = [place - middle for place in range(WINDOW)]
+        products = sum(place * loss for place, loss in zip(places, self.window, strict=True))
+        return -products / sum(place**2 for place in places) * (WINDOW - 1)
 
     def next_stage(self) -> None:
         """The next stage begins."""
@@ -72,12 +96,7 @@ class Falling(Published):
     absolute value of single differences is replaced by the sign of a trend.
     """
 
-    def change(self) -> float:
-        """The fall of the line of least squares from the first to the last point."""
-        middle = (WINDOW - 1) / 2
-        places = [place - middle for place in range(WINDOW)]
-        products = sum(place * loss for place, loss in zip(places, self.window, strict=True))
-        return -products / sum(place**2 for place in places) * (WINDOW - 1)
+    asks = "loss_fall"
 
 
 class Schedule(Published):

@@ -53,6 +53,7 @@ class Stages(Stateful):
     def due(self) -> bool:
         """An epoch begins: whether a new stage is to begin with it. :meth:`advance` does it."""
         fired = False
+        self.detector.forget()
         for loss in self._fresh():
             self.pending.append(loss)
             self.seen += 1
@@ -68,6 +69,10 @@ class Stages(Stateful):
         self.stage += 1
         self.detector.next_stage()
         return self.stage
+
+    def diagnostics(self) -> dict[str, float]:
+        """What the detector saw of the epoch before, if it was asked."""
+        return self.detector.told
 
     def _before(self) -> int:
         return (self.seen - 1) * self.points // self.total_steps

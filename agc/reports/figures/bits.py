@@ -55,12 +55,13 @@ def draw_bits(records: pd.DataFrame) -> list[Figure]:
         if group.groupby("label")["megabits"].mean().nunique() >= FEWEST
     ]
     varying = [i for i in range(len(keys)) if len({key[i] for key, _ in panels}) > 1]
-    shown = [(_title(keys, key, varying), group) for key, group in panels]
+    shown = [(panel_title(keys, key, varying), group) for key, group in panels]
     page = MOST_COLUMNS * MOST_ROWS
     return [_draw(shown[start : start + page]) for start in range(0, len(shown), page)]
 
 
-def _title(keys: list[str], key: tuple[Any, ...], varying: list[int]) -> str:
+def panel_title(keys: list[str], key: tuple[Any, ...], varying: list[int]) -> str:
+    """Of a panel's key, the parts that differ between panels, in words."""
     parts = {name: key[index] for index, name in enumerate(keys) if index in varying}
     if parts.get("sparsity"):
         parts["sparsity"] = f"{100 * parts['sparsity']:g} %"

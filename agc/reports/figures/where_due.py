@@ -5,29 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agc.reports.figures.bit_flops import draw_bit_flops
 from agc.reports.figures.bits import draw_bits
 from agc.reports.figures.gamma import draw_gammas
 from agc.reports.figures.ladder import draw_ladders
 from agc.reports.figures.learning_rates import draw_learning_rates
 from agc.reports.figures.profile import draw_profile
+from agc.reports.figures.solvers import draw_solvers
+from agc.reports.figures.stages import draw_stages
 from agc.reports.figures.style import Look, save
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = ("ladder", "bits")
+SHOWN = ("ladder", "bits", "weighted-flops", "stages", "solvers")
 """Of these, the ones that a study shows on its page."""
 
 
-def write_where_due(records: pd.DataFrame, out: Path, styles: dict[str, Look]) -> list[Path]:
-    """Write ``ladder``, ``learning-rates``, ``gamma``, ``profile`` and ``bits`` where a grid has
-    them.
+def write_where_due(
+    records: pd.DataFrame, epochs: pd.DataFrame, out: Path, styles: dict[str, Look]
+) -> list[Path]:
+    """Write ``ladder``, ``learning-rates``, ``gamma``, ``profile``, ``bits``, ``weighted-flops``,
+    ``stages`` and ``solvers`` where a grid has them.
 
-    What does not fit on a page is cut into parts, ``…-1``, ``…-2``. The first page of the ladder
-    and of the bits is in ``out`` itself as PNG, from where one of a former study is removed.
+    What does not fit on a page is cut into parts, ``…-1``, ``…-2``. The first page of those in
+    ``SHOWN`` is in ``out`` itself as PNG, from where one of a former study is removed.
 
     Args:
         records: a row for each cell, as collected.
+        epochs: a row for each cell and epoch, as collected.
         out: folder of the report; the others are in ``out/figures``.
         styles: colour, line and marker of each correction.
     """
@@ -37,6 +43,9 @@ def write_where_due(records: pd.DataFrame, out: Path, styles: dict[str, Look]) -
         "gamma": draw_gammas(records),
         "profile": draw_profile(records),
         "bits": draw_bits(records),
+        "weighted-flops": draw_bit_flops(records),
+        "stages": draw_stages(records, epochs),
+        "solvers": draw_solvers(records),
     }
     paths = []
     for stem, figures in drawn.items():

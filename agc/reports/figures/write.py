@@ -80,7 +80,7 @@ def write_figures(
         tell(total, total, "the forest plot")
         paths += _write_summaries(forest_rows(records, estimates), out, styles)
         paths += _write_calibrations(records, out, styles)
-        paths += write_where_due(records, out, styles)
+        paths += write_where_due(records, epochs, out, styles)
     return paths
 
 

@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from agc.grids.axes import AXES
-from agc.reports.entries import AXIS, BASE, BITS, ENTRY, TRAFFIC, WITH, Compared, entry_rows
+from agc.reports.entries import (
+    AXIS,
+    BASE,
+    BITS,
+    ENTRY,
+    TRAFFIC,
+    WITH,
+    Compared,
+    entry_rows,
+    with_remark,
+)
 from agc.reports.labels import task_columns
 from agc.reports.statistics import summarize
 from agc.reports.tables.formatting import MISSING, number, percent, points, sparsity
@@ -86,6 +96,9 @@ def _rows(records: pd.DataFrame, compared: Compared, margin: Margin) -> TextTabl
         for row in rows
     ]
     caption = ROWS.format(base=compared.base) + SENT * sent + BIT_COSTS * bits
+    names = sorted({row[ENTRY].partition("(")[0] for row in rows})
+    remarks = [text for name in names if (text := with_remark(compared.axis, name)) != name]
+    caption += f" Of these: {', '.join(remarks)}." if remarks else ""
     return TextTable("Rows", caption, header, cells, labels=2 + len(differing))
 
 

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.reports.solvers import MEASURED, SOLVER, conclusion, fixed_points, solver_runs, together
-from agc.reports.tables.formatting import MISSING, interval, number, percent, sparsity
+from agc.reports.solvers import (
+    MEASURED,
+    SOLVER,
+    conclusion,
+    fixed_points,
+    solver_runs,
+    together,
+    trainings,
+)
+from agc.reports.tables.formatting import MISSING, interval, number, percent, points, sparsity
 from agc.reports.tables.markup import TextTable
 from agc.reports.tables.systems import read_systems
 
@@ -24,12 +32,12 @@ COURSE = (
     " still: JIIO's attacks that still changed by 1 % in the last iteration that was kept."
 )
 JUDGED = (
-    "Accuracy in percent of the last weights, means over seeds. Robust accuracy is that under both:"
-    " an image counts if it stands PGD of the recipe, with all of its starts, and JIIO. Residual:"
-    " relative change of the state in the last call of a forward pass, over validation images;"
-    " calls to 0.001: calls until it is below that, where solvers usually stop; not solved:"
-    " validation images of all cells that do not get there. Contraction: norm of the cell, or its"
-    " bound, which is kept at 0.95 and below."
+    "Accuracy in percent of the last weights, means over seeds; units of the whole training. Robust"
+    " accuracy is that under both: an image counts if it stands PGD of the recipe, with all of its"
+    " starts, and JIIO. Residual: relative change of the state in the last call of a forward pass,"
+    " over validation images; calls to 0.001: calls until it is below that, where solvers usually"
+    " stop; not solved: validation images of all cells that do not get there. Contraction: norm of"
+    " the cell, or its bound, which is kept at 0.95 and below."
 )
 
 
@@ -78,11 +86,31 @@ def _budget(row: dict[str, Any]) -> list[str]:
     ]
 
 
+def _trained(records: pd.DataFrame) -> str:
+    """What training by JIIO did, a sentence for each objective that was trained by PGD too."""
+    return "".join(
+        f"Training {line['objective']} instead of {line['instead_of']}, {line['pairs']} pairs of"
+        f" runs: robust accuracy {points(line['gain'])} {interval(line['low'], line['high'])}"
+        f" points, by {line['cell_calls']:.1f} times fewer cell calls and {line['units']:.1f} times"
+        " fewer units. "
+        for line in trainings(records).to_dict("records")
+    )
+
+
 def _judged(records: pd.DataFrame) -> TextTable:
     lines = fixed_points(records).to_dict("records")
     recipes = len({line["recipe"] for line in lines}) > 1
     header = ["objective", *(["recipe"] if recipes else []), "method", "correction", "accuracy"]
-    header += ["PGD", "JIIO", "both", "residual", "calls to 0.001", "not solved", "contraction"]
+    header += [
+        "units",
+        "PGD",
+        "JIIO",
+        "both",
+        "residual",
+        "calls to 0.001",
+        "not solved",
+        "contraction",
+    ]
     rows = [
         [
             line["objective"],
@@ -90,6 +118,7 @@ def _judged(records: pd.DataFrame) -> TextTable:
             line["method"] + (f" {sparsity(line['sparsity'])}" if line["sparsity"] else ""),
             line["correction"],
             percent(line["accuracy"], 1),
+            number(line["units"]),
             percent(line["robust_accuracy_pgd"], 1),
             percent(line["robust_accuracy_jiio"], 1),
             percent(line["robust_accuracy"], 1),
@@ -100,4 +129,6 @@ def _judged(records: pd.DataFrame) -> TextTable:
         ]
         for line in lines
     ]
-    return TextTable("Robust accuracy", JUDGED, header, rows, labels=4 if recipes else 3)
+    return TextTable(
+        "Robust accuracy", _trained(records) + JUDGED, header, rows, labels=4 if recipes else 3
+    )

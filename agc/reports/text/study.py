@@ -55,7 +55,7 @@ def load_study(reports: Path, name: str) -> Study:
     folder = reports / name
     if not folder.is_dir():
         raise unknown("study", name, study_names(reports))
-    records, _ = read_study(folder)
+    records, _ = read_study(folder, f"agc compare {name}")
     comparison = load_comparison(folder)
     return Study(
         name=name,

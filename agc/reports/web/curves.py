@@ -13,7 +13,7 @@ from agc.reports.arms import PLAIN
 from agc.reports.curves import Curve
 from agc.reports.figures.learning_curves import panels
 from agc.reports.figures.style import Look
-from agc.reports.labels import task_columns
+from agc.reports.labels import differing_parts, task_columns
 from agc.reports.tables.formatting import sparsity
 from agc.reports.web.tables import nice_step
 
@@ -57,6 +57,7 @@ def learning_curves(
     """
     keys = [*task_columns(cells.columns), "recipe"]
     varying = [key for key in keys if cells[key].nunique() > 1]
+    recipes = differing_parts(cells["recipe"])
     figures = []
     for _, group in cells.groupby(keys, sort=True):
         first = group.iloc[0]
@@ -64,7 +65,8 @@ def learning_curves(
             own = group[(group["method"] == method) & (group["sparsity"] == zeros)]
             lines = _lines(own, curves)
             name = f"{method} {sparsity(zeros)}" if zeros else method
-            title = ", ".join([name, *(first[key] for key in varying if first[key])])
+            task = [first[key] for key in varying if key != "recipe"]
+            title = ", ".join(part for part in (name, *task, recipes[first["recipe"]]) if part)
             if lines:
                 figures.append(_figure(title, lines, styles))
     return figures

@@ -49,7 +49,7 @@ def forest(lines: pd.DataFrame, colours: dict[str, str]) -> str:
         ]
         for row in lines.itertuples()
     ]
-    header = ["row", "correction", _AXIS, "difference", "verdict"]
+    header = ["row", "correction", _AXIS, "difference", "verdict or cost"]
     table = TextTable("Forest plot", CAPTION, header, rows, labels=5)
     return html_table(table, "forest", raw=(2,)).replace(_AXIS, _axis(wide))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,6 @@ from agc.reports.curves import read_curves
 from agc.reports.figures.forest_rows import forest_rows
 from agc.reports.figures.style import looks
 from agc.reports.figures.write import corrected_recipes
-from agc.reports.pages.shared.style import STYLE
 from agc.reports.tables.entries import entry_lines
 from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.markup import TextTable
@@ -27,6 +24,7 @@ from agc.reports.tables.write import HEADINGS, views
 from agc.reports.web.cells import Links, cell_table
 from agc.reports.web.curves import WORDS, learning_curves
 from agc.reports.web.forest import forest
+from agc.reports.web.frame import assemble
 from agc.reports.web.tables import html_table, whole
 
 if TYPE_CHECKING:
@@ -96,35 +94,6 @@ def write_grid_page(
     page = assemble(name, f"{text[:1].upper()}{text[1:]}." if text else "", sections)
     atomic_write_text(out / HTML, page)
     return out / HTML
-
-
-def assemble(name: str, description: str, sections: Sequence[tuple[str, str, str]]) -> str:
-    """A whole page of sections: anchor, heading and HTML each; empty ones are left out."""
-    shown = [section for section in sections if section[2]]
-    contents = "".join(
-        f'<li><a href="#{anchor}">{html.escape(title)}</a></li>' for anchor, title, _ in shown
-    )
-    bodies = "\n".join(
-        f'<section id="{anchor}" aria-labelledby="{anchor}-title">'
-        f'<h2 id="{anchor}-title">{html.escape(title)}</h2>\n{body}</section>'
-        for anchor, title, body in shown
-    )
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{html.escape(name)}: agc</title>'
-        f"<style>{STYLE}{asset('page.css')}</style></head>\n<body>"
-        '<a class="skip" href="#answer">To the answer</a>'
-        f'<nav aria-label="Contents"><ol>{contents}</ol></nav>\n<main>'
-        f"<h1>{html.escape(name)}</h1>\n<p>{html.escape(description)}</p>\n{bodies}\n</main>"
-        f"<script>{asset('page.js')}</script></body></html>\n"
-    )
-
-
-@cache
-def asset(name: str) -> str:
-    """A file of this folder: the page's script or its style."""
-    return files("agc.reports.web").joinpath(name).read_text(encoding="utf-8")
 
 
 def _answer(comparison: Comparison) -> str:

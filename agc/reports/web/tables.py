@@ -24,11 +24,12 @@ def html_table(table: TextTable, kind: str = "sortable", raw: tuple[int, ...] = 
         for index, name in enumerate(table.header)
     )
     rows = "\n".join(f"<tr>{_row(table, row, raw)}</tr>" for row in table.rows)
-    caption = f"<caption>{html.escape(table.caption)}</caption>" if table.caption else ""
     name = html.escape(table.title or "Table", quote=True)
+    caption = f"<caption>{html.escape(table.caption)}</caption>" if table.caption else ""
+    label = "" if caption else f' aria-label="{name}"'
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{name}">'
-        f'<table class="{kind}">{caption}<thead><tr>{heads}</tr></thead>\n'
+        f'<table class="{kind}"{label}>{caption}<thead><tr>{heads}</tr></thead>\n'
         f"<tbody>{rows}</tbody></table></div>"
     )
 

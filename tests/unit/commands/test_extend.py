@@ -60,16 +60,19 @@ def test_the_next_block_comes_when_the_last_is_finished(
         cells = load_grid("test.yaml").cells
         assert len(cells) == 8 * total
         records = make_records(cells, sd=0.1)
-        monkeypatch.setattr(extend, "read_study", lambda _, found=records: (found, None))
+        monkeypatch.setattr(extend, "read_study", lambda *_, found=records: (found, None))
     assert agc("plan", "test.yaml", "--extend").out.count("at the cap") == 4
 
 
 def test_records_that_are_not_there_are_asked_for(tmp_path: Path) -> None:
     write_grid_file(tmp_path)
     with chdir(tmp_path):
-        for options, place in (((), "results/test"), (("--from", "there"), "there")):
-            message = agc("plan", "test.yaml", "--extend", *options).message
-            assert f"{place}/records.parquet does not exist; `agc collect GRID` makes it" in message
+        missing = "records.parquet does not exist"
+        message = agc("plan", "test.yaml", "--extend").message
+        assert f"results/test/{missing}; `agc collect test.yaml` makes it" in message
+        message = agc("plan", "test.yaml", "--extend", "--results", "other").message
+        assert f"other/test/{missing}; `agc collect test.yaml --results other`" in message
+        assert agc("plan", "test.yaml", "--extend", "--from", "there").message == f"there/{missing}"
 
 
 @pytest.mark.parametrize(

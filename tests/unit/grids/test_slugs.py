@@ -14,10 +14,10 @@ from agc.grids.grid import load_grid
 SLUGS = {
     "bsr": (108, "ef9f808158eb710b"),
     "cgq": (110, "e29bc33f7cea8232"),
-    "communication": (470, "76ee598666f31614"),
+    "communication": (470, "c864de305b2cedb3"),
     "corrections": (600, "1d3efdbc42b47300"),
     "digits": (160, "232ebf1311f8fcb3"),
-    "equilibrium": (90, "961dc14f24c1dd25"),
+    "equilibrium": (135, "3afa055017c93b8b"),
     "fashion": (72, "6e974b0f3e9a9268"),
     "fashion-gpu": (114, "ded413b6a3509dab"),
     "ladder": (260, "cf8068896dd22375"),

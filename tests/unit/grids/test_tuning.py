@@ -171,6 +171,41 @@ def test_a_file_of_no_use_is_refused(files: Files, text: str | None, message: st
         files.load(learning_rates="rates.csv")
 
 
+def test_of_some_arms_the_others_keep_the_rates_of_their_recipes(files: Files) -> None:
+    whole, where = files.load(), {"correction": "agc"}
+    some = TUNING | {"where": where}
+    tuning = files.load("mine-tuning", tuning=some)
+    assert tuning.cells == tuple(
+        cell for cell in files.load("mine-tuning").cells if cell.correction.name == "agc"
+    )
+    path = files.rates(whole, agc=0.03)  # which has no arm without the correction
+    grid = files.load(tuning=some, learning_rates=path.name)
+    plain = [cell for cell in whole.cells if cell.correction.name == "none"]
+    assert [cell for cell in grid.cells if cell.correction.name == "none"] == plain
+    rates = {c.training.optimizer.lr for c in grid.cells if c.correction.name == "agc"}
+    assert rates == {0.03}
+    # A list is of all cells, whatever is tuned.
+    listed = [{"where": {"method": ["dense", "rigl"]}, "lr": 0.05}]
+    assert files.load(tuning=some, learning_rates=listed).cells == (
+        files.load(learning_rates=listed).cells
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"corection": "agc"}, "tuning: unknown field 'corection'"),
+        ({"correction": "svrg"}, "tuning: no cell has correction svrg"),
+    ],
+)
+def test_arms_that_there_are_not_are_not_tuned(
+    files: Files, where: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        files.load("mine-tuning", tuning=TUNING | {"where": where})
+    assert "mine.yaml" in str(caught.value)
+
+
 NONE, ONLINE = {"correction": "none"}, {"correction": {"name": "agc", "gamma": 1.0}}
 MISSPELT = {"correction": {"name": "agc", "gama": 1.0}}
 

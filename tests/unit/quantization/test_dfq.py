@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from agc.conformance.cells import small_cell
 from agc.cost.products import products_of
 from agc.errors import UserError
 from agc.grids.cell import make_cell
+from agc.machine.device import Machine
+from agc.machine.stop import Stopped, StopRequest
 from agc.quantization.dfq import DFQ, PAIRS
 from agc.quantization.fractrain import FracTrain
+from agc.runs.train import CellRun
 from agc.training.build import build
 from agc.training.loop import train
 
@@ -79,6 +83,36 @@ def test_fractrain_s_target_rises_with_its_stages() -> None:
     assert isinstance(run.quantization, FracTrain)
     targets = [run.quantization.target for _ in train(run)]
     assert targets == [1.5, 1.5, 1.5, 2.0, 2.0, 2.0, 2.5, 2.5, 2.5, 3.0]
+
+
+@pytest.mark.parametrize("name", ["dfq", "fractrain"])
+def test_a_run_that_is_stopped_within_an_epoch_ends_with_the_same_bits(
+    name: str, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a step of the second epoch, whose choices and their cost are lost: gate, target, and
+    what has been counted until then come from the checkpoint of the first.
+    """
+    described = small_cell("rigl", quantization=name, epochs=3)
+    assert CellRun(described, tmp_path / "whole", machine).train() == "finished"
+    folder, stop = tmp_path / "stopped", StopRequest(grace=0)
+    penalty, steps = DFQ.penalty, []
+
+    def counted(self: DFQ, costs: torch.Tensor) -> torch.Tensor:
+        steps.append(len(costs))
+        if len(steps) == 3:  # an epoch has two
+            stop.ask("SIGTERM")
+        return penalty(self, costs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DFQ, "penalty", counted)
+        run = CellRun(described, folder, machine, checkpoint_interval=0, stop=stop)
+        with pytest.raises(Stopped, match="within epoch 2"):
+            run.train()
+    assert (folder / "checkpoint.pt").exists()
+    assert CellRun(described, folder, machine).train() == "finished"
+    for file in ("model.safetensors", "best.safetensors", "epochs.csv", "layers.csv"):
+        one, other = (place / file for place in (tmp_path / "whole", folder))
+        assert one.read_bytes() == other.read_bytes(), file
 
 
 def test_the_simulation_says_how_many_passes_it_makes() -> None:

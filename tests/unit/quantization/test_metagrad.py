@@ -138,6 +138,29 @@ def test_what_it_adds_is_bounded_and_active_weights_alone_get_it(form: str) -> N
         assert not problem.quantization.layers[name].weight.grad[~mask].any()
 
 
+def test_a_gradient_in_channels_last_is_refined_where_it_lies() -> None:
+    """Each coordinate gets its own refined number, as in the plain format."""
+    found = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3)).to(memory_format=memory_format)
+        quantization = MetaGrad(model, keep_float=(), form="add", bits=3)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        sparse = RigL(model, optimizer, sparsity=0.5, total_steps=100)
+        quantization.attach(sparse, optimizer)
+        with torch.no_grad():
+            quantization.hyper.out.bias.fill_(0.3)
+        weight, mask = model[0].weight, sparse.masks["0.weight"]
+        drawn_gradient = drawn(*weight.shape).float().mul(mask)
+        weight.grad = drawn_gradient.clone(memory_format=memory_format)
+        assert weight.grad.is_contiguous(memory_format=memory_format)
+        quantization.round()
+        found.append(weight.grad.contiguous())
+        assert (weight.grad[mask] != drawn_gradient[mask]).any()
+        assert not weight.grad[~mask].any()
+    assert torch.equal(*found)
+
+
 def test_its_cost_falls_with_the_density() -> None:
     problem = Problem(MetaGrad, hidden=16)
     sizes = {name: mask.numel() for name, mask in problem.sparse.masks.items()}

@@ -2,63 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from agc.reports.compare import compare
 from agc.reports.report import WHERE_DUE, write_report
-from agc.reports.solvers import EQUILIBRIUM, conclusion, fixed_points, solver_runs, solvers
+from agc.reports.solvers import (
+    EQUILIBRIUM,
+    conclusion,
+    fixed_points,
+    solver_runs,
+    solvers,
+    trainings,
+)
 from agc.reports.tables.solvers import solver_lines, solver_tables
 from agc.reports.tables.write import load_comparison
 from agc.reports.text.hypotheses import systems
-from tests.support.records import collected, entry, write_cell
-
-SEEDS = 3
-CALLS = {"pgd": 25, "jiio": 1}
-REACHED = {"rigl": 40, "static": 80}
-"""Iterations of JIIO with which each method's networks have PGD-20's loss."""
-
-
-def course(method: str, seed: int) -> list[dict[str, Any]]:
-    rows = []
-    for solver, steps in (("pgd", 5), ("pgd", 20), ("jiio", 20), ("jiio", 40), ("jiio", 80)):
-        loss = 2.0 + 0.01 * seed - 0.5 * (solver == "pgd" and steps == 5)
-        if solver == "jiio":
-            loss += 0.1 if steps >= REACHED[method] else -0.1 - 0.001 * seed
-        calls = steps * CALLS[solver]
-        measured = {"accuracy": 0.4, "cell_calls": calls, "cell_vjps": calls, "unconverged": 0.25}
-        rows.append({"solver": solver, "steps": steps, "loss": loss} | measured)
-    return rows
+from tests.support.attack_courses import SEEDS, attacked_study
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame]:
-    root = tmp_path_factory.mktemp("solvers")
-    folders = []
-    for method in ("rigl", "static"):
-        for correction in ("none", "agc"):
-            for seed in range(SEEDS):
-                fields = {"method": entry(method), "correction": entry(correction), "seed": seed}
-                folder = write_cell(root, architecture=entry("deq_tiny"), sparsity=0.9, **fields)
-                path = folder / "record.json"
-                record = json.loads(path.read_text())
-                record["results"]["final"] |= {
-                    "robust_accuracy_pgd": 0.5,
-                    "robust_accuracy_jiio": 0.4 + 0.01 * seed,
-                    "residual": 1e-7,
-                    "iterations": 8.0 + seed,
-                    "unconverged": seed,
-                    "contraction": 0.95,
-                    "solvers": course(method, seed),
-                }
-                path.write_text(json.dumps(record))
-                folders.append(folder)
-    folders.append(write_cell(root, seed=0, correction=entry("none")))  # of another network
-    return collected(folders, root / "tables")
+    return attacked_study(tmp_path_factory.mktemp("solvers"))
 
 
 def test_each_arm_has_its_gaps_and_calls(study: tuple[pd.DataFrame, pd.DataFrame]) -> None:
@@ -99,6 +66,32 @@ def test_robust_accuracies_are_by_arm(study: tuple[pd.DataFrame, pd.DataFrame]) 
         assert row["robust_accuracy_jiio"] == pytest.approx(0.41)
         assert row["iterations"] == pytest.approx(9)
         assert row["unconverged"] == 0 + 1 + 2
+
+
+def test_training_by_jiio_stands_beside_training_by_pgd(
+    study: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    records = study[0]
+    own = records[records[EQUILIBRIUM].notna()].assign(cell_calls=400.0, units=66.0)
+    own = own.assign(final_robust_accuracy=0.5)
+    usual = own.assign(objective="pgd-at(steps=10)")
+    other = own.assign(objective="mixed-at(steps=10)")
+    better = 0.51 + 0.001 * own["seed"].astype(float)
+    jointly = usual.assign(final_robust_accuracy=better, cell_calls=100.0, units=16.0)
+    jointly = jointly.assign(objective="pgd-at(solver=jiio, steps=40)")
+    assert trainings(own).empty
+    together = pd.concat([own, usual, other, jointly])
+    (found,) = trainings(together).to_dict("records")
+    assert found["objective"] == "pgd-at(solver=jiio, steps=40)"
+    assert found["instead_of"] == "pgd-at(steps=10)"
+    assert found["pairs"] == 2 * 2 * SEEDS
+    assert found["gain"] == pytest.approx(1 + 0.1)
+    assert found["low"] < found["gain"] < found["high"]
+    assert found["cell_calls"] == pytest.approx(400 / 100)
+    assert found["units"] == pytest.approx(66 / 16)
+    table = solver_tables(together, solvers(together))[1][1]
+    assert "12 pairs of runs: robust accuracy +1.10 [" in table.caption
+    assert "by 4.0 times fewer cell calls and 4.1 times fewer units." in table.caption
 
 
 def test_the_report_has_it_and_is_read_back(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agc.grids.axes import AXES
 from agc.tracking import Front, Grid, default_uri, present
 from agc.tracking.view import LIMIT, TAG, columns, view_state
 from tests.support.mirrored_grid import CORRECTIONS, METHODS, NAME, SEEDS, mirror_grid
@@ -73,6 +74,12 @@ def test_arms_are_parents_with_means_verdicts_and_files(made: tuple[Path, Front]
         query(results, f"select key, value from tags where run_uuid = '{found[ARMS[1]][0]}'")
     )
     assert tags["verdict"]
+    data = query(
+        results,
+        "select d.name from datasets d join inputs i on i.source_id = d.dataset_uuid"
+        f" where i.destination_id = '{found[ARMS[1]][0]}'",
+    )
+    assert data == [("digits",)]
     kept = {path.name for path in (results / "mlartifacts").rglob(f"{found[ARMS[1]][0]}/*/*")}
     assert {"comparison.csv", "comparison.md"} <= kept
 
@@ -140,5 +147,6 @@ def test_a_view_that_is_too_long_is_left_without_its_envelope() -> None:
     assert columns([], []) == [
         "tags.`verdict`",
         *(f"params.`{name}`" for name in ("method", "sparsity", "correction", "objective")),
-        *("params.`training.optimizer`", "params.`seed`", "attributes.`Dataset`"),
+        *(f"params.`{'.'.join(axis.path)}`" for axis in AXES.values() if axis.since),
+        *("params.`seed`", "attributes.`Dataset`"),
     ]

@@ -14,6 +14,7 @@ from agc.errors import UserError
 from agc.tracking import SyncReport
 from tests.support.mirrors import ACTIVE, compare, mirror, names, query, whole_runs
 from tests.support.tracking_cells import make_cells
+from tests.support.waiting import HANG
 
 pytest.importorskip("mlflow")
 
@@ -64,7 +65,7 @@ def killed(self, *arguments, **options):
 MlflowClient.set_terminated = killed
 """,
     )
-    process.communicate(timeout=60)
+    process.communicate(timeout=HANG)
     assert process.returncode == -signal.SIGKILL
     assert query(results, f"select count(*) from {ACTIVE}") == [(3,)]
     assert len(whole_runs(results)) == 2
@@ -80,7 +81,7 @@ def test_two_processes_at_once_write_every_run_once(tmp_path: Path) -> None:
     """Neither finds a database: without a lock one would fail on the other's tables."""
     cells = make_cells(tmp_path, 5)
     processes = [run_sync(tmp_path) for _ in range(2)]
-    told = [process.communicate(timeout=120) for process in processes]
+    told = [process.communicate(timeout=HANG) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], told
     summaries = sorted(out.strip() for out, _ in told)
     assert summaries == ["demo: 5 added, 0 unchanged", "demo: 5 unchanged"]

@@ -16,23 +16,23 @@ from tests.support.command_line import agc
 
 pytest.importorskip("mlflow")
 
-HERE = "http://127.0.0.1:5000"
+HERE, FILLS = "http://127.0.0.1:5000", "agc track sync third"
 
 
 def test_the_only_grid_is_opened_and_of_several_the_one_that_is_named(results: Path) -> None:
     store = default_uri(results)
     client = open_client(store)
-    assert grid_address(store, None, HERE) == f"{HERE}/#/experiments"
+    assert grid_address(store, None, HERE, FILLS) == f"{HERE}/#/experiments"
     one = client.create_experiment("one", tags={TAG: "{}"})
     client.create_experiment("without a view")
-    assert f"/#/experiments/{one}/runs?" in grid_address(store, None, HERE)
+    assert f"/#/experiments/{one}/runs?" in grid_address(store, None, HERE, FILLS)
     other = client.create_experiment("other", tags={TAG: "{}"})
-    assert grid_address(store, None, HERE) == f"{HERE}/#/experiments"
-    found = grid_address(store, "other", HERE)
+    assert grid_address(store, None, HERE, FILLS) == f"{HERE}/#/experiments"
+    found = grid_address(store, "other", HERE, FILLS)
     assert found.startswith(f"{HERE}/#/experiments/{other}/runs?workflowType=machine_learning&")
     assert found.endswith("&viewStateShareKey=arms")
-    with pytest.raises(UserError, match="no grid 'third': `agc track sync third` adds it"):
-        grid_address(store, "third", HERE)
+    with pytest.raises(UserError, match=f"no grid 'third': `{FILLS}` adds it"):
+        grid_address(store, "third", HERE, FILLS)
 
 
 def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
@@ -49,7 +49,9 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
 
 def test_nothing_is_started_where_nothing_is_mirrored(tmp_path: Path) -> None:
     said = agc("track", "ui", "digits", "--results", tmp_path).message
-    assert said == f"nothing is mirrored in {tmp_path}: `agc track sync digits`"
+    assert (
+        said == f"nothing is mirrored in {tmp_path}: `agc track sync digits --results {tmp_path}`"
+    )
     assert is_empty(default_uri(tmp_path))
     assert not list(tmp_path.iterdir())
 

@@ -1,7 +1,8 @@
-"""What a section is made of: paragraphs, lists, tables, code and pictures."""
+"""What a section is made of: paragraphs, lists, tables, code, pictures and curves."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, its caption before it.
+    """A table with its caption.
 
     A ``long`` one stands in the HTML page alone, where a ``folded`` one is shown at a click.
     """
@@ -56,4 +57,11 @@ class Picture:
     alt: str
 
 
-Block = Text | Heading | Items | Table | Code | Picture
+@dataclass(frozen=True)
+class Curves:
+    """Learning curves under their headings, each a figure of HTML; in the HTML page alone."""
+
+    figures: Mapping[str, list[str]]
+
+
+Block = Text | Heading | Items | Table | Code | Picture | Curves

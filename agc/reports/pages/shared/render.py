@@ -4,51 +4,40 @@ from __future__ import annotations
 
 import base64
 import html
-import re
 from collections.abc import Sequence
 
 from agc.reports.pages.base import Section
-from agc.reports.pages.shared.blocks import Block, Code, Heading, Items, Picture, Table, Text
-from agc.reports.pages.shared.style import STYLE
+from agc.reports.pages.shared.blocks import (
+    Block,
+    Code,
+    Curves,
+    Heading,
+    Items,
+    Picture,
+    Table,
+    Text,
+)
 from agc.reports.tables.html import rendered
 from agc.reports.tables.markup import escape_markdown, markdown_rows
 from agc.reports.text.study import paragraph
-
-_JOINED = re.compile(r"\[[^\]<]*\]|\d %")
+from agc.reports.web.curves import WORDS
+from agc.reports.web.frame import assemble
+from agc.reports.web.tables import html_table, whole
 
 
 def to_markdown(title: str, found: Sequence[Section]) -> str:
-    """The page for GitHub: the first section before all others, long tables left to the HTML."""
+    """The page for GitHub: without long tables and curves, which the HTML page has."""
     parts = [f"# {escape_markdown(title)}"]
     for section in found:
-        parts.append(f"## {section.title}")
-        parts += [text for block in section.blocks if (text := _markdown(block))]
+        if texts := [text for block in section.blocks if (text := _markdown(block))]:
+            parts += [f"## {section.title}", *texts]
     return "\n\n".join(parts) + "\n"
 
 
 def to_html(title: str, found: Sequence[Section]) -> str:
-    """The same with every table, its figures inlined, and a table of contents."""
-    contents = "".join(
-        f'<li><a href="#{section.anchor}">{html.escape(section.title)}</a></li>'
-        for section in found
-    )
-    bodies = [
-        f'<section id="{section.anchor}"><h2>{html.escape(section.title)}</h2>\n'
-        + "\n".join(map(_html, section.blocks))
-        + "</section>"
-        for section in found
-    ]
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
-        f'<meta name="color-scheme" content="light dark"><title>{html.escape(title)}</title>'
-        f"<style>{STYLE}</style>"
-    )
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n'
-        f'<nav aria-label="Contents"><ol>{contents}</ol></nav>\n'
-        f"<main><h1>{html.escape(title)}</h1>\n" + "\n".join(bodies) + "\n</main>"
-        "</body></html>\n"
-    )
+    """The same with every table and every curve, its figures inlined, and a list of contents."""
+    bodies = [(s.anchor, s.title, "\n".join(map(_html, s.blocks))) for s in found]
+    return assemble(title, "", bodies)
 
 
 def _markdown(block: Block) -> str:
@@ -62,7 +51,7 @@ def _markdown(block: Block) -> str:
         return f"```sh\n{block.text}\n```"
     if isinstance(block, Picture):
         return f"![{escape_markdown(block.alt)}]({block.path.name})"
-    if block.long:
+    if isinstance(block, Curves) or block.long:
         return ""
     caption = paragraph(escape_markdown(block.table.caption))
     return "\n\n".join(part for part in (caption, markdown_rows(block.table).rstrip("\n")) if part)
@@ -74,17 +63,15 @@ def _html(block: Block) -> str:
         alt = html.escape(block.alt, quote=True)
         return f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"></figure>'
     if isinstance(block, Table):
-        body = _whole(rendered(markdown_rows(block.table)))
+        body = html_table(block.table)
         title = html.escape(block.table.title)
-        caption = f"<p>{html.escape(block.table.caption)}</p>" if block.table.caption else ""
-        body = f'{caption}<div class="wide">{body}</div>'
         return f"<details><summary>{title}</summary>{body}</details>" if block.folded else body
-    return _whole(rendered(_markdown(block)))
-
-
-def _whole(text: str) -> str:
-    """No line is broken within an interval, nor before a percent sign."""
-    return _JOINED.sub(lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    if isinstance(block, Curves):
+        return f"<p>{WORDS}</p>" + "".join(
+            f'<h3>{html.escape(title)}</h3><div class="curves">{"".join(figures)}</div>'
+            for title, figures in block.figures.items()
+        )
+    return whole(rendered(_markdown(block)))
 
 
 def wrapped(text: str) -> Text:

@@ -87,10 +87,11 @@ def test_running_statistics_are_the_mean_of_the_workers_own() -> None:
             assert torch.equal(buffer, found[0][name])
 
 
-def test_growth_looks_at_the_mean_raw_gradient() -> None:
+@pytest.mark.parametrize("name", ["all-reduce", "ef"])
+def test_growth_looks_at_the_mean_raw_gradient(name: str) -> None:
     """Corrected and clipped ones are another matter, and so is what is pruned, for once."""
     model = network()
-    step = make(kind=RigL, correction=SVRG(model), model=model)
+    step = make(name, kind=RigL, correction=SVRG(model), model=model)
     step.begin_epoch(DATA)
     step(DATA[0])
     seen: dict[str, Tensor] = {}
@@ -104,6 +105,36 @@ def test_growth_looks_at_the_mean_raw_gradient() -> None:
     for name, gradient in seen.items():
         assert torch.allclose(gradient, expected[name], atol=1e-6)
         assert gradient[~masks[name]].any()
+
+
+@pytest.mark.parametrize("name", ["ef", "saef", "sa-pef", "def"])
+def test_errors_of_what_is_pruned_are_flushed_and_all_others_stay(name: str) -> None:
+    """At a change of topology, bit by bit, momenta and the server's error too."""
+    step = make(name, kind=RigL, compressor="top-k", two_way=True)
+    step(DATA[0])
+    old = {layer: mask.clone() for layer, mask in step.sparse.masks.items()}
+    before: dict[str, dict[str, Tensor]] = {}
+    update = step.communication.update
+
+    def kept() -> dict[str, dict[str, Tensor]]:
+        state = step.optimizer.state
+        return {
+            layer: {what: t.clone() for what, t in state[weight].items() if torch.is_tensor(t)}
+            for layer, weight in step.sparse.parameters.items()
+        }
+
+    step.communication.update = lambda found: (update(found), before.update(kept()))[0]
+    step(DATA[1])
+    assert step.changed
+    flushed = 0.0
+    for layer, slots in kept().items():
+        mask = step.sparse.masks[layer]
+        assert len(slots) == 2 * WORKERS + 1
+        for what, tensor in slots.items():
+            assert torch.equal(tensor[mask & old[layer]], before[layer][what][mask & old[layer]])
+            assert not tensor[~(mask & old[layer])].any(), f"{layer}: {what}"
+            flushed += float(before[layer][what][old[layer] & ~mask].abs().sum())
+    assert flushed > 0, "nothing was owed where weights were pruned"
 
 
 def test_only_active_coordinates_travel() -> None:

@@ -142,9 +142,10 @@ def test_profiles_are_shares_within_points_of_the_highest(cell: dict[str, Any]) 
 def test_only_what_is_due_is_written(
     tmp_path: Path, rungs: pd.DataFrame, cell: dict[str, Any]
 ) -> None:
+    none = pd.DataFrame()
     with style():
-        paths = write_where_due(rungs, tmp_path, looks(list(rungs["correction"])))
+        paths = write_where_due(rungs, none, tmp_path, looks(list(rungs["correction"])))
         names = [path.relative_to(tmp_path).as_posix() for path in paths]
         assert names == ["ladder.png", "figures/ladder.svg"]
-        assert write_where_due(pd.DataFrame([cell]), tmp_path, looks(["none"])) == []
+        assert write_where_due(pd.DataFrame([cell]), none, tmp_path, looks(["none"])) == []
     assert not (tmp_path / "ladder.png").exists()

@@ -14,7 +14,9 @@ from agc.reports.tables.overview import name_row, overview_cells
 from agc.reports.tables.terminal import HEADER, WHERE_ROOM, WORDS, print_comparison
 from agc.reports.tables.write import load_comparison
 
-STUDIES = ("bsr", "corrections", "digits", "methods")
+REPORTS = Path(__file__).parents[4] / "reports"
+STUDIES = sorted(path.parent.name for path in REPORTS.glob("*/comparison.csv"))
+"""All that are committed."""
 
 
 def printed(comparison: Comparison, width: int) -> str:
@@ -24,8 +26,8 @@ def printed(comparison: Comparison, width: int) -> str:
 
 
 @pytest.fixture(scope="module", params=STUDIES)
-def comparison(request: pytest.FixtureRequest, repository: Path) -> Comparison:
-    return load_comparison(repository / "reports" / request.param)
+def comparison(request: pytest.FixtureRequest) -> Comparison:
+    return load_comparison(REPORTS / request.param)
 
 
 @pytest.mark.parametrize("width", [80, 120, 160])
