@@ -59,6 +59,7 @@ if not config["partial"]:
     include: "workflows/rules/prepare.smk"
     include: "workflows/rules/train.smk"
     include: "workflows/rules/evaluate.smk"
+    include: "workflows/rules/predict.smk"
 
 
 # Cells, beside Snakemake's jobs; of the main process alone, as jobs run without these hooks.

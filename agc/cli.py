@@ -23,6 +23,7 @@ from agc.commands import (
     init,
     inspect,
     plan,
+    predict,
     readme,
     report,
     status,
@@ -64,6 +65,7 @@ app.command("init")(init.init)
 app.command("list")(axes.list_entries)
 app.command("inspect")(inspect.inspect)
 app.command("plan")(plan.plan)
+app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("status")(status.status)

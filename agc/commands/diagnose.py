@@ -73,11 +73,14 @@ def diagnose(
 
     from agc.evaluation.diagnostics import diagnose as measure
     from agc.machine.device import prepare_machine
+    from agc.runs.start import find_start
 
     machine = prepare_machine(device, threads)
+    start = find_start(found, described.parent.parent)
+    state = None if start is None else start.state
     with Working("") as tell:
         tell(0, 0, "the cell trains again, and is measured")
-        rows, diverged = measure(found, wanted, batches, machine.device)
+        rows, diverged = measure(found, wanted, batches, machine.device, state)
     out = out or described.parent / "diagnostics"
     console = make_console()
     if rows:

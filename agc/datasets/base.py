@@ -84,6 +84,7 @@ class Dataset:
         classes: number of classes.
         mean: per channel, of training images in [0, 1].
         std: per channel, of training images in [0, 1].
+        absent: classes that are left out on purpose; others must have an image each.
     """
 
     train: Images
@@ -91,6 +92,7 @@ class Dataset:
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    absent: frozenset[int] = frozenset()
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -35,7 +35,11 @@ Row = dict[str, Any]
 
 
 def diagnose(
-    cell: Cell, epochs: Iterable[int], batches: int = BATCHES, device: str = "cpu"
+    cell: Cell,
+    epochs: Iterable[int],
+    batches: int = BATCHES,
+    device: str = "cpu",
+    start: Mapping[str, Tensor] | None = None,
 ) -> tuple[list[Row], int | None]:
     """Train a cell in memory, and measure its gradients in some epochs.
 
@@ -44,12 +48,13 @@ def diagnose(
         epochs: 1-based.
         batches: how many fresh batches a variance is estimated from; at least 2.
         device: where to train.
+        start: the weights that the cell starts from, if it names such.
 
     Returns:
         A row for each epoch and each of :data:`PERCENTS` (:meth:`Watched.measure` says what is in
         it), and the epoch in which the training diverged, if it did.
     """
-    run = build(cell, device)
+    run = build(cell, device, start=start)
     wanted = set(epochs)
     watched = Watched(run, wanted, batches)
     run.step.observers.append(watched)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ from agc.errors import UserError, describe
 from agc.files import read_json, write_json
 from agc.grids.axes import AXES, resolved
 from agc.grids.settings import Choice, Evaluation, Training
+from agc.grids.start import hashed
 from agc.registry import CORRECTIONS, LATER, METHODS, OBJECTIVES, Strict
 
 SCHEMA = 1
@@ -76,7 +78,20 @@ class Cell(_Axes):
                 data[axis.name] = resolved(axis, data[axis.name])
                 if axis.since and data[axis.name] == resolved(axis, axis.default):
                     del data[axis.name]
-        return data
+        return cls._with_source(data)
+
+    @classmethod
+    def _with_source(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Fill in every option of the cell that this one starts from, too."""
+        training = data.get("training")
+        start = training.get("start") if isinstance(training, dict) else None
+        given = start.get("cell") if isinstance(start, dict) else None
+        if not isinstance(given, dict):
+            return data
+        whole = cls.model_validate({"seed": 0, **given}).model_dump(mode="json")
+        if "seed" not in given:
+            del whole["seed"]
+        return {**data, "training": {**training, "start": {**start, "cell": whole}}}
 
     @field_validator("evaluation")
     @classmethod
@@ -119,8 +134,17 @@ class Cell(_Axes):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, hexadecimal."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        content = hashed(self.model_dump(mode="json"))
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def source(self) -> Cell | None:
+        """The cell that this one starts from, if it starts from one."""
+        start = self.training.start
+        if start is None or start.cell is None:
+            return None
+        return Cell.model_validate({"seed": self.seed, **start.cell})
 
     @cached_property
     def slug(self) -> str:
@@ -139,6 +163,14 @@ class Cell(_Axes):
         """Write ``cell.json`` into the cell's folder."""
         content = {"schema": SCHEMA, "slug": self.slug, "cell": self.model_dump(mode="json")}
         write_json(folder / "cell.json", content)
+
+
+def sources(cell: Cell) -> Iterator[Cell]:
+    """The cell that one starts from, the cell that this one starts from, and so on."""
+    source = cell.source
+    while source is not None:
+        yield source
+        source = source.source
 
 
 def make_cell(data: dict[str, Any], source: str = "cell") -> Cell:

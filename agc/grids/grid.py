@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agc.errors import UserError, unknown
-from agc.grids.cell import Cell, make_cell
+from agc.grids.cell import Cell, make_cell, sources
 from agc.grids.files import GridFile, Recipe, read_file
 from agc.grids.listed_rates import ListedRates
 from agc.grids.matching import check_fields, matches, told
@@ -47,7 +47,7 @@ class Grid:
         name: that of its file.
         path: its file.
         file: content of that.
-        cells: all different.
+        cells: all different; one that another one starts from comes before it.
         skips: what is no cell of its own, and why.
         rates_by_arm: slugs of the cells whose learning rate was chosen for their arm.
         members: of a joint grid the cells of each of its grids, by name; a cell may be in several.
@@ -180,7 +180,7 @@ def _load(path: Path, file: GridFile) -> Grid:
         recipe_path, recipe = recipes[name]
         try:
             fields, collapsed = collapse(fields)
-            data = apply_recipe(fields, recipe)
+            data = apply_recipe(fields, recipe, folder)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
         cell = make_cell(data, f"{path} with {recipe_path.name}")
@@ -204,6 +204,8 @@ def _load(path: Path, file: GridFile) -> Grid:
             key = (f"method {cell.method.name}" if collapsed else cell.slug, reason)
             skips[key] = skips.get(key, 0) + 1
         else:
+            for source in reversed(list(sources(cell))):
+                cells.setdefault(source.slug, source)
             cells[cell.slug] = cell
     if not cells:
         raise UserError(f"{path}: no cell is left")

@@ -7,8 +7,10 @@ from typing import Any
 
 from agc.errors import UserError, unknown
 from agc.grids.axes import AXES, Axis
+from agc.grids.cell import read_cell
 from agc.grids.files import Recipe, read_file
 from agc.grids.settings import Choice, Optimizer
+from agc.places import find_file
 
 SETTINGS = frozenset(Optimizer.model_fields) - frozenset(Choice.model_fields)
 """What a recipe says to all optimizers."""
@@ -36,8 +38,18 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def apply_recipe(fields: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+def apply_recipe(
+    fields: dict[str, Any], recipe: Recipe, workflows: Path | None = None
+) -> dict[str, Any]:
     """Plain data of a cell: the recipe's values, overridden by those of ``fields``.
+
+    A cell that it starts from may be given by its fields over a recipe of its own, or by the path
+    of its description.
+
+    Args:
+        fields: of the cell.
+        recipe: below them.
+        workflows: where that other recipe is first looked for.
 
     Raises:
         UserError: an entry is neither a name nor a mapping with one, or an optimizer does not take
@@ -53,6 +65,7 @@ def apply_recipe(fields: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
             data[axis.name] = {"name": name, "options": _options(axis, name, own, recipe)}
     if isinstance(data["training"], dict):
         data["training"] |= _optimizer(fields, recipe)
+        data["training"] = _with_source(data, workflows)
     return data
 
 
@@ -75,6 +88,28 @@ def read_entry(axis: str, value: Any) -> tuple[str, dict[str, Any]]:
         raise UserError(f"{axis}.options = {options!r}: expected keys and values")
     beside = {key: v for key, v in chosen.items() if key not in ("name", "options")}
     return chosen["name"], {**options, **beside}
+
+
+def _with_source(data: dict[str, Any], workflows: Path | None) -> dict[str, Any]:
+    """The part ``training`` of a cell, with the whole of the cell that it starts from.
+
+    That one has its data set and its network, and is trained densely in the standard way, unless
+    its own fields say otherwise.
+    """
+    training = data["training"]
+    start = training.get("start")
+    given = start.get("cell") if isinstance(start, dict) else None
+    if isinstance(given, str):
+        path = Path(given)
+        source = read_cell(path / "cell.json" if path.is_dir() else path).model_dump(mode="json")
+    elif isinstance(given, dict) and "recipe" in given:
+        own = {key: value for key, value in given.items() if key != "recipe"}
+        shared = {key: data[key] for key in ("dataset", "architecture") if key in data}
+        recipe = read_recipe(find_file("recipes", given["recipe"], workflows))
+        source = apply_recipe({**shared, **own}, recipe, workflows)
+    else:
+        return training  # a whole description, or nothing that validation lets pass
+    return {**training, "start": {**start, "cell": source}}
 
 
 def _known_options(axis: Axis, entry: str) -> set[str] | None:

@@ -10,6 +10,7 @@ from agc.attacks.shared.threat import Norm
 from agc.datasets.shared.settings import Augmentation
 from agc.gradients.autocast import Precision
 from agc.grids.axes import AXES, resolved
+from agc.grids.start import Start
 from agc.registry import LATER, Strict
 
 Positive = Annotated[float, Field(gt=0)]
@@ -85,6 +86,7 @@ class Training(Strict):
             network is evaluated in float32; ``tf32`` is for CUDA devices alone.
         devices: which share each batch between them, a process on each. The result is that of one
             device but for rounding, and for networks that draw noise.
+        start: the weights that the training starts from; null: those that the seed draws.
     """
 
     epochs: Count = 12
@@ -100,6 +102,7 @@ class Training(Strict):
     devices: Annotated[Count, LATER] = 1
     split: Annotated[Literal["fixed", "seed"], LATER] = "fixed"
     images: Annotated[Count | None, LATER] = None
+    start: Annotated[Start | None, LATER] = None
 
     @model_validator(mode="after")
     def _equal_shares(self) -> Training:

@@ -10,6 +10,7 @@ import torch
 
 from agc.errors import UserError
 from agc.machine.leases import take_devices
+from agc.machine.memory import peak_memory
 from agc.machine.provenance import provenance
 from agc.processes.torchrun import Torchrun
 
@@ -39,6 +40,7 @@ class Machine:
         return {
             **provenance(self.device, self.threads, self.deterministic),
             "device_name": self.name,
+            "peak_memory": peak_memory(),
             **({"graphs": self.graphs} if self.kind == "cuda" else {}),
         }
 

@@ -27,6 +27,7 @@ LIMITS = (
 
 CPUINFO = Path("/proc/cpuinfo")
 DRIVER = Path("/proc/driver/nvidia/version")
+CARDS = Path("/proc/driver/nvidia/gpus")
 
 # As x86 and Arm kernels name them in /proc/cpuinfo.
 _FIELDS = {
@@ -82,6 +83,21 @@ def has_card() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def cards() -> list[str]:
+    """Names of the NVIDIA cards, from the driver's own files: empty where there is no such driver.
+
+    It asks neither torch nor the cards, so that planning may.
+    """
+    found = []
+    for path in sorted(CARDS.glob("*/information")):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        found += [name.strip() for name in re.findall(r"^Model:(.*)$", text, re.MULTILINE)]
+    return found
 
 
 def card(device: str) -> dict[str, Any] | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import resource
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -21,6 +23,9 @@ SAYINGS = (
 )
 """Of torch's allocator on the CPU, of C++, and of CUDA libraries that torch calls: the last one is
 cuDNN's, where no plan's workspace fits."""
+
+PROCESS = Path("/proc/self")
+"""Where Linux tells of this process."""
 
 UNCLEAR = "could not create a primitive"
 """All that oneDNN says where it gets no memory for its code; of other faults it may say so too."""
@@ -41,6 +46,24 @@ def _is_limited() -> bool:
     """Whether this process may have only so much memory (``ulimit -v``)."""
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     return limit != resource.RLIM_INFINITY
+
+
+def peak_memory() -> int:
+    """Bytes of the machine's memory that this process has held at most, or has since
+    :func:`reset_peak_memory`.
+    """
+    try:
+        status = (PROCESS / "status").read_text(encoding="utf-8")
+        return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, ValueError, IndexError):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else 1024 * most
+
+
+def reset_peak_memory() -> None:
+    """Forget what this process held before; where the system has no such call, nothing happens."""
+    with suppress(OSError):
+        (PROCESS / "clear_refs").write_text("5", encoding="utf-8")
 
 
 def first_line(error: BaseException) -> str:

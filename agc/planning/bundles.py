@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from agc.grids.cell import Cell
+from agc.grids.cell import Cell, sources
 from agc.planning.declared import units
 
 
@@ -14,11 +14,14 @@ def bundle(cells: Sequence[Cell], size: int) -> list[list[Cell]]:
 
     The most expensive cell goes to the cheapest bundle so far, and so on. The outcome depends on
     which cells there are alone, so that every process of a workflow sees the same bundles. Cells
-    of a bundle have as many devices, so that none is taken in vain.
+    of a bundle have as many devices, so that none is taken in vain, and none of them starts from
+    another one's weights.
     """
-    devices = sorted({cell.training.devices for cell in cells})
-    groups = [[cell for cell in cells if cell.training.devices == number] for number in devices]
-    return [cells for group in groups for cells in _balanced(group, size)]
+    groups: dict[tuple[int, int], list[Cell]] = {}
+    for cell in cells:
+        key = (cell.training.devices, sum(1 for _ in sources(cell)))
+        groups.setdefault(key, []).append(cell)
+    return [cells for key in sorted(groups) for cells in _balanced(groups[key], size)]
 
 
 def _balanced(cells: Sequence[Cell], size: int) -> list[list[Cell]]:

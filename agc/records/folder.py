@@ -71,7 +71,7 @@ class CellFolder:
             described = self.path / "cell.json"
             if not described.exists():
                 self.cell.write(self.path)
-            elif read_cell(described) != self.cell:
+            elif read_cell(described).digest != self.cell.digest:
                 raise UserError(f"{described} is not cell {self.cell.slug!r}")
             yield
 

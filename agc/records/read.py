@@ -37,7 +37,7 @@ BIT_COLUMNS += ("loss_scatter", "loss_fall", "loss_threshold")
 # Not every method explores and not every correction has a coefficient.
 MAY_BE_EMPTY = {"exploration_rate", "mask_distance", "dead_neurons", "tau", "coefficient"}
 # Files written before these were measured have no such column.
-MAY_BE_MISSING = {"mask_distance", "dead_neurons"}
+MAY_BE_MISSING = {"mask_distance", "dead_neurons", "cpu_seconds"}
 # Measured at the last and the best epoch alone, where the cell says so.
 TEST_COLUMNS = {"test_loss", "test_accuracy"}
 LAYER_COLUMNS = (
@@ -50,7 +50,8 @@ LAYER_COLUMNS = (
     "neurons",
     "dead_neurons",
 )
-TIMING_COLUMNS = ("epoch", "train_seconds", "evaluation_seconds")
+TIMING_COLUMNS = ("epoch", "train_seconds", "evaluation_seconds", "cpu_seconds")
+"""The last: of both, seconds that the process was at work, on all of its threads."""
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def read_epochs(folder: Path, record: dict[str, Any]) -> pd.DataFrame:
     timings = _read_table(folder / "timings.csv", TIMING_COLUMNS)
     if finished:
         _check_rows(folder / "timings.csv", timings, {len(epochs)})
-        _check_filled(folder / "timings.csv", timings, set(TIMING_COLUMNS))
+        _check_filled(folder / "timings.csv", timings, set(TIMING_COLUMNS) - MAY_BE_MISSING)
     return epochs.merge(timings, on="epoch", how="left")
 
 

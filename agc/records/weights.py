@@ -59,6 +59,19 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]
         raise OSError(str(error)) from error
 
 
+def is_cell_file(path: Path) -> bool:
+    """Whether a file has weights as :func:`save_weights` writes them, and not a plain state dict.
+
+    Raises:
+        UserError: it is no safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as stored:
+            return "agc" in (stored.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+
+
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The state dict, zeros filled in, and the boolean masks of a file.
 

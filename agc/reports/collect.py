@@ -22,7 +22,9 @@ from agc.records.record import (
     record_without_result,
 )
 from agc.registry import DATASETS
+from agc.reports.costs import PLANNED, read_predicted
 from agc.reports.names import RATE, name_cells
+from agc.reports.predictions import COURSE, TOLD, read_course
 from agc.reports.solvers import EQUILIBRIUM
 from agc.reports.study import write_study
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 Tell = Callable[[int, int, str], None]
 WHOLE_NUMBERS = ("seed", "diverged_epoch", "final_epoch", "best_epoch", "weights", "active")
 LATER_RESULTS = ("final_correct", "test_images", EQUILIBRIUM)
+LATER_EPOCHS = ("cpu_seconds", COURSE)
+"""The same of epochs; they tell of a run or of its prediction, and not of its result."""
 PROVENANCE_KEYS = (
     "agc",
     "git_commit",
@@ -54,6 +58,9 @@ LATER_PROVENANCE = (
     *(f"environment.{name}" for name in LIMITS),
     *("card.name", "card.driver", "card.cuda", "card.cudnn", "card.compute_capability"),
     *("card.tf32_matmul", "card.tf32_convolution", "card.peak_memory"),
+    *("peak_memory", "disk"),
+    *(f"planned.{name}" for name in PLANNED),
+    *(f"forecast.{name}" for name in TOLD),
 )
 """What records came to tell later, or tell of some machines alone: a column only where one does.
 
@@ -135,7 +142,9 @@ def join_epochs(curves: list[pd.DataFrame]) -> pd.DataFrame:
     import pandas as pd
 
     # A cell that diverged at once has no row, whose columns have no type to impose on the others.
-    return pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True)
+    joined = pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True)
+    empty = [name for name in LATER_EPOCHS if name in joined and joined[name].isna().all()]
+    return joined.drop(columns=empty)
 
 
 def _named(row: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
@@ -220,6 +229,8 @@ def _read_all(
                 continue
             record = _read_finished(folder)
             curve, correct = read_epochs(folder, record), read_correct(folder)
+            predicted, course = read_course(folder, record["cell"])
+            predicted |= read_predicted(folder)
         except UserError as error:
             failures.append(str(error))
             continue
@@ -228,7 +239,10 @@ def _read_all(
             failures.append(f"{folder}: dataset {name!r} is made up, and belongs in no table")
             continue
         curve.insert(0, "slug", record["slug"])
+        if course:
+            curve[COURSE] = course[: len(curve)]
         record["correct"] = correct
+        record["provenance"] = {**record["provenance"], **predicted}
         records.append(record)
         epochs.append(curve)
     if failures:

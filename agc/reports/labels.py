@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.errors import UserError
 from agc.grids.axes import AXES, Axis
+from agc.grids.start import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -141,7 +142,9 @@ def _settings(cell: dict[str, Any]) -> dict[str, Any]:
     """All of a cell that is neither an axis, nor the sparsity, nor the seed."""
     named = {*AXES, "sparsity", "seed", "training"}
     rest = flatten({key: value for key, value in cell.items() if key not in named})
-    training = flatten(cell["training"])
+    training = flatten({key: v for key, v in cell["training"].items() if key != "start"})
+    if (start := cell["training"].get("start")) is not None:
+        training |= {"start": described(start)}
     for axis in AXES.values():
         if axis.section is not None:
             training = {

@@ -13,6 +13,7 @@ from agc.grids.cell import Cell
 from agc.records.failure import UNFINISHED, WITHOUT_RESULT, read_failure
 from agc.records.record import RESULT_KEYS
 from agc.reports.collect import (
+    LATER_EPOCHS,
     LATER_PROVENANCE,
     LATER_RESULTS,
     PROVENANCE_KEYS,
@@ -170,7 +171,8 @@ def _is_missing(value: Any) -> bool:
 
 def _is_of_the_run(column: str) -> bool:
     """Whether a column tells of a run's time or machine, and not of its result."""
-    return column.startswith(("seconds_", "provenance_")) or column.endswith("_seconds")
+    timed = column.startswith(("seconds_", "provenance_")) or column.endswith("_seconds")
+    return timed or column in LATER_EPOCHS
 
 
 def _whole(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 from agc.files import atomic_write_text
 from agc.reports.compare import Comparison, compare
+from agc.reports.costs import compare_costs
 from agc.reports.figures.write import Tell, write_figures
 from agc.reports.gradients import FILE as GRADIENTS
 from agc.reports.gradients import read_gradients
 from agc.reports.hypotheses.base import StudyData
 from agc.reports.page import DEVIATIONS, PREREGISTRATION, write_study_page
 from agc.reports.pooled import MARGIN
+from agc.reports.predictions import FILE as PREDICTIONS
+from agc.reports.predictions import write_steps
 from agc.reports.sources import summarize_provenance
 from agc.reports.tables.entries import entry_tables
 from agc.reports.tables.html import write_page
@@ -39,7 +42,7 @@ PUBLISHED = (
     "provenance.json",
 )
 """What is kept of a report under version control, beside its summary; the rest is drawn anew."""
-WHERE_DUE = ("calibration.csv", "ladder.csv", "entries.csv", "solvers.csv")
+WHERE_DUE = ("calibration.csv", "ladder.csv", "entries.csv", "solvers.csv", PREDICTIONS)
 """The same, of grids that have it."""
 TUNING = FILE
 """Kept, too, where the grid's learning rates were chosen for each arm."""
@@ -103,7 +106,9 @@ def write_report(
         entries = printed_tables(records) + entries
         if comparison.solvers is not None:
             entries += solver_tables(records, comparison.solvers)
-        named = (name, description, pictures, tuning, entries)
+        costs = compare_costs(records, epochs)
+        steps = write_steps(records, epochs, out)
+        named = (name, description, pictures, tuning, entries, costs, steps)
         write_readme(comparison, out, provenance, *named)
     else:
         _copy_told(beside or out, out)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agc.errors import UserError
 from agc.grids.axes import AXES
 from agc.records.failure import WITHOUT_RESULT
+from agc.reports.predictions import COURSE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +190,9 @@ def _measured(frame: pd.DataFrame, given: Sequence[str]) -> list[str]:
     return words + [
         name
         for name in numbers
-        if name not in given and not name.startswith("seconds_") and not name.endswith("_seconds")
+        if name not in (*given, COURSE)
+        and not name.startswith("seconds_")
+        and not name.endswith("_seconds")
     ]
 
 

@@ -26,6 +26,7 @@ from agc.records.read import TIMING_COLUMNS
 from agc.records.record import SELECTION_KEY
 from agc.records.result import REACHED, write_result
 from agc.runs.measure import epoch_row, tested_at
+from agc.runs.start import find_start
 from agc.training.build import build
 from agc.training.graphed import use_graphs
 from agc.training.loop import train
@@ -83,6 +84,7 @@ class CellRun:
         self.best_state: dict[str, dict[str, Tensor]] = {}
         self.seconds = {"setup": 0.0, "checkpoint": 0.0}
         self.started = now()
+        self.started_from: str | None = None
 
     def train(self) -> str:
         """Train and write the files.
@@ -109,7 +111,9 @@ class CellRun:
     def _run(self) -> str:
         started, begin = now(), time.perf_counter()
         self.machine.reset_peak_memory()
-        run = build(self.cell, self.machine.device)
+        start = find_start(self.cell, self.folder.parent)
+        run = build(self.cell, self.machine.device, start=start and start.state)
+        self.started_from = start and start.digest
         if self.machine.graphs:
             use_graphs(run)
         self.topology = TopologyWatch(run.method)
@@ -145,6 +149,7 @@ class CellRun:
 
     def _epochs(self, run: Run, first: int) -> None:
         last_save = begin = time.perf_counter()
+        worked = time.process_time()
         if self.stop.asked:
             raise Stopped(f"stopped by {self.stop.signal} before epoch {first}")
         for epoch, losses in train(run, first, self._end_if_overdue):
@@ -155,7 +160,8 @@ class CellRun:
                 row, layers = epoch_row(run, epoch, loss, self.topology)
             self.layers += layers
             evaluated = time.perf_counter()
-            seconds = (trained - begin - measuring, evaluated - trained)
+            busy = time.process_time() - worked - measuring
+            seconds = (trained - begin - measuring, evaluated - trained, busy)
             self.timings.append(dict(zip(TIMING_COLUMNS, (epoch, *seconds), strict=True)))
             if not all(torch.isfinite(torch.tensor([loss, row["validation_loss"]]))):
                 raise FloatingPointError(f"epoch {epoch}: training loss {loss}")
@@ -177,7 +183,7 @@ class CellRun:
                 self.seconds["checkpoint"] += last_save - evaluated
             if leave and not last:
                 raise Stopped(f"stopped by {self.stop.signal or 'a signal'} after epoch {epoch}")
-            begin = time.perf_counter()
+            begin, worked = time.perf_counter(), time.process_time()
 
     def _end_if_overdue(self) -> None:
         if self.stop.overdue:
@@ -238,11 +244,17 @@ class CellRun:
             layers=self.layers,
             best=self.best,
             best_state=self.best_state,
-            provenance={**self.machine.provenance(), "started": self.started, "finished": now()},
+            provenance=self._provenance(),
             seconds=self.seconds,
         )
         self.path.unlink(missing_ok=True)
         self.files.log(status)
+
+    def _provenance(self) -> dict[str, Any]:
+        """Of the machine, of the moment, and of the weights that the training started from."""
+        moments = {"started": self.started, "finished": now()}
+        weights = {} if self.started_from is None else {"start": self.started_from}
+        return {**self.machine.provenance(), **moments, **weights}
 
     def _note_failure(self, reason: str) -> None:
         self.files.note_failure(len(self.rows), reason)

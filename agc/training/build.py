@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from agc import rng
 from agc.architectures.base import build_classifier
 from agc.cost.bits import BitLedger
 from agc.cost.flops import layer_flops
@@ -30,16 +32,23 @@ from agc.sparsity.effective import refuse_vanishing
 from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
 from agc.training.schedule import make_schedule
+from agc.training.start import begin_at
 from agc.training.step import Step
 
 
-def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
+def build(
+    cell: Cell,
+    device: str = "cpu",
+    images: Split | None = None,
+    start: Mapping[str, Tensor] | None = None,
+) -> Run:
     """Make data, model, optimizer, method, objective and correction of a cell.
 
     Args:
         cell: what will be trained.
         device: where.
         images: training images instead of the cell's own.
+        start: the weights that the cell starts from, if it names such.
 
     Raises:
         UserError: something of the cell cannot be built; nothing has been computed then.
@@ -53,7 +62,7 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         cell.objective.name, options=cell.objective.options, precision=training.precision
     )
     if images is None:
-        train = objective.training_split(train, partial(teach, cell, device))
+        train = objective.training_split(train, partial(teach, cell, device, start))
     else:
         train = images
     loader = make_loader(
@@ -65,7 +74,11 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
         share,
     )
     loader = objective.loader(loader)
-    model = _float_model(cell, dataset, device)
+    model = _float_model(cell, dataset, device, _drawn_by(cell))
+    if training.start is not None:
+        if start is None:
+            raise UserError(f"{cell.slug} starts from other weights, which nobody has given")
+        begin_at(model, start, training.start.head == "new", cell.slug)
     quantization = _quantize(cell, model, training.epochs * len(loader))
     if share.count > 1 and COMMUNICATION[cell.communication.name].target.one_worker:
         model = share_batch_norm(model)
@@ -160,13 +173,13 @@ def build(cell: Cell, device: str = "cpu", images: Split | None = None) -> Run:
     )
 
 
-def teach(cell: Cell, device: str, images: Split) -> nn.Module:
+def teach(cell: Cell, device: str, start: Mapping[str, Tensor] | None, images: Split) -> nn.Module:
     """The cell's network, dense, trained in the standard way on ``images`` with its recipe."""
     from agc.training.loop import train
 
     plain = {"objective": "standard", "method": "dense", "sparsity": 0.0, "correction": "none"}
     plain |= {"quantization": "none", "communication": "none"}
-    run = build(make_cell({**cell.model_dump(), **plain}), device, images)
+    run = build(make_cell({**cell.model_dump(), **plain}), device, images, start)
     for _ in train(run):
         pass
     return run.model
@@ -186,15 +199,25 @@ def build_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
     this process computes in the cell's precision.
     """
     use_products(cell.training.precision)
-    model = _float_model(cell, dataset, device)
+    model = _float_model(cell, dataset, device, cell.seed)
     _quantize(cell, model)
     return model
 
 
-def _float_model(cell: Cell, dataset: Dataset, device: str) -> nn.Module:
-    model = build_classifier(
-        cell.architecture.name, cell.architecture.options, dataset, cell.seed
-    ).to(device)
+def _drawn_by(cell: Cell) -> int:
+    """The seed of the first weights, those that a start does not give."""
+    start = cell.training.start
+    if start is None or start.head == "keep":
+        return cell.seed
+    # A source of this seed had this seed's last layer at first, and its others have learnt to suit
+    # that: to their weights it would not be new.
+    return rng.derive(cell.seed, "start/head")
+
+
+def _float_model(cell: Cell, dataset: Dataset, device: str, seed: int) -> nn.Module:
+    model = build_classifier(cell.architecture.name, cell.architecture.options, dataset, seed).to(
+        device
+    )
     if cell.training.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model

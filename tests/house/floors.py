@@ -25,13 +25,14 @@ FLOORS: dict[str, set[str]] = {
     "communication": {"compressors", "cost", "gradients", "methods", "processes"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets", "gradients"},
-    "planning": {"architectures", "grids", "optimizers"},
+    "planning": {"architectures", "datasets", "grids", "machine", "optimizers"},
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "attacks", "communication", "corrections", "cost", "datasets"),
         *("gradients", "grids", "methods", "objectives", "optimizers", "processes"),
         *("quantization", "sparsity"),
     },
+    "dynamics": {"architectures", "corrections", "gradients", "grids", "methods", "training"},
     "records": {
         *("architectures", "cost", "grids", "machine", "optimizers", "processes"),
         *("quantization", "sparsity", "training"),
@@ -41,12 +42,11 @@ FLOORS: dict[str, set[str]] = {
         *("machine", "methods", "objectives", "sparsity", "training"),
     },
     "runs": {
-        *("architectures", "attacks", "cost", "datasets", "evaluation", "gradients", "grids"),
-        *("machine",),
-        *("processes", "records", "training"),
+        *("architectures", "attacks", "cost", "datasets", "dynamics", "evaluation", "gradients"),
+        *("grids", "machine", "processes", "records", "training"),
     },
     # What is made of finished cells.
-    "reports": {"grids", "machine", "planning", "records"},
+    "reports": {"dynamics", "grids", "machine", "planning", "records"},
     "tracking": {"grids", "reports"},
     "status": {"grids", "planning", "records"},
     # What is asked of entries, of speed, and of a user.
@@ -61,7 +61,7 @@ FLOORS: dict[str, set[str]] = {
         *("planning", "training"),
     },
     "commands": {
-        *("benchmarks", "conformance", "cost", "datasets", "evaluation", "grids"),
+        *("benchmarks", "conformance", "cost", "datasets", "dynamics", "evaluation", "grids"),
         *("machine", "planning", "processes", "records", "reports", "runs", "sparsity"),
         *("status", "tracking"),
     },

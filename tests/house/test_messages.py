@@ -23,6 +23,7 @@ NAMES = {
     "port": "5000",
     "elsewhere": " --results r",
     "both": " --results r --reports r",
+    "place": "",
 }
 """What stands in a message for an expression or a call of that name; any other is a grid's name."""
 

@@ -45,9 +45,12 @@ GRID: dict[str, Any] = {
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a command: one thread, and nothing that points out of its folder."""
+    """The environment of a command: one thread, nothing that points out of its folder, and no step
+    that is timed for a plan.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AGC_", "MLFLOW_"))}
-    return {**kept, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", **more}
+    own = {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "AGC_CALIBRATE": "0"}
+    return {**kept, **own, **more}
 
 
 class Project:

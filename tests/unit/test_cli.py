@@ -60,7 +60,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     assert names == {
         *("list", "plan", "train", "evaluate", "collect", "compare", "track"),
         *("inspect", "diagnose", "doctor", "data", "bench", "check", "export", "init", "tune"),
-        *("readme", "report", "status"),
+        *("predict", "readme", "report", "status"),
     }
     groups = {
         "track": {"sync", "check", "ui"},

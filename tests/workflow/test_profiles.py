@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agc.grids.grid import load_grid
+from agc.planning.planned import Request, job_request, write_plan
+from agc.planning.seconds import cost
 from tests.support.project import EXECUTABLES, Project, environment, job_counts
+from tests.support.timings import ROUND
 
 TINY = {"objectives": ["standard"], "methods": ["rigl"]}
 
@@ -71,3 +75,26 @@ def test_a_gpu_is_asked_for_unless_cells_train_on_the_cpu(project: Project, devi
     assert f"gpu={gpus}" in asked
     assert "runtime=17" in asked
     assert "mem_mb=2500" in asked
+
+
+def test_a_job_asks_for_what_was_predicted_of_its_cells(project: Project) -> None:
+    def asked() -> str:
+        code, output = project.snakemake("-n", grid="tiny")
+        assert code == 0, output
+        found = re.search(r"rule train_0:.*?resources: ([^\n]*)", output, re.DOTALL)
+        assert found is not None, output
+        return found[1]
+
+    # Nobody knows before the cells are planned; then, on a machine that nobody timed, as usual.
+    assert "runtime=<TBD>" in asked()
+    cells = list(load_grid("tiny", project.folder / "workflows").cells)
+    folders = [project.folder / "results" / "cells" / cell.slug for cell in cells]
+    for cell, folder in zip(cells, folders, strict=True):
+        cell.write(folder)
+    assert "mem_mb=4000" in asked()
+    assert "runtime=240" in asked()
+    for cell, folder in zip(cells, folders, strict=True):
+        write_plan(folder, cell, cost(cell, ROUND, "here"), 10.0, "now")
+    request = job_request(folders, [], "train", Request(240, 4000))
+    assert f"mem_mb={request.megabytes}" in asked()
+    assert f"runtime={request.minutes}" in asked()

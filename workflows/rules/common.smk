@@ -9,6 +9,7 @@ from agc.datasets.shared.prepare import source_of, store_key
 from agc.errors import UserError
 from agc.grids.grid import load_grid
 from agc.planning.bundles import bundle
+from agc.planning.planned import Request, job_request
 
 RESULTS = config["results"]
 REPORTS = config["reports"]
@@ -87,6 +88,23 @@ def stamp(cell):
     return f"{folder(cell)}/.trained"
 
 
+def start(cell):
+    # What stands for the weights that a cell starts from, if they are another cell's.
+    source = CELLS[cell].source
+    return [] if source is None else [ancient(stamp(source.slug))]
+
+
+def tuned(grid):
+    # Cells of a grid that start from given weights: what can be predicted.
+    return [cell for cell in slugs(grid) if CELLS[cell].training.start is not None]
+
+
+def predictions(grid):
+    # Stands for the predictions in the cells' folders; in a partial run they are as they are.
+    due = tuned(grid) and not config["partial"]
+    return [f"{RESULTS}/{grid}/.predicted"] if due else []
+
+
 def record(cell):
     return f"{folder(cell)}/record.json"
 
@@ -120,6 +138,29 @@ def jobs(size):
     return [
         [cell.slug for cell in cells] for cells in bundle(list(CELLS.values()), size)
     ]
+
+
+USUAL = {"train": Request(240, 4000), "attacks": Request(60, 4000)}
+"""What a job asks for whose cells nobody can time."""
+
+LIMITS = {"train": config["train_minutes"], "attacks": config["evaluate_minutes"]}
+
+
+def minutes(cells, awaited, stage):
+    return LIMITS[stage] or requested(cells, awaited, stage).minutes
+
+
+def megabytes(cells, awaited, stage):
+    return config["memory_mb"] or requested(cells, awaited, stage).megabytes
+
+
+def requested(cells, awaited, stage):
+    # What a cell will cost is known once it is planned; until then Snakemake writes TBD. On a
+    # storage's volume the plans are not where Snakemake runs.
+    if STORED:
+        return USUAL[stage]
+    folders = [Path(folder(cell)) for cell in cells]
+    return job_request(folders, list(awaited), stage, USUAL[stage])
 
 
 # Clusters wait for a GPU as long as they are asked for one.

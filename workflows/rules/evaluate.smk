@@ -13,8 +13,10 @@ if config["evaluations_per_job"] == 1:
         resources:
             device=config["device"],
             gpu=GPUS,
-            mem_mb=config["memory_mb"],
-            runtime=config["evaluate_minutes"],
+            mem_mb=lambda wildcards, input: megabytes(
+                [wildcards.cell], input, "attacks"
+            ),
+            runtime=lambda wildcards, input: minutes([wildcards.cell], input, "attacks"),
         params:
             cells=place(folder("{cell}")),
         shell:
@@ -37,8 +39,12 @@ else:
             resources:
                 device=config["device"],
                 gpu=GPUS,
-                mem_mb=config["memory_mb"],
-                runtime=config["evaluate_minutes"],
+                mem_mb=lambda wildcards, input, cells=cells: megabytes(
+                    cells, input, "attacks"
+                ),
+                runtime=lambda wildcards, input, cells=cells: minutes(
+                    cells, input, "attacks"
+                ),
             params:
                 cells=[place(folder(cell)) for cell in cells],
             shell:

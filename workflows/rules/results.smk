@@ -2,6 +2,7 @@
 rule collect:
     input:
         lambda wildcards: records(slugs(wildcards.grid)),
+        lambda wildcards: predictions(wildcards.grid),
     output:
         records=f"{RESULTS}/{{grid}}/records.parquet",
         epochs=f"{RESULTS}/{{grid}}/epochs.parquet",

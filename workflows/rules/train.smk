@@ -5,6 +5,7 @@ if config["cells_per_job"] == 1:
         input:
             spec("{cell}"),
             lambda wildcards: data(wildcards.cell),
+            lambda wildcards: start(wildcards.cell),
         output:
             stamp("{cell}"),
         log:
@@ -16,8 +17,8 @@ if config["cells_per_job"] == 1:
             device=config["device"],
             gpu=lambda wildcards: GPUS * devices([wildcards.cell]),
             process_threads=lambda wildcards, threads: each([wildcards.cell], threads),
-            mem_mb=config["memory_mb"],
-            runtime=config["train_minutes"],
+            mem_mb=lambda wildcards, input: megabytes([wildcards.cell], input, "train"),
+            runtime=lambda wildcards, input: minutes([wildcards.cell], input, "train"),
         params:
             cells=place(folder("{cell}")),
         shell:
@@ -32,6 +33,7 @@ else:
             input:
                 [spec(cell) for cell in cells],
                 [data(cell) for cell in cells],
+                [start(cell) for cell in cells],
             output:
                 [stamp(cell) for cell in cells],
             log:
@@ -45,8 +47,12 @@ else:
                 process_threads=lambda wildcards, threads, cells=cells: each(
                     cells, threads
                 ),
-                mem_mb=config["memory_mb"],
-                runtime=config["train_minutes"],
+                mem_mb=lambda wildcards, input, cells=cells: megabytes(
+                    cells, input, "train"
+                ),
+                runtime=lambda wildcards, input, cells=cells: minutes(
+                    cells, input, "train"
+                ),
             params:
                 cells=[place(folder(cell)) for cell in cells],
             shell:

@@ -69,9 +69,10 @@ def check(name: str, dataset: Any) -> None:
         )
     _check_statistics(where, dataset, sizes[0][0])
     _check_range(where, dataset)
-    missing = (torch.bincount(dataset.train.labels, minlength=classes) == 0).nonzero().flatten()
-    if len(missing):
-        listed = ", ".join(map(str, missing[:AT_MOST].tolist()))
+    counts = torch.bincount(dataset.train.labels, minlength=classes).tolist()
+    missing = [k for k, count in enumerate(counts) if not count and k not in dataset.absent]
+    if missing:
+        listed = ", ".join(map(str, missing[:AT_MOST]))
         more = f" and {len(missing) - AT_MOST} more" if len(missing) > AT_MOST else ""
         raise UserError(
             f"{where}, training split: no image of class {listed}{more}; expected at least one of "

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agc.reports.costs import compare_costs
 from agc.reports.pages.base import SECTIONS, Context
 from agc.reports.pages.shared.blocks import Block, Table
 from agc.reports.pages.shared.render import wrapped
 from agc.reports.pages.shared.stages import ALL
+from agc.reports.tables.costs import cost_table
 from agc.reports.tables.markup import TextTable
 
 if TYPE_CHECKING:
@@ -31,7 +33,12 @@ def cost(context: Context) -> list[Block]:
     parts[ALL] = records
     rows = [[name, *cells(own)] for name, own in parts.items() if len(own)]
     said = "Another machine has other seconds: these say what was spent here, not what is needed."
-    return [Table(TextTable("Cost", CAPTION, HEADER, rows)), wrapped(f"{_tuning(context)} {said}")]
+    blocks = [
+        Table(TextTable("Cost", CAPTION, HEADER, rows)),
+        wrapped(f"{_tuning(context)} {said}"),
+    ]
+    predicted = compare_costs(records, context.study.epochs)
+    return [*blocks, Table(cost_table(predicted))] if predicted is not None else blocks
 
 
 def cells(own: pd.DataFrame) -> list[str]:

@@ -13,10 +13,8 @@ from agc.reports.web.curves import learning_curves
 def curves(context: Context) -> list[Block]:
     """Panels of every stage that has a finished cell; a cell of several stages is in each."""
     study = context.study
-    courses, styles = (
-        read_curves(study.records, study.epochs),
-        looks(list(study.records["correction"])),
-    )
+    courses = read_curves(study.records, study.epochs)
+    styles = looks(list(study.records["correction"]))
     figures = {
         stage: panels
         for stage in sorted(study.stages)

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 from agc.files import atomic_write_text
 from agc.grids.cell import REVISION
 from agc.reports.machines import describe_machine
+from agc.reports.predictions import FILE as PREDICTIONS
+from agc.reports.predictions import summarize
 from agc.reports.tables.calibration import HEADING, WITHOUT, calibration_table, unmoved
+from agc.reports.tables.costs import cost_table
 from agc.reports.tables.formatting import MISSING
 from agc.reports.tables.ladder import SHOWN, ladder_table
 from agc.reports.tables.markup import TextTable, escape_markdown, markdown_rows
 from agc.reports.tables.overview import COLUMNS, describe, name_row, overview_cells
 from agc.reports.tables.pooled import pooled_table
+from agc.reports.tables.predictions import HEADING as HEADING_OF_STEPS
+from agc.reports.tables.predictions import prediction_table, refusal_lines
 from agc.reports.tables.tuning import tuning_sentence, tuning_table
 
 if TYPE_CHECKING:
@@ -44,6 +49,8 @@ def write_readme(
     pictures: list[Path] | None = None,
     tuning: pd.DataFrame | None = None,
     entries: list[tuple[str, TextTable]] | None = None,
+    costs: pd.DataFrame | None = None,
+    steps: pd.DataFrame | None = None,
 ) -> Path:
     """Write ``README.md`` of a report folder; returns its path.
 
@@ -56,6 +63,8 @@ def write_readme(
         pictures: figures to show, files in ``out``.
         tuning: how learning rates were chosen, as of :func:`agc.reports.tuning.choose`.
         entries: headings and tables of what only some grids have: entries of later axes, solvers.
+        costs: of cells, predicted and measured, as of :func:`agc.reports.costs.compare_costs`.
+        steps: the same of steps to a loss, as of :func:`agc.reports.predictions.steps_table`.
     """
     main = comparison.main
     parts = [f"# {name}", _sentence(description), escape_markdown(source(main, provenance))]
@@ -75,6 +84,12 @@ def write_readme(
     if tuning is not None:
         table = tuning_table(tuning)
         parts += [tuning_sentence(tuning), escape_markdown(table.caption)]
+        parts.append(markdown_rows(table).rstrip("\n"))
+    if steps is not None:
+        parts += _predictions(steps)
+    if costs is not None:
+        table = cost_table(costs)
+        parts += ["## Predicted and measured cost", escape_markdown(table.caption)]
         parts.append(markdown_rows(table).rstrip("\n"))
     parts.append("The files:\n\n" + _files(comparison))
     parts.append(
@@ -100,6 +115,16 @@ def _calibration(found: pd.DataFrame | None) -> list[str]:
     rows = markdown_rows(table).rstrip("\n")
     numbers = "All of it with every digit: `calibration.csv`."
     return [f"## {HEADING}", escape_markdown(table.caption), rows, unmoved(found), numbers]
+
+
+def _predictions(steps: pd.DataFrame) -> list[str]:
+    """The section on predicted steps."""
+    table, refused = prediction_table(summarize(steps)), refusal_lines(steps)
+    parts = [f"## {HEADING_OF_STEPS}", escape_markdown(table.caption)]
+    parts.append(markdown_rows(table).rstrip("\n"))
+    if refused:
+        parts.append("\n".join(f"- {escape_markdown(line)}" for line in refused))
+    return [*parts, f"Every cell and target: `{PREDICTIONS}`."]
 
 
 def _table(main: pd.DataFrame) -> TextTable:

@@ -10,8 +10,10 @@ from agc.grids.axes import AXES
 from agc.reports.entries import AXIS, BASE, ENTRY
 from agc.reports.findings import hypotheses
 from agc.reports.hypotheses.shared.units import MEASURES
+from agc.reports.predictions import read_steps, summarize
 from agc.reports.solvers import conclusion
 from agc.reports.tables.hypotheses import FILE
+from agc.reports.tables.predictions import found_here
 from agc.reports.tables.solvers import SYSTEM
 from agc.reports.tables.systems import read_systems
 from agc.reports.tables.write import load_comparison
@@ -50,6 +52,8 @@ def systems(reports: Path) -> str:
         if there and key:
             parts = _parts(reports / name)
             found = _conclusion(parts[parts["key"] == key])
+        elif there and (steps := read_steps(reports / name)) is not None:
+            found = found_here(summarize(steps))
         elif there:
             found = _found(reports / name, line)
         rows.append(

@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A grid of four rows with five seeds, all finished, whatever seeds are added to it later."""
     first = load_grid(str(write_grid_file(tmp_path))).cells
     records = make_records(first)
-    monkeypatch.setattr(extend, "read_study", lambda _: (records, None))
+    monkeypatch.setattr(extend, "read_study", lambda *_: (records, None))
     with chdir(tmp_path):
         yield tmp_path
 

@@ -68,3 +68,34 @@ def test_test_images_that_differ_by_seed_are_not_compared_image_by_image() -> No
         description["dataset"] = {"name": "digits", "options": options}
         record = make_record(description, make_epochs(description), diverged=False)
         assert measured_row(record | {"correct": right})["test_images"] == images
+
+
+def test_some_digits_keep_their_labels_and_their_place_among_training_and_test_images() -> None:
+    whole, half = digits(), digits(only=(0, 3))
+    for split, part in ((whole.train, half.train), (whole.test, half.test)):
+        kept = [item for item in contents(split) if item[1] in (0, 3)]
+        assert list(contents(part)) == kept
+    assert half.classes == 10
+    assert half.mean != whole.mean
+
+
+def test_turned_digits_are_turned_and_nothing_else() -> None:
+    upright, turned = digits(), digits(turn=90)
+    assert torch.equal(turned.train.labels, upright.train.labels)
+    # The upper right corner becomes the upper left one.
+    assert torch.equal(turned.train.images[..., 0, 0], upright.train.images[..., 0, -1])
+    assert torch.equal(digits(turn=270).test.images.rot90(1, (2, 3)), upright.test.images)
+    assert turned.mean == upright.mean
+
+
+def test_options_that_change_nothing_make_no_other_cell() -> None:
+    plain = make_cell(cell(None, 0))
+    given = {**cell(None, 0), "dataset": {"name": "digits", "options": {"only": [], "turn": 0}}}
+    assert make_cell(given).slug == plain.slug
+
+
+def test_what_is_left_out_on_purpose_is_not_missed() -> None:
+    found = load_dataset(
+        make_cell({**cell(None, 0), "dataset": {"name": "digits", "options": {"only": [1, 2]}}})
+    )
+    assert set(found.train.labels.tolist()) == {1, 2}

@@ -23,6 +23,7 @@ SLUGS = {
     "ladder": (260, "cf8068896dd22375"),
     "methods": (501, "4ea935255ef075aa"),
     "optimizers": (270, "af7b2e3e3573f4ee"),
+    "prediction": (96, "636a8a86293408f4"),
     "paper-bsr": (540, "1c978455c09a4312"),
     "paper-imagenet": (9, "923e16f63c4204f3"),
     "paper-itop": (378, "ef5775d6bffb3324"),

@@ -70,3 +70,15 @@ def test_cells_of_equal_cost_are_dealt_out_evenly(tiny_cell: CellMaker) -> None:
     parts = bundle([tiny_cell(seed=seed) for seed in range(84)], 21)
     assert [len(part) for part in parts] == [21, 21, 21, 21]
     assert bundle([], 3) == []
+
+
+def test_no_cell_is_in_a_bundle_with_one_that_it_starts_from(tiny_cell: CellMaker) -> None:
+    content = {k: v for k, v in tiny_cell().model_dump(mode="json").items() if k != "seed"}
+    first = [tiny_cell(seed=seed) for seed in range(3)]
+    second = [tiny_cell(seed=seed, training={"start": {"cell": content}}) for seed in range(3)]
+    assert all(cell.source in first for cell in second)
+    parts = bundle([*second, *first], 6)
+    assert [{cell.slug for cell in part} for part in parts] == [
+        {cell.slug for cell in first},
+        {cell.slug for cell in second},
+    ]
