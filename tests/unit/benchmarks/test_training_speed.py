@@ -56,7 +56,8 @@ def SGD_snap(parameters): return Theirs(parameters, lr=0.0)
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two cases, two levers, and no other processes."""
+    """Four cases, two levers, no other processes, and always a moment left: one round of each."""
+    monkeypatch.setattr(Clock, "left", 0.001)
     for name in ("rigl svrg", "rigl agc online", "rigl none pgd-at", "rigl agc pgd-at"):
         monkeypatch.delitem(CASES, name)
     for name in list(plain_loop.LEVERS)[2:]:
