@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from agc.benchmarks.clock import Clock, compared
+from agc.benchmarks.clock import Clock, Step, compared
 from agc.benchmarks.launches import looked_at
 from agc.benchmarks.official_code import OfficialCode
 from agc.benchmarks.plain_loop import HALF, Lever, levers, plain_step
@@ -23,6 +23,8 @@ from agc.training.loop import DataPass
 
 BITS = 6
 """Steps after which the weights of two runs are compared."""
+
+PLAIN = "plain loop"
 
 EAGER = ("rigl none", "rigl agc", "rigl agc pgd-at")
 """Cases that are measured without graphs beside those with them."""
@@ -119,31 +121,48 @@ def _parts(
 def steps(
     network: str, settings: Settings, clock: Clock, seconds: float, training: dict[str, Any]
 ) -> list[Report]:
-    """A row for the plain loop and one for each of ``CASES``, in turns."""
+    """A row for the plain loop, and one for each of ``CASES``, which takes turns with it.
 
-    def run(name: str, graphs: bool) -> Measured:
-        cell = case(name, network, settings.batch, settings.size, **training)
-        return started(cell, clock.device, graphs)
-
-    runs = {name: run(name, settings.graphs) for name in CASES}
-    if settings.graphs:
-        runs |= {f"{name}, eager": run(name, False) for name in EAGER if name in CASES}
+    One case is there at a time, as each takes its memory; one that fails says why in its row.
+    """
+    first = case("dense none", network, settings.batch, settings.size, **training)
+    net, batch = _net_and_batch(started(first, clock.device))
     lever = Lever(training["precision"], training.get("channels_last", False))
-    net, batch = _net_and_batch(runs["dense none"])
-    calls = {"plain loop": plain_step(net, batch.images, batch.labels, lever)}
-    calls |= {name: run.step for name, run in runs.items()}
-    taken = clock.in_turns(calls, seconds)
-    rows = []
-    for name, call in calls.items():
-        row = compared(taken[name], taken["plain loop"], settings.batch) | looked_at(call, clock)
-        if name in runs:
-            units = runs[name].unit_ratio
-            row |= {"units": units, "over_units": row["ratio"] / units}
-            row |= {"pass_ms": runs[name].pass_ms}
-        if "kernel_ms" in row:
-            row["busy"] = min(1.0, row["kernel_ms"] / row["ms"])
-        rows.append({"name": name, **row})
+    plain = plain_step(net, batch.images, batch.labels, lever)
+    wanted = {name: (name, settings.graphs) for name in CASES}
+    if settings.graphs:
+        wanted |= {f"{name}, eager": (name, False) for name in EAGER if name in CASES}
+    share = seconds / (len(wanted) + 1)
+    taken = clock.in_turns({PLAIN: plain}, share)[PLAIN]
+    rows = [{"name": PLAIN, **_row(taken, taken, plain, settings, clock)}]
+    for title, (name, graphs) in wanted.items():
+        if clock.left <= 0:
+            break
+        cell = case(name, network, settings.batch, settings.size, **training)
+        try:
+            row = _case(started(cell, clock.device, graphs), plain, share, settings, clock)
+        except RuntimeError as error:
+            row = {"error": first_line(error)}
+        rows.append({"name": title, **row})
     return rows
+
+
+def _case(
+    measured: Measured, plain: Step, seconds: float, settings: Settings, clock: Clock
+) -> Report:
+    taken = clock.in_turns({PLAIN: plain, "case": measured.step}, seconds)
+    row = _row(taken["case"], taken[PLAIN], measured.step, settings, clock)
+    units = measured.unit_ratio
+    more = {"units": units, "over_units": row["ratio"] / units, "pass_ms": measured.pass_ms}
+    return row | more
+
+
+def _row(
+    taken: list[float], plain: list[float], step: Step, settings: Settings, clock: Clock
+) -> Report:
+    row = compared(taken, plain, settings.batch) | looked_at(step, clock)
+    busy = {"busy": min(1.0, row["kernel_ms"] / row["ms"])} if "kernel_ms" in row else {}
+    return row | busy
 
 
 def bits(network: str, settings: Settings, clock: Clock) -> dict[str, bool]:

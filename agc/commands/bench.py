@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from agc.commands.common import Device, Reports, Threads, make_console
@@ -161,8 +162,10 @@ def bench_train(
             for column in ("ms", "of plain", "of units"):
                 table.add_column(column, justify="right")
             for row in rows:
-                over = f"{row['over_units']:.2f}" if "over_units" in row else ""
-                table.add_row(row["name"], f"{row['ms']:.2f}", f"{row['ratio']:.2f}", over)
+                figures = [
+                    f"{row[k]:.2f}" if k in row else "" for k in ("ms", "ratio", "over_units")
+                ]
+                table.add_row(escape(f"{row['name']} {row.get('error', '')}".rstrip()), *figures)
             console.print(table)
     if out is not None:
         console.print(f"{out}: all of it", highlight=False, markup=False)

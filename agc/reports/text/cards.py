@@ -76,6 +76,11 @@ def _busy(row: Row) -> str:
     return f"{row['busy']:.2f}" + (", launch-bound" if row["busy"] < LAUNCH_BOUND else "")
 
 
+def _named(row: Row) -> str:
+    """What was measured, or why it could not be."""
+    return f"{row['name']}: {row['error']}" if "error" in row else row["name"]
+
+
 FIGURES: list[Column] = [
     ("ms", _number("ms")),
     ("of plain", _number("ratio")),
@@ -99,7 +104,7 @@ def _steps(found: Row) -> str:
                 continue
             for row in steps:
                 figures = [shown(row) for _, shown in FIGURES]
-                rows.append([network, kind, row["name"], *figures])
+                rows.append([network, kind, _named(row), *figures])
     return table(header, rows, labels=3)
 
 
@@ -107,9 +112,8 @@ def _levers(found: Row) -> str:
     rows = []
     for network, levers in found.items():
         for row in [] if "error" in levers else levers:
-            why = row.get("error", "")
             figures = [_number("ms")(row), _number("ratio")(row), _number("kernels", 0)(row)]
-            rows.append([network, row["name"] + (f": {why}" if why else ""), *figures])
+            rows.append([network, _named(row), *figures])
     header = ["network", "the plain step", "ms", "of the first", "kernels"]
     return table(header, rows, labels=2) if rows else ""
 

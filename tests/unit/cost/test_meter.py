@@ -52,3 +52,15 @@ def test_passes_are_told_apart() -> None:
     restored = Meter()
     restored.load_state_dict(meter.state_dict())
     assert restored == meter
+
+
+def test_passes_that_the_model_was_not_called_for_can_be_added() -> None:
+    meter = Meter(forward=3)
+    before = meter.counts()
+    meter.add({"forward": 4, "cell_vjps": 2})
+    after = meter.counts()
+    assert {name: n - before[name] for name, n in after.items() if n != before[name]} == {
+        "forward": 4,
+        "cell_vjps": 2,
+    }
+    assert set(after) == set(meter.state_dict()) - {"paused", "processes", "pass_calls"}

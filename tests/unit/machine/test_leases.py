@@ -8,6 +8,7 @@ from collections import defaultdict
 from itertools import pairwise
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -180,16 +181,23 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.get_device_properties", Properties)
 
 
+def as_processes(
+    number: int, monkeypatch: pytest.MonkeyPatch, **asked: Any
+) -> list[list[leases.Lease]]:
+    """What so many processes, one after the other, get."""
+    found = []
+    for _ in range(number):
+        monkeypatch.setattr(leases, "_held", {})
+        found.append(take_devices(**asked))
+    return found
+
+
 @pytest.mark.usefixtures("cards")
 def test_slots_are_spread_over_the_cards_before_one_is_shared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order = []
-    for process in range(6):
-        monkeypatch.setattr(os, "getpid", lambda process=process: process)
-        (lease,) = take_devices(folder=tmp_path, slots=3)
-        order.append(lease.device)
-    assert order == ["cuda:0", "cuda:1"] * 3
+    taken = as_processes(6, monkeypatch, folder=tmp_path, slots=3)
+    assert [lease.device for (lease,) in taken] == ["cuda:0", "cuda:1"] * 3
     found = sorted(path.name for path in tmp_path.iterdir())
     assert found == [f"cuda-{card}-{slot}.lock" for card in "ab" for slot in range(3)]
 
@@ -198,35 +206,33 @@ def test_slots_are_spread_over_the_cards_before_one_is_shared(
 def test_a_process_of_two_devices_has_a_slot_of_each_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken = []
-    for process in range(2):
-        monkeypatch.setattr(os, "getpid", lambda process=process: process)
-        taken.append([lease.device for lease in take_devices(2, tmp_path, slots=2)])
-    assert taken == [["cuda:0", "cuda:1"]] * 2
+    taken = as_processes(2, monkeypatch, count=2, folder=tmp_path, slots=2)
+    assert [[lease.device for lease in got] for got in taken] == [["cuda:0", "cuda:1"]] * 2
 
 
-def in_a_slot(folder: Path, seconds: float) -> None:
+def in_a_slot(folder: Path) -> None:
     (lease,) = take_devices(folder=folder, slots=2)
-    note(folder / "journal", "start", os.getpid(), lease.lock.lock_file, time.monotonic())
-    time.sleep(seconds)
-    note(folder / "journal", "end", os.getpid(), lease.lock.lock_file, time.monotonic())
+    note(folder / "journal", lease.lock.lock_file)
 
 
 @pytest.mark.usefixtures("cards")
-def test_processes_beyond_the_slots_wait_and_no_slot_has_two(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_who_finds_no_slot_waits_for_the_first_that_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    processes = [FORKED.Process(target=in_a_slot, args=(tmp_path, 0.3)) for _ in range(6)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(30)
-        assert process.exitcode == 0
-    found = uses(tmp_path / "journal", {})
-    assert len(found) == 4
-    assert sum(map(len, found.values())) == 6
-    assert_one_at_a_time(found)
-    assert "agc: waiting for 1 of 2 slots of cuda:0, cuda:1\n" in capfd.readouterr().err
+    taken = as_processes(4, monkeypatch, folder=tmp_path, slots=2)
+    monkeypatch.setattr(leases, "_held", {})
+    process = FORKED.Process(target=in_a_slot, args=(tmp_path,))
+    process.start()
+    said = ""
+    while "\n" not in said:
+        said += capfd.readouterr().err
+    assert said == "agc: waiting for 1 of 2 slots of cuda:0, cuda:1\n"
+    assert not (tmp_path / "journal").exists()
+    (third,) = taken[2]
+    third.lock.release()
+    process.join(30)
+    assert process.exitcode == 0
+    assert (tmp_path / "journal").read_text() == f"{third.lock.lock_file}\n"
 
 
 @pytest.mark.parametrize("device", ["auto/0", "auto/", "auto/x", "auto/-1", "auto/1.5"])
@@ -242,9 +248,11 @@ def test_auto_with_slots_takes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setenv(leases.DEVICES, "cpu:2")
-    for process in range(2):
-        monkeypatch.setattr(os, "getpid", lambda process=process: process)
+    kept = []
+    for _ in range(2):
+        monkeypatch.setattr(leases, "_held", {})
         assert prepare_machine("auto/2").device == "cpu"
+        kept.append(leases._held)
     found = {path.name for path in tmp_path.rglob("*.lock")}
     assert found == {"cpu-2-0.lock", "cpu-2-1.lock"}
 

@@ -12,13 +12,14 @@ from agc.reports.text.cards import cards
 
 ROW = {"name": "rigl agc", "ms": 5.0, "ratio": 2.5, "over_units": 1.25, "pass_ms": 3.0}
 ROW |= {"kernels": 700, "busy": 0.31, "waits": 0, "peak_memory": 2.5e9}
+FAILED = {"name": "bsr none", "error": "no engine"}
 REPORT = {
     "device": "Card One",
     "batch": 128,
     "size": 32,
     "seconds": 400.2,
     "provenance": {"torch": "2.15", "cpu": "Chip", "card": {"cuda": "13.2", "driver": None}},
-    "steps": {"resnet18": {"tf32": [ROW], "bfloat16": {"error": "out of memory"}}},
+    "steps": {"resnet18": {"tf32": [ROW, FAILED], "bfloat16": {"error": "out of memory"}}},
     "bits": {"tf32": True, "bfloat16": False},
     "levers": {"resnet18": [{"name": "graph", "error": "no capture"}]},
     "official": {"resnet18": {"official": 20.0, "ours": 10.0, "ratio": 0.5}},
@@ -43,6 +44,7 @@ def test_a_card_has_its_steps_and_says_what_is_wrong(tmp_path: Path) -> None:
     row = "| resnet18 | tf32 | rigl agc | 5.00 | 2.50 | 1.25 | 3.00 | 700 | 0.31, launch-bound | 0 "
     assert row in page
     assert "| resnet18 | bfloat16 | out of memory | – |" in page
+    assert "| resnet18 | tf32 | bsr none: no engine | – |" in page
     assert "do **not** have the same bits: bfloat16." in page
     assert "graph: no capture" in page
     assert "| resnet18 | 20.00 | 10.00 | 0.50 |" in page
