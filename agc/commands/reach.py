@@ -82,6 +82,10 @@ def propose(
         budget = cell.training.epochs * forecast.steps_per_epoch
         line = f"  {cell.slug}: at {min(forecast.losses):.3g} at the least within {budget} steps"
         console.print(f"{line}, not {target:g}", highlight=False, markup=False, soft_wrap=True)
+    sparse = sum(cell.sparsity > 0 for cell in slow)
+    if sparse:
+        line = f"{sparse} of them are sparse, and such networks may learn far faster than predicted"
+        console.print(line, highlight=False, soft_wrap=True)
     lines = _exclusions(grid, slow, f"predicted to miss a loss of {target:g}")
     if lines:
         console.print(f"to leave them out, in {grid.path}:", highlight=False, soft_wrap=True)

@@ -51,6 +51,9 @@ PARSED = {
     r"agc diagnose results/cells/SLUG ": "a cell that the reader has trained",
     r"agc tune ": "tests/unit/commands/test_tune.py, with made-up runs",
     r"agc plan .* --extend": "tests/unit/commands/test_extend.py runs it on a grid with a rule",
+    r"agc train .* --set training\.start\.file=": "tests/unit/runs/test_start.py has such a file",
+    r"agc predict ": "tests/unit/commands/test_predict.py, with made-up courses",
+    r"agc plan .* --target-loss ": "tests/unit/commands/test_plan.py, with made-up courses",
     r"agc check ": "tests/conformance runs the same checks on every entry",
 }
 """Commands that are parsed by their program and not run, as regular expressions, and why not."""
