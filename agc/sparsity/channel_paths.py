@@ -42,7 +42,8 @@ def traced(model: Module) -> Graph:
         within = ""
 
         def is_leaf_module(self, module: Module, name: str) -> bool:
-            return isinstance(module, leaves) or super().is_leaf_module(module, name)
+            whole = isinstance(module, leaves) or _keeps_channels(module)
+            return whole or super().is_leaf_module(module, name)
 
         def call_module(self, module: Module, forward: Any, args: Any, kwargs: Any) -> Any:
             outer, self.within = self.within, self.path_of_module(module)
@@ -121,16 +122,23 @@ def kind_of(node: Node, modules: Modules) -> str:
     return name.lower().replace("_", "") if home.split(".")[0] == "torch" else ""
 
 
+def _keeps_channels(module: Module) -> bool:
+    """Whether each output of this layer comes of its own row of weights, as those of torch do."""
+    return getattr(module, "keeps_channels", False) is True
+
+
 def is_layer(node: Node, graph: Graph, modules: Modules) -> bool:
     """A convolution without groups or a linear layer, used once, with a weight of its own.
 
-    Not of a subclass: some compute their weight from all of their parameter.
+    Not of a subclass, unless it says that it keeps channels: some compute their weight from all of
+    their parameter.
     """
     nn = torch.nn
     if not _is_used_once(node, graph):
         return False
     module = modules[str(node.target)]
-    if type(module) not in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d):
+    plain = type(module) in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    if not plain and not _keeps_channels(module):
         return False
     own = [p for m in modules.values() for p in m.parameters(recurse=False) if p is module.weight]
     return len(own) == 1 and getattr(module, "groups", 1) == 1

@@ -42,6 +42,7 @@ OF_HYPOTHESES = ("answers", "systems")
 PLANNED_EPOCHS = 40
 ARGUMENTS: dict[str, tuple[str, ...]] = {
     "answers": (STAGED, "H0", "H1", "H2", "H8b"),
+    "cards": (),
     "paper": (),
     "studies": (),
     "systems": (),

@@ -65,7 +65,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
     groups = {
         "track": {"sync", "check", "ui"},
         "data": {"prepare", "verify", "list"},
-        "bench": {"attack", "data"},
+        "bench": {"attack", "data", "train"},
     }
     for group, below in groups.items():
         assert {path[1] for path in COMMANDS if len(path) == 2 and path[0] == group} == below

@@ -50,8 +50,11 @@ class QuantizedLayer:
         momentum: of the running mean of extremes.
         input_range: that mean; NaN before the first batch.
         bits: those of activations and weights, for whoever saves the network.
+        keeps_channels: rows of weights are rounded by themselves, and zero stays zero: methods that
+            remove channels may follow them through this layer.
     """
 
+    keeps_channels = True
     formats: Formats
     momentum: float
     input_range: Tensor

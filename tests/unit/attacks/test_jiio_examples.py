@@ -12,7 +12,7 @@ def main_of(script: str, repository: Path) -> Any:
 
 
 def test_latents_decode_images_and_fill_in_what_is_hidden(repository: Path) -> None:
-    found = main_of("latents", repository)(epochs=2)
+    found = main_of("latents", repository)(epochs=4)
     assert found["decoding"] < 0.7
     assert found["inpainting"] < 0.9
 

@@ -16,7 +16,7 @@ from agc.reports.report import OF_STAGES, PUBLISHED, TUNING, WHERE_DUE
 from agc.reports.study import UNPUBLISHED, read_study
 
 REPORTS = Path(__file__).parents[3] / "reports"
-STUDIES = sorted(path.name for path in REPORTS.iterdir() if (path / "README.md").exists())
+STUDIES = sorted(path.parent.name for path in REPORTS.glob("*/records.parquet"))
 LARGEST_PICTURE, LARGEST = 105_000, 8_000_000
 """In bytes; the second of all studies together."""
 
