@@ -26,7 +26,6 @@ EXTRA = {
 SIZES = {"cells_per_job": 5, "evaluations_per_job": 9}
 FILES = {
     "cell.json",
-    "plan.json",
     "epochs.csv",
     "timings.csv",
     "layers.csv",
