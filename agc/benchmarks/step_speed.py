@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from agc.benchmarks.training_steps import endless
 from agc.datasets.shared.loader import Batch, in_order
 from agc.errors import UserError
 from agc.gradients.modes import evaluating
@@ -22,7 +23,7 @@ from agc.planning.kinds import describe, kind, plain
 from agc.planning.seconds import steps_per_epoch
 from agc.training.build import build, load_dataset
 from agc.training.graphed import use_graphs
-from agc.training.loop import DataPass, prepared
+from agc.training.loop import DataPass
 from agc.training.run import Run
 
 SECONDS = 2.0
@@ -35,7 +36,7 @@ EVALUATED = 512
 """Images of an evaluation that is timed."""
 
 
-class Clock:
+class StepTimer:
     """Times calls: by the thread's own time on one thread of a processor, else until the device is
     done.
 
@@ -114,7 +115,7 @@ def time_kind(cell: Cell, machine: Machine) -> Timing:
         UserError: the data set is not on this machine, or the cell cannot be built.
     """
     device = machine.device
-    clock, made = Clock(device, machine.threads), []
+    clock, made = StepTimer(device, machine.threads), []
     reset_peak_memory()
     before = peak_memory()
     setup = clock(lambda: made.append(build(plain(cell), device)))
@@ -125,7 +126,7 @@ def time_kind(cell: Cell, machine: Machine) -> Timing:
     if machine.graphs:  # as trainings have it
         use_graphs(run)
     run.step.begin_epoch(DataPass(run, 1))
-    batches = _batches(run)
+    batches = endless(run, "calibration")
     steps = clock.repeat(lambda: run.step(next(batches)), SECONDS, warm_up=3)
     low, *_, high = quantiles(steps, n=10)
     gradient, prepare = _parts(run, clock)
@@ -160,7 +161,7 @@ def sizes(run: Run) -> tuple[int, int, int]:
     return whole, part, len(pruned)
 
 
-def _bearable(run: Run, clock: Clock) -> int:
+def _bearable(run: Run, clock: StepTimer) -> int:
     """Images of a step that does not take too long, from the time of a pass of two."""
     images, size = next(_raw(run)).images[:2], run.loader.batch_size
     with evaluating(run.model), torch.no_grad():
@@ -170,21 +171,16 @@ def _bearable(run: Run, clock: Clock) -> int:
     return max(2, min(size, int(longest)))
 
 
-def _batches(run: Run) -> Iterator[Batch]:
-    for epoch in count(1):
-        yield from prepared(run, epoch, "calibration")
-
-
-def _parts(run: Run, clock: Clock) -> tuple[float, float]:
+def _parts(run: Run, clock: StepTimer) -> tuple[float, float]:
     """Seconds of the gradient of a batch's loss, and of the attack that makes the batch."""
-    batch = next(_batches(run))
+    batch = next(endless(run, "calibration"))
 
     def gradient() -> None:
         run.optimizer.zero_grad()
         run.loss_fn(run.model, batch).backward()
 
     found = median(clock.repeat(gradient, SECONDS / 4))
-    made, raw = _batches(run), _raw(run)
+    made, raw = endless(run, "calibration"), _raw(run)
     with_attack = median(clock.repeat(lambda: next(made), SECONDS / 4))
     without = median(clock.repeat(lambda: next(raw), SECONDS / 8))
     return found, max(0.0, with_attack - without)
@@ -195,7 +191,7 @@ def _raw(run: Run) -> Iterator[Batch]:
         yield from run.loader.epoch(epoch, "calibration")
 
 
-def _evaluations(run: Run, clock: Clock) -> tuple[float, float]:
+def _evaluations(run: Run, clock: StepTimer) -> tuple[float, float]:
     """Seconds an image of an evaluation, and of one step of an attack on the finished network."""
     batch = next(in_order(run.test, min(EVALUATED, 8 * run.loader.batch_size)))
     images = batch.images.clone().requires_grad_()

@@ -101,10 +101,11 @@ def started(cell: Cell, device: str, graphs: bool = False) -> Measured:
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
     passed = 1000 * (time.perf_counter() - begin) / len(run.loader)
-    batches = _batches(run)
+    batches = endless(run)
     return Measured(run, lambda: run.step(next(batches)), passed)
 
 
-def _batches(run: Run) -> Iterator[Batch]:
+def endless(run: Run, purpose: str = "train") -> Iterator[Batch]:
+    """The batches of one epoch after the other, attacked where the objective does that."""
     for epoch in count(1):
-        yield from prepared(run, epoch, "train")
+        yield from prepared(run, epoch, purpose)

@@ -77,7 +77,7 @@ def _rows(record: dict[str, Any], curves: dict[Any, pd.DataFrame]) -> list[dict[
     shared = {key: record[key] for key in ("slug", "method", "sparsity", "seed", "recipe")}
     shared["start"] = record["provenance_forecast_start"]
     reason = record.get("provenance_forecast_refused")
-    shared["refused"] = "" if _is_missing(reason) else reason
+    shared["refused"] = reason if isinstance(reason, str) else ""
     if shared["refused"]:
         return [shared]
     curve = curves[record["slug"]]
@@ -175,7 +175,3 @@ def _numbers(own: pd.DataFrame) -> dict[str, float]:
         "rank": float(spearmanr(both["predicted"], both["measured"])[0]) if some else np.nan,
         "cost": float(spent["train_seconds"].sum() / spent["predicted_seconds"].sum()),
     }
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value or not isinstance(value, str)

@@ -93,6 +93,10 @@ class Project:
         snakemake = [str(EXECUTABLES / "snakemake"), "--cores", "2", "--scheduler", "greedy"]
         return [*snakemake, *arguments, *(["--config", *settings] if settings else [])]
 
+    def _environment(self, variables: dict[str, str] | None) -> dict[str, str]:
+        """With data of its own: what this machine has timed for its user's plans is not there."""
+        return environment(**{"AGC_DATA_ROOT": str(self.folder / "data"), **(variables or {})})
+
     def snakemake(
         self, *arguments: str, variables: dict[str, str] | None = None, **config: object
     ) -> tuple[int, str]:
@@ -100,7 +104,7 @@ class Project:
         done = subprocess.run(
             self.command(*arguments, **config),
             cwd=self.folder,
-            env=environment(**(variables or {})),
+            env=self._environment(variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -114,7 +118,7 @@ class Project:
         return subprocess.run(
             [str(EXECUTABLES / "agc"), *arguments],
             cwd=self.folder,
-            env=environment(**(variables or {})),
+            env=self._environment(variables),
             capture_output=True,
             text=True,
             timeout=HANG,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.reports.figures.bits import panel_title
+from agc.reports.figures.entries import Panel, labels_of, panel_keys, titled
 from agc.reports.figures.style import COLOURS, EDGE, LINES, add_legend, fit
-from agc.reports.labels import in_full, task_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,19 +46,17 @@ def draw_stages(records: pd.DataFrame, epochs: pd.DataFrame) -> list[Figure]:
     cells = records[records["slug"].isin(told["slug"]) & (records["status"] == "finished")]
     if not len(cells):
         return []
-    labels = cells[in_full(AXIS)] if in_full(AXIS) in cells else cells[AXIS]
-    keys = [*(key for key in task_columns(records.columns) if key != AXIS)]
-    keys += ["method", "sparsity", "correction", "recipe"]
+    keys = panel_keys(records.columns, AXIS)
     curves = epochs[["slug", "epoch", *list(FOUR)[:2], SEEN, "loss_fall", DECIDED]]
-    runs = cells.assign(label=labels)[["slug", "label", *keys]].merge(curves, on="slug")
+    runs = cells.assign(label=labels_of(cells, AXIS))[["slug", "label", *keys]].merge(
+        curves, on="slug"
+    )
     runs["scatter"] = (runs[SEEN] / runs[DECIDED]).clip(lower=FLOOR)
     runs["fall"] = (runs["loss_fall"] / runs[DECIDED]).clip(lower=FLOOR)
-    groups = list(runs.groupby(keys, sort=True))
-    varying = [i for i in range(len(keys)) if len({key[i] for key, _ in groups}) > 1]
-    return [_draw([(panel_title(keys, key, varying), group) for key, group in groups])]
+    return [_draw(titled(runs, keys))]
 
 
-def _draw(panels: list[tuple[str, pd.DataFrame]]) -> Figure:
+def _draw(panels: list[Panel]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agc.benchmarks import step_speed
-from agc.benchmarks.step_speed import Clock, calibrate, time_kind
+from agc.benchmarks.step_speed import StepTimer, calibrate, time_kind
 from agc.machine.device import Machine
 from agc.planning.kinds import kind
 from tests.conftest import CellMaker
@@ -23,7 +23,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_speed, "LEAST", 2)
 
 
-def a_second(clock: Clock, call: Callable[[], object]) -> float:
+def a_second(timer: StepTimer, call: Callable[[], object]) -> float:
     """A clock on which every call takes a second."""
     call()
     return 1.0
@@ -44,7 +44,7 @@ def test_a_kind_is_told_by_its_cells_own_numbers(tiny_cell: CellMaker, machine: 
 def test_an_attack_in_the_step_is_timed_apart(
     tiny_cell: CellMaker, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Clock, "__call__", a_second)
+    monkeypatch.setattr(StepTimer, "__call__", a_second)
     monkeypatch.setattr(step_speed, "LONGEST", 1e6)
     plain = time_kind(tiny_cell(), machine)
     # The attack is a call with it, less one without.
@@ -55,7 +55,7 @@ def test_an_attack_in_the_step_is_timed_apart(
 def test_a_step_that_would_take_too_long_is_timed_with_fewer_images(
     tiny_cell: CellMaker, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Clock, "__call__", a_second)
+    monkeypatch.setattr(StepTimer, "__call__", a_second)
     # A pass of two images takes a second, a plain step three passes: 15 seconds are ten images.
     monkeypatch.setattr(step_speed, "LONGEST", 15.0)
     found = time_kind(tiny_cell(), machine)

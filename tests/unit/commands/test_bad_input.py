@@ -108,6 +108,8 @@ def test_bad_input_is_one_line_before_anything_is_computed(
 ) -> None:
     given = agc("train", *arguments, *([] if "nowhere" in arguments else ["--out", "cell"]))
     assert message in given.message
+    # What there is to choose from comes after what is wrong.
+    assert len(given.message.partition(" (known: ")[0]) < 300
     assert len(given.message) < 700
     assert not list(Path("cell").glob("train.log"))
     assert not list(Path("cell").glob("epochs.csv"))
