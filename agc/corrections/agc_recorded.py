@@ -14,6 +14,7 @@ from agc.gradients.lists import add_to, copy_to, scale, subtract, sums, unique_p
 from agc.gradients.loss_scale import LossScale
 from agc.lazy import torch
 from agc.registry import CORRECTIONS
+from agc.sparsity.places import active_places
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +89,7 @@ class RecordedAGC(Correction):
         added = [name for name in parameters if name not in self.records]
         if not added:
             return
-        self.places |= {name: self._active_places(name) for name in added}
+        self.places |= active_places({name: parameters[name] for name in added}, self.masks)
         count = len(batches)
         for name in added:
             if parameters[name].is_complex():
@@ -106,13 +107,6 @@ class RecordedAGC(Correction):
             self.mean[name] = parameter.new_zeros(len(place), dtype=torch.float32)
             self.products[name] = parameter.new_zeros((), dtype=torch.float64)
             self.squares[name] = parameter.new_zeros((), dtype=torch.float64)
-
-    def _active_places(self, name: str) -> Tensor:
-        """Flat indices of the active weights of a tensor."""
-        if name in self.masks:
-            return self.masks[name].reshape(-1).nonzero().flatten()
-        parameter = self.parameters[name]
-        return torch.arange(parameter.numel(), device=parameter.device)
 
     def correct(self, batch: Any, loss_fn: LossFunction) -> None:
         """Correct by the batch's record, then record the present gradient.
@@ -180,14 +174,11 @@ class RecordedAGC(Correction):
         known = [name for name in masks if name in self.places]
         if not known:
             return
-        counts = torch.stack([masks[name].sum() for name in known]).tolist()
-        for name, active in zip(known, counts, strict=True):
-            old, mask = self.places[name], masks[name].reshape(-1)
-            # In their order, as nonzero() gives them; that would wait for the device.
-            new = mask.to(torch.uint8).argsort(descending=True, stable=True)[:active]
-            where = torch.full((len(mask),), -1, dtype=torch.long, device=mask.device)
+        for name, new in active_places({name: masks[name] for name in known}, masks).items():
+            old = self.places[name]
+            where = torch.full((masks[name].numel(),), -1, dtype=torch.long, device=new.device)
             with unique_places():
-                where[old] = torch.arange(len(old), device=mask.device)
+                where[old] = torch.arange(len(old), device=new.device)
             source = where[new]
             for table in (self.records, self.mean):
                 after = table[name][..., source.clamp(min=0)]

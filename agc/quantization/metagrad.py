@@ -17,6 +17,7 @@ from agc.quantization.shared.formats import Bits, Formats
 from agc.quantization.shared.gateable import unseen_weights
 from agc.quantization.shared.layerwise import Layerwise
 from agc.registry import CORRECTIONS, OBJECTIVES, QUANTIZATIONS
+from agc.sparsity.places import active_places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -176,12 +177,8 @@ class MetaGrad(Layerwise):
         """By name of a layer, its active coordinates in the flattened weight."""
         if self.places is None:
             masks = {} if self.sparse is None else self.sparse.masks
-            self.places = {
-                name: masks[name].reshape(-1).nonzero().flatten()
-                if name in masks
-                else torch.arange(layer.weight.numel(), device=layer.weight.device)
-                for name, layer in self.layers.items()
-            }
+            weights = {name: layer.weight for name, layer in self.layers.items()}
+            self.places = active_places(weights, masks)
         return self.places
 
     def gathered(self, tensors: Mapping[str, Tensor]) -> Tensor:

@@ -144,4 +144,9 @@ def _run(cell: dict[str, Any], device: str, path: Path | None = None) -> tuple[S
 def _unlike(left: dict[str, Any], right: dict[str, Any]) -> list[str]:
     import torch
 
-    return [name for name in left if not torch.equal(left[name], right[name])]
+    def alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+        return torch.equal(one.isnan(), other.isnan()) and torch.equal(
+            one.nan_to_num(), other.nan_to_num()
+        )
+
+    return [name for name in left if not alike(left[name], right[name])]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agc.lazy import torch
+from agc.sparsity.places import active_places
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +20,7 @@ class ActiveCoordinates:
     """
 
     def __init__(self, masks: Mapping[str, Tensor]) -> None:
-        self.places = {name: mask.reshape(-1).nonzero().squeeze(1) for name, mask in masks.items()}
+        self.places = active_places(masks, masks)
 
     def of(self, name: str, tensor: Tensor) -> Tensor:
         """The active coordinates of a tensor, [n]."""

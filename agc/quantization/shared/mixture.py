@@ -60,12 +60,8 @@ class Mixture:
 
     def note(self, block: int, choice: Tensor) -> None:
         """Count a block's pass in training."""
-        products = torch.tensor(
-            [[a * self.weights, e * self.weights, a * e] for a, e in self.pairs],
-            dtype=choice.dtype,
-            device=choice.device,
-        )
-        spent = choice @ (products / FULL)
+        products = tuple((a * self.weights, e * self.weights, a * e) for a, e in self.pairs)
+        spent = choice @ (_table(products, choice.dtype, choice.device) / FULL)
         self.costs.append(spent.sum(dim=1) / 3)
         self.spent = self.spent.to(choice.device)
         self.spent[block] += spent.detach().sum(dim=0)
@@ -73,11 +69,18 @@ class Mixture:
 
     def levels(self, which: int, like: Tensor) -> float | Tensor:
         """Steps of the grid of activations (0) or errors (1): one number, or one for each image."""
-        steps = [float(levels_of(pair[which])) for pair in self.pairs]
+        steps = tuple(float(levels_of(pair[which])) for pair in self.pairs)
         if self.choice is None:
             return steps[self.fixed]
-        chosen = self.choice.detach() @ torch.tensor(steps).to(like)
+        chosen = self.choice.detach() @ _table(steps, like.dtype, like.device)
         return chosen.view(-1, *[1] * (like.ndim - 1))
+
+
+@cache
+def _table(numbers: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers on the device, brought there once: the host waits for each that it brings."""
+    with torch.inference_mode(False):
+        return torch.tensor(numbers, dtype=dtype).to(device)
 
 
 class MixedLayer(QuantizedLayer):

@@ -18,17 +18,11 @@ from tests.support.simulated_device import SETUP
 
 STEPS = 4
 
-NOT_YET = {"dfq", "fractrain", "metagrad"}
-"""Quantizations that were written apart from this lane: the stand-in has no operator for the LSTM
-of the first two, and the last waits for the host. So do workers who share a step, an axis that is
-left out whole."""
-
 ENTRIES = [
     (axis.name, name)
     for axis in AXES.values()
-    if axis.default is not None and axis.name != "communication"
+    if axis.default is not None
     for name in axis.registry.names()
-    if name not in NOT_YET
 ]
 
 MOST = 4
