@@ -32,7 +32,7 @@ EXAMPLES = {"architectures": "vit*", "optimizers": "ada*"}
 HEADINGS = {
     "architectures": "what it is, for images of 32×32 and 10 classes if nothing else is said"
 }
-NOT_LISTED = {"datasets": {"source", "benchmark_only"}, "communication": {"against"}}
+NOT_LISTED = {"datasets": {"source", "benchmark_only"}, "communication": {"against", "apart"}}
 """Facts that are for the code; `agc data list` shows where data come from."""
 
 

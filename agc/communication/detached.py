@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     bits="the compressor's",
     state="e, m of a worker; s",
     against="ef",
+    apart=("start",),
 )
 class DEF(ErrorFeedback):
     """Error feedback whose workers step ahead by a part of their error, and whose network is used

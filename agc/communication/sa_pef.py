@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     bits="the compressor's",
     state="e, m of a worker; s",
     against="ef",
+    apart=("start",),
 )
 class SAPEF(ErrorFeedback):
     """Error feedback whose workers step ahead by a part of their error: gradients at x - α e.

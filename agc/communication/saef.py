@@ -12,6 +12,7 @@ from agc.registry import COMMUNICATION
     bits="the compressor's",
     state="e, m of a worker; s",
     against="ef",
+    apart=("start",),
 )
 class SAEF(ErrorFeedback):
     """Error feedback whose workers take their gradients at x - e: ahead by what they still owe.

@@ -3,7 +3,8 @@
 Later axes have a default that cells without them have (:mod:`agc.grids.axes`), such as SGD of the
 optimizers, or name another control. What a grid says of an entry is the difference to runs that
 have the control there and are alike in all else. An entry that names a relative (``against`` where
-it is registered) is compared with that, too, option by option.
+it is registered) is compared with that, too, option by option. Options that it names (``apart``) act
+otherwise on the relative than on it, and what has them is pooled by itself.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def as_arms(records: pd.DataFrame, compared: Compared) -> pd.DataFrame:
         method=[
             f"{one}{WITH}{text}" if text else one for one, text in zip(method, same, strict=True)
         ],
-        correction=[_arm(name, options, base, shared) for name, options in parted],
+        correction=[_arm(name, options, compared, shared) for name, options in parted],
     )
     names = parted.map(lambda one: one[0])
     if base != AXES[axis].measure:
@@ -143,8 +144,7 @@ def entry_rows(
 
 def with_remark(axis: str, name: str) -> str:
     """An entry's name, with what must be known of it wherever it is printed, if there is such."""
-    registry = AXES[axis].registry
-    remark = registry[name].facts.get("remark") if name in registry.names() else None
+    remark = _facts(axis, name).get("remark")
     return f"{name} ({remark})" if remark else name
 
 
@@ -170,14 +170,20 @@ def _key(option: str) -> str:
     return option.partition("=")[0]
 
 
-def _arm(name: str, options: tuple[str, ...], base: str, shared: set[str]) -> str:
+def _arm(name: str, options: tuple[str, ...], compared: Compared, shared: set[str]) -> str:
     left = [option for option in options if _key(option) not in shared]
-    if name == base and not left:
+    if name == compared.base and not left:
         return PLAIN
+    apart = _facts(compared.axis, name).get("apart", ())
+    left = [option for option in options if option in left or _key(option) in apart]
     return f"{name}({', '.join(left)})" if left else name
 
 
 def _against(axis: str, name: str) -> str | None:
     """The relative that an entry is measured by, if it names one."""
+    return _facts(axis, name).get("against")
+
+
+def _facts(axis: str, name: str) -> dict[str, Any]:
     registry = AXES[axis].registry
-    return registry[name].facts.get("against") if name in registry.names() else None
+    return registry[name].facts if name in registry.names() else {}

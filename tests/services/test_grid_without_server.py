@@ -24,4 +24,6 @@ def test_grid_finishes_without_its_server(tmp_path: Path, repository: Path) -> N
     assert nobody in report["reason"]
 
     later = project.agc("track", "sync", "two")
-    assert (later.returncode, later.stdout) == (0, "two: 2 added, 0 unchanged, 2 arms\n"), later.stderr
+    assert (later.returncode, later.stdout) == (0, "two: 2 added, 0 unchanged, 2 arms\n"), (
+        later.stderr
+    )

@@ -171,6 +171,26 @@ def test_relatives_stand_beside_the_one_they_are_measured_by(workers: StudyData)
         assert row["judged"].row.mean == pytest.approx(gain, abs=3e-4)
 
 
+def test_options_that_act_on_the_relative_alone_are_pooled_by_themselves() -> None:
+    def of_start(cell: Cell) -> float:
+        """The start costs the relative five points, and nobody else."""
+        name, options = cell.communication.name, cell.communication.options
+        return of_talk(cell) - 0.05 * (name == "ef" and options["start"] == "zero")
+
+    plain = {"dataset": "digits", "architecture": "resnet8", "method": "dense"}
+    training = {"optimizer": {"nesterov": False}}
+    cells = [
+        make_cell({**plain, "communication": entry, "training": training, "seed": seed})
+        for name in ("ef", "saef")
+        for entry in ({"name": name}, {"name": name, "options": {"start": "zero"}})
+        for seed in SEEDS
+    ]
+    found = pooled_entries(make_study(of_start, {"x": cells}, sd=1e-4).records, MARGIN)
+    means = found.query("measure == 'accuracy'").set_index("entry")["mean"] / 100
+    assert means["saef"] == pytest.approx(TALK["saef"] - TALK["ef"], abs=3e-4)
+    assert means["saef(start=zero)"] == pytest.approx(means["saef"] + 0.05, abs=6e-4)
+
+
 def test_the_control_has_as_many_workers_as_who_is_beside_it(workers: StudyData) -> None:
     rows = entry_rows(workers.records, Compared("communication", "all-reduce"), MARGIN)
     means = {(row["method"], row["entry"]): row["judged"].row.mean for row in rows}
