@@ -3,8 +3,8 @@
 Later axes have a default that cells without them have (:mod:`agc.grids.axes`), such as SGD of the
 optimizers, or name another control. What a grid says of an entry is the difference to runs that
 have the control there and are alike in all else. An entry that names a relative (``against`` where
-it is registered) is compared with that, too, option by option. Options that it names (``apart``) act
-otherwise on the relative than on it, and what has them is pooled by itself.
+it is registered) is compared with that, too, option by option. What has an option that acts on the
+relative otherwise than on it (``apart``) is pooled by itself.
 """
 
 from __future__ import annotations
