@@ -77,6 +77,8 @@ class DFQ(Quantization):
             self.mixture, self.layers = gate_blocks(model, PAIRS, weights, momentum, self.published)
         self.target = target
         self.beta = beta
+        self.passed, self.seen = -self.spent, -self.images
+        """Cost and images of the epoch, but for those since the last settlement."""
 
     @property
     def spent(self) -> Tensor:
@@ -123,19 +125,25 @@ class DFQ(Quantization):
 
     def settled(self) -> None:
         """The mean begins anew."""
-        self.mixture.spent = torch.zeros_like(self.mixture.spent)
-        self.mixture.images = 0
+        self.passed, self.seen = self.of_epoch()
+        self.spent, self.images = torch.zeros_like(self.spent), 0
+
+    def begin_epoch(self) -> None:
+        """Know what belongs to earlier epochs."""
+        self.passed, self.seen = -self.spent, -self.images
+
+    def of_epoch(self) -> tuple[Tensor, int]:
+        """Cost of the epoch's passes in training, [blocks, 3], and their images."""
+        return self.passed.to(self.spent.device) + self.spent, self.seen + self.images
 
     def diagnostics(self) -> dict[str, float]:
-        """Mean bits of activations and of errors since the last settlement."""
-        found = list(self.products().values())
-        if not self.mixture.images:
+        """Mean bits of activations and of errors in the epoch."""
+        passed, images = self.of_epoch()
+        if not images:
             return {}
-        scale = FULL / self.mixture.weights / len(found)
-        return {
-            "forward_bits": scale * sum(one.forward for one in found),
-            "backward_bits": scale * sum(one.errors for one in found),
-        }
+        by_layer = passed[list(self.mixture.owners.values())] * (FULL / self.mixture.weights)
+        forward, errors, _ = (by_layer.mean(dim=0) / images).tolist()
+        return {"forward_bits": forward, "backward_bits": errors}
 
     @classmethod
     def refuse(cls, cell: Any, **options: Any) -> str | None:

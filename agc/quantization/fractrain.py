@@ -58,6 +58,7 @@ class FracTrain(DFQ):
 
     def begin_epoch(self) -> None:
         """Raise the target if it is time."""
+        super().begin_epoch()
         if self.stages.due():
             self.stages.advance()
         self.aim()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,6 +57,7 @@ def test_what_is_counted_is_what_was_chosen() -> None:
         run.model.gate.head.zero_()
         for place, pair in enumerate(PAIRS):
             run.quantization.settled()
+            run.quantization.begin_epoch()
             run.model.gate.head_bias.copy_(torch.eye(len(PAIRS))[place])
             run.model(batch.images)
             for found in products().values():
@@ -65,6 +67,28 @@ def test_what_is_counted_is_what_was_chosen() -> None:
             told = run.quantization.diagnostics()
             assert told["forward_bits"] == pytest.approx(pair[0])
             assert told["backward_bits"] == pytest.approx(pair[1])
+
+
+def test_bits_that_are_told_are_those_of_the_epoch() -> None:
+    """However often its cost was settled in between, after its last step, too."""
+    run = build(small_cell("dense", quantization="dfq"))
+    policy, (batch,) = run.quantization, [next(iter(run.loader.epoch(1)))]
+
+    def compute(place: int) -> None:
+        run.model.gate.head_bias.copy_(torch.eye(len(PAIRS))[place])
+        run.model(batch.images)
+
+    with torch.no_grad():
+        run.model.gate.head.zero_()
+        compute(0)
+        policy.begin_epoch()
+        assert policy.diagnostics() == {}
+        for place in (1, 4):
+            compute(place)
+            policy.settled()
+    forward, errors = np.mean([PAIRS[1], PAIRS[4]], axis=0)
+    expected = {"forward_bits": forward, "backward_bits": errors}
+    assert policy.diagnostics() == pytest.approx(expected)
 
 
 def test_the_loss_of_a_cell_has_the_cost_and_its_gradient_reaches_the_gate() -> None:
