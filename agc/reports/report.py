@@ -24,6 +24,7 @@ from agc.reports.tables.hypotheses import FILE as HYPOTHESES
 from agc.reports.tables.printed import printed_tables
 from agc.reports.tables.readme import write_readme
 from agc.reports.tables.solvers import solver_tables
+from agc.reports.tables.stages import stage_tables
 from agc.reports.tables.write import write_tables
 from agc.reports.tuning import FILE, read_tuning
 
@@ -103,7 +104,7 @@ def write_report(
         entries = (
             [] if comparison.entries is None else entry_tables(comparison.entries, records, margin)
         )
-        entries = printed_tables(records) + entries
+        entries = printed_tables(records) + stage_tables(records, epochs) + entries
         if comparison.solvers is not None:
             entries += solver_tables(records, comparison.solvers)
         costs = compare_costs(records, epochs)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.reports.figures.entries import Panel, labels_of, panel_keys, titled
+from agc.reports.figures.entries import Panel, panel_keys, titled
 from agc.reports.figures.style import COLOURS, EDGE, LINES, add_legend, fit
+from agc.reports.stages import AXIS, SEEN, stage_runs
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-AXIS = "quantization"
-SEEN, DECIDED = "loss_scatter", "loss_threshold"
 FOUR = {
     "train_loss": "training loss",
     "forward_bits": "forward bits",
@@ -40,20 +39,12 @@ def draw_stages(records: pd.DataFrame, epochs: pd.DataFrame) -> list[Figure]:
     Returns:
         One figure, or none where no run has stages that the loss decides on.
     """
-    if AXIS not in records or DECIDED not in epochs:
+    runs = stage_runs(records, epochs)
+    if not len(runs):
         return []
-    told = epochs[epochs[DECIDED].notna()]
-    cells = records[records["slug"].isin(told["slug"]) & (records["status"] == "finished")]
-    if not len(cells):
-        return []
-    keys = panel_keys(records.columns, AXIS)
-    curves = epochs[["slug", "epoch", *list(FOUR)[:2], SEEN, "loss_fall", DECIDED]]
-    runs = cells.assign(label=labels_of(cells, AXIS))[["slug", "label", *keys]].merge(
-        curves, on="slug"
-    )
-    runs["scatter"] = (runs[SEEN] / runs[DECIDED]).clip(lower=FLOOR)
-    runs["fall"] = (runs["loss_fall"] / runs[DECIDED]).clip(lower=FLOOR)
-    return [_draw(titled(runs, keys))]
+    for name in SEEN:
+        runs[name] = runs[name].clip(lower=FLOOR)
+    return [_draw(titled(runs, panel_keys(records.columns, AXIS)))]
 
 
 def _draw(panels: list[Panel]) -> Figure:
@@ -88,6 +79,6 @@ def _draw_panel(
         # Of seeds whose last stage has begun nothing is decided any more.
         means = own.groupby("epoch")[measure].mean().dropna()
         axis.plot(means.index, means, **looks[label])
-    if measure in ("scatter", "fall"):
+    if measure in SEEN:
         axis.axhline(1.0, color="#555555", linewidth=0.8)
         axis.set_yscale("log")

@@ -1,4 +1,4 @@
-"""Figures of quantised runs: accuracy by bit-weighted FLOPs, and stages of precision."""
+"""Quantised runs in pictures and a table: accuracy by bit-weighted FLOPs, stages of precision."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from agc.reports.figures.bit_flops import draw_bit_flops
 from agc.reports.figures.stages import FLOOR, draw_stages
 from agc.reports.figures.style import style
+from agc.reports.tables.stages import stage_tables
 from tests.support.figure_problems import assert_all_on_the_canvas
 from tests.support.records import collected, write_cell
 
@@ -85,9 +86,28 @@ def test_stages_show_what_their_rules_saw(records: pd.DataFrame) -> None:
     np.testing.assert_allclose(fall.lines[0].get_ydata(), FLOOR)
 
 
-def test_without_quantised_runs_there_is_neither(records: pd.DataFrame) -> None:
+def test_the_table_tells_what_each_rule_would_have_said(records: pd.DataFrame) -> None:
+    epochs = course(records)
+    sparse = epochs["slug"].str.contains("pfq 0.9") & (epochs["epoch"] == EPOCHS)
+    epochs.loc[sparse, "loss_scatter"] = 0.05
+    ((_, table),) = stage_tables(records, epochs)
+    assert table.header[0] == "method"
+    by_row = {tuple(row[-7:-5]): row[-5:] for row in table.rows}
+    method = table.rows[0][0].partition(" ")[0]
+    assert by_row == {
+        (f"{method} 50 %", "pfq"): ["6", "0", "100", "100", "3"],
+        (f"{method} 50 %", "pfq(detector=falling)"): ["6", "0", "100", "100", "3"],
+        (f"{method} 90 %", "pfq"): ["6", "33", "100", "67", "3"],
+        (f"{method} 90 %", "pfq(detector=falling)"): ["6", "0", "100", "100", "3"],
+    }
+    said = "scatter alone kept it waiting in 100 % of 6 epochs at 50 %, 67 % of 6 epochs at 90 %."
+    assert said in table.caption
+
+
+def test_without_quantised_runs_there_is_none(records: pd.DataFrame) -> None:
     plain = records[records["quantization"] == "none"]
     assert draw_bit_flops(plain) == []
     assert draw_stages(plain, course(plain)) == []
+    assert stage_tables(plain, course(plain)) == []
     assert draw_bit_flops(plain.drop(columns="quantization")) == []
     assert draw_stages(plain, pd.DataFrame()) == []
