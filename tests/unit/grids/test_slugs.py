@@ -14,7 +14,7 @@ from agc.grids.grid import load_grid
 SLUGS = {
     "bsr": (108, "ef9f808158eb710b"),
     "cgq": (110, "e29bc33f7cea8232"),
-    "communication": (470, "077ffc9c426052a2"),
+    "communication": (560, "5f699ae44ee465c8"),
     "corrections": (600, "1d3efdbc42b47300"),
     "digits": (160, "232ebf1311f8fcb3"),
     "equilibrium": (135, "3afa055017c93b8b"),
