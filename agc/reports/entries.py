@@ -91,13 +91,15 @@ def pooled_entries(records: pd.DataFrame, margin: Margin = MARGIN) -> pd.DataFra
     """Pooled differences of each entry to the base of its axis; None where nothing is compared.
 
     The columns of :func:`agc.reports.pooled.pooled`, after ``axis`` and ``base``, with ``entry`` in
-    the place of the correction; Holm's adjustment is over the entries of a comparison.
+    the place of the correction; Holm's adjustment is over the entries of a comparison. Where the
+    base is not there, an entry is not compared.
     """
     import pandas as pd
 
     found = []
     for compared in comparisons(records):
         lines = pooled(as_arms(records, compared), margin).rename(columns={"correction": ENTRY})
+        lines = lines[(lines["rows"] > 0) | (lines["diverged"] > 0)]
         lines.insert(0, AXIS, compared.axis)
         lines.insert(1, BASE, compared.base)
         found.append(lines)

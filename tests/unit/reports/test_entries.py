@@ -191,6 +191,26 @@ def test_options_that_act_on_the_relative_alone_are_pooled_by_themselves() -> No
     assert means["saef(start=zero)"] == pytest.approx(means["saef"] + 0.05, abs=6e-4)
 
 
+def test_an_entry_is_not_compared_where_its_base_is_not() -> None:
+    plain = {"dataset": "digits", "architecture": "resnet8", "method": "dense"}
+    both = [("sgd", "all-reduce"), ("lars", "all-reduce"), ("lars", "local-extragradient")]
+    cells = [
+        make_cell(
+            {
+                **plain,
+                "communication": communication,
+                "training": {"optimizer": {"name": optimizer, "nesterov": False}},
+                "seed": seed,
+            }
+        )
+        for optimizer, communication in both
+        for seed in SEEDS
+    ]
+    found = pooled_entries(make_study(of_talk, {"x": cells}, sd=1e-4).records, MARGIN)
+    lines = found[found["axis"] == "optimizer"]
+    assert lines["communication"].unique().tolist() == ["all-reduce"]
+
+
 def test_the_control_has_as_many_workers_as_who_is_beside_it(workers: StudyData) -> None:
     rows = entry_rows(workers.records, Compared("communication", "all-reduce"), MARGIN)
     means = {(row["method"], row["entry"]): row["judged"].row.mean for row in rows}
