@@ -10,7 +10,8 @@ SYSTEMS = Path(__file__).with_suffix(".csv")
 
 def read_systems() -> list[dict[str, str]]:
     """A line for each claim: ``system``, ``source``, ``claim`` in short, how it is measured here
-    (``measure``) in which ``report``, and by which of its ``hypothesis`` or ``entry``.
+    (``measure``) in which ``report``, and by which of its ``hypothesis`` or ``entry``; ``arms``:
+    with which options, separated by semicolons.
     """
     with SYSTEMS.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

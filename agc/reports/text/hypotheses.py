@@ -10,6 +10,7 @@ from agc.grids.axes import AXES
 from agc.reports.entries import AXIS, BASE, ENTRY
 from agc.reports.findings import hypotheses
 from agc.reports.hypotheses.shared.units import MEASURES
+from agc.reports.labels import task_columns
 from agc.reports.predictions import read_steps, summarize
 from agc.reports.solvers import conclusion
 from agc.reports.tables.hypotheses import FILE
@@ -85,23 +86,23 @@ def _found(folder: Path, line: dict[str, str]) -> str:
         return conclusion(comparison.solvers)
     if not line["entry"] or comparison.entries is None:
         return NO_VERDICT
-    return _entry(comparison.entries, line["entry"])
+    return _arms(comparison.entries, line["arms"].split("; "))
 
 
-def _entry(entries: pd.DataFrame, name: str) -> str:
-    """The verdicts of all pooled differences of an entry, with its options, to the relative that it
-    is measured by, or to the base of its axis if it names none.
+def _arms(entries: pd.DataFrame, arms: list[str]) -> str:
+    """The verdicts of the pooled differences of an entry's arms to the relative that it is measured
+    by, or to the base of its axis if it names none.
     """
-    own = entries[entries[ENTRY].str.partition("(")[0] == name]
+    own = entries[entries[ENTRY].isin(arms)]
     own = own[(own["measure"] == "accuracy") & (own["budget"] == "epochs")]
     relatives = own[BASE] != own[AXIS].map(lambda axis: AXES[axis].measure)
     lines = own[relatives] if relatives.any() else own
-    texts = [
-        f"{line.entry} against {line.base}: {line.sentence}"
-        if relatives.any()
-        else f"{line.entry}: {line.sentence}"
-        for line in lines.itertuples()
-    ]
+    varying = [key for key in task_columns(lines.columns) if lines[key].nunique() > 1]
+    texts = []
+    for line in lines.to_dict("records"):
+        name = line[ENTRY] + (f" against {line[BASE]}" if relatives.any() else "")
+        where = ", ".join(line[key] for key in varying)
+        texts.append(f"{name}{f', {where}' if where else ''}: {line['sentence']}")
     return "; ".join(texts) or NO_VERDICT
 
 
