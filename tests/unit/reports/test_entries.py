@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agc.grids.axes import AXES
 from agc.grids.cell import Cell, make_cell
 from agc.grids.files import Margin
 from agc.reports.arms import finished
@@ -100,6 +101,14 @@ def test_tables_and_lines_name_the_axis_and_both_arms(study: StudyData) -> None:
     lines = entry_lines(found)
     assert len(lines) == 2
     assert re.match(r"accuracy, adam against sgd, 3 rows \(18 pairs\): relevant gain", lines[0])
+
+
+def test_arms_of_a_system_are_of_entries_that_there_are() -> None:
+    known = {name for axis in AXES.values() for name in axis.registry.names()}
+    for line in read_systems():
+        named = {arm.partition("(")[0] for arm in line["arms"].split("; ") if arm}
+        assert named <= known
+        assert {line["entry"]} - {""} <= named
 
 
 def test_costs_in_bits_stand_beside_the_accuracy_where_cells_have_them(study: StudyData) -> None:
