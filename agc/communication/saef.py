@@ -20,6 +20,8 @@ class SAEF(ErrorFeedback):
     As in the authors' code (anxuthu/SAEF), whose own start is ``start="zero"``. It gives the
     compressor the initial weights, which weighs on ``ef`` and not on this, as x - e is the initial
     weights exactly; and its runs on ImageNet have ``average=20`` and half the ratio of ``ef``.
+    The network is used at x, as there, while running statistics are those of x - e: ``def`` with
+    ``alpha=1`` makes the same steps and uses it at x - mean(e).
     Options and recursion are those of :mod:`agc.communication.shared.error_feedback`.
     """
 
