@@ -181,8 +181,9 @@ def declared_costs_are_finite_and_not_negative(name: str) -> None:
 
 def the_memory_format_does_not_matter(name: str) -> None:
     """Two steps in channels_last move the weights as two in the plain format do, but for sums that
-    are rounded in another order, and numbers that go to the neighbouring point of a grid by that.
-    The masks stay, as a last bit may decide which weight grows.
+    are rounded in another order, and numbers that go to the neighbouring point of a grid by that,
+    or images that a gate gives other bits. The masks stay, as a last bit may decide which weight
+    grows. Moves that have nothing to do with each other are 2 of these squares apart.
     """
     begun, plain, other = (
         trained(_cell(name, "static", channels_last=last), epochs).model
@@ -193,7 +194,7 @@ def the_memory_format_does_not_matter(name: str) -> None:
         apart += (other.get_parameter(key) - weight).square().sum().item()
         moved += (begun.get_parameter(key) - weight).square().sum().item()
     assert moved > 0
-    assert apart < 5e-2 * moved, f"moved by {moved:g}, and {apart:g} apart"
+    assert apart < 0.2 * moved, f"moved by {moved:g}, and {apart:g} apart"
 
 
 def trains_in_a_cell(name: str) -> None:

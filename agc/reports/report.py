@@ -95,7 +95,10 @@ def write_report(
     write_tables(comparison, out, provenance)
     write_page(out)
     figures = write_figures(records, epochs, out, comparison.pooled, tell)
-    pictures = [path for path in figures if path.parent == out]
+    pictures = sorted(
+        (path for path in figures if path.parent == out),
+        key=lambda path: ("summary" not in path.stem, path.name),
+    )
     tuning = None
     if learning_rates is not None:
         tuning = read_tuning(learning_rates)

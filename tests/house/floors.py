@@ -22,7 +22,7 @@ FLOORS: dict[str, set[str]] = {
     "quantization": {"cost", "methods", "processes", "sparsity"},
     "corrections": {"cost", "gradients", "methods", "processes", "sparsity"},
     "compressors": set(),
-    "communication": {"compressors", "cost", "gradients", "methods", "processes"},
+    "communication": {"compressors", "cost", "gradients", "methods", "processes", "sparsity"},
     # What is to be run.
     "grids": {"architectures", "attacks", "datasets", "gradients"},
     "planning": {"architectures", "datasets", "grids", "machine", "optimizers"},

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 3
 MARKER_SIZE = 5
+FILLS = ("full", "none", "left", "bottom")
 
 Panel = tuple[str, "pd.DataFrame"]
 """Its title, and its cells."""
@@ -147,9 +148,9 @@ def add_point(axis: Axes, runs: pd.DataFrame, place: float, looks: Looks) -> flo
 
 
 def _marker(place: int) -> dict[str, Any]:
-    """Hollow ones after the full ones."""
-    hollow, shape = divmod(place, len(MARKERS))
-    return {"marker": MARKERS[shape], "fillstyle": "none" if hollow % 2 else "full"}
+    """Full ones first, then hollow ones, then halves."""
+    round_, shape = divmod(place, len(MARKERS))
+    return {"marker": MARKERS[shape], "fillstyle": FILLS[round_ % len(FILLS)]}
 
 
 def _log_scale(axis: Axes) -> None:

@@ -22,7 +22,7 @@ FOUR = {
 """Rows of panels: what is shown, and how its axis is called."""
 FLOOR = 0.1
 """Below it, what is seen of the loss is far below the threshold, or negative."""
-WIDTH, HEIGHT, MARGINS = 2.9, 1.6, 1.1
+WIDTH, HEIGHT, MARGINS = 2.6, 1.35, 1.1
 
 
 def draw_stages(records: pd.DataFrame, epochs: pd.DataFrame) -> list[Figure]:

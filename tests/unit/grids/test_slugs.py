@@ -14,7 +14,7 @@ from agc.grids.grid import load_grid
 SLUGS = {
     "bsr": (108, "ef9f808158eb710b"),
     "cgq": (110, "e29bc33f7cea8232"),
-    "communication": (560, "48414f7e7b64aa0c"),
+    "communication": (600, "e7aa4e2719df4284"),
     "corrections": (600, "1d3efdbc42b47300"),
     "digits": (160, "232ebf1311f8fcb3"),
     "equilibrium": (135, "3afa055017c93b8b"),

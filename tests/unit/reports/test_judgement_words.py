@@ -36,6 +36,7 @@ PHRASES = {
     "none, best": "a header: accuracy at that epoch",
     "corrected, best": "a header: accuracy at that epoch",
     "a tenth of clean loss": "a share of the loss that is trained on",
+    "steps to a loss of fine-tuned networks": "what a grid predicts",
     **{hypothesis.asks: "a question" for hypothesis in hypotheses()},
 }
 """What may have such a word, and why it judges nothing."""
