@@ -122,7 +122,8 @@ def read_steps(folder: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        return pd.read_csv(path, keep_default_na=True).fillna({"refused": "", "recipe": ""})
+        words = dict.fromkeys(("refused", "recipe"), "str")
+        return pd.read_csv(path, dtype=words).fillna(dict.fromkeys(words, ""))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from error
 
