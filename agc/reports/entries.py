@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agc.grids.axes import AXES
 from agc.reports.arms import PLAIN
-from agc.reports.labels import in_full
+from agc.reports.labels import in_full, task_columns
 from agc.reports.pooled import MARGIN, pooled
 from agc.reports.text.effects import effects, judge_rows
 from agc.reports.verdict import POINTS
@@ -142,6 +142,17 @@ def entry_rows(
             }
         )
     return rows
+
+
+def named_lines(lines: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
+    """Pooled differences to one base, each with the name of its entry, and of the task where there
+    are several.
+    """
+    tasks = [key for key in task_columns(lines.columns) if lines[key].nunique() > 1]
+    return [
+        (", ".join([line[ENTRY], *(line[key] for key in tasks)]), line)
+        for line in lines.to_dict("records")
+    ]
 
 
 def with_remark(axis: str, name: str) -> str:

@@ -15,6 +15,7 @@ from agc.reports.entries import (
     WITH,
     Compared,
     entry_rows,
+    named_lines,
     with_remark,
 )
 from agc.reports.labels import task_columns
@@ -51,10 +52,12 @@ SENT = (
 
 def entry_lines(entries: pd.DataFrame) -> list[str]:
     """Each pooled difference in one line, with its verdict's sentence."""
+    shown = entries[entries["budget"] == "epochs"]
     return [
-        f"{row['measure']}, {row[ENTRY]} against {row[BASE]},"
+        f"{row['measure']}, {name} against {row[BASE]},"
         f" {counted(row['rows'], 'row')} ({counted(row['pairs'], 'pair')}): {row['sentence']}"
-        for row in entries[entries["budget"] == "epochs"].to_dict("records")
+        for _, lines in shown.groupby([AXIS, BASE], sort=False)
+        for name, row in named_lines(lines)
     ]
 
 

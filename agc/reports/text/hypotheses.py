@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from agc.errors import UserError, unknown
 from agc.grids.axes import AXES
-from agc.reports.entries import AXIS, BASE, ENTRY
+from agc.reports.entries import AXIS, BASE, ENTRY, named_lines
 from agc.reports.findings import hypotheses
 from agc.reports.hypotheses.shared.units import MEASURES
-from agc.reports.labels import task_columns
 from agc.reports.predictions import read_steps, summarize
 from agc.reports.solvers import conclusion
 from agc.reports.tables.hypotheses import FILE
@@ -97,12 +96,10 @@ def _arms(entries: pd.DataFrame, arms: list[str]) -> str:
     own = own[(own["measure"] == "accuracy") & (own["budget"] == "epochs")]
     relatives = own[BASE] != own[AXIS].map(lambda axis: AXES[axis].measure)
     lines = own[relatives] if relatives.any() else own
-    varying = [key for key in task_columns(lines.columns) if lines[key].nunique() > 1]
-    texts = []
-    for line in lines.to_dict("records"):
-        name = line[ENTRY] + (f" against {line[BASE]}" if relatives.any() else "")
-        where = ", ".join(line[key] for key in varying)
-        texts.append(f"{name}{f', {where}' if where else ''}: {line['sentence']}")
+    texts = [
+        f"{name}{f' against {line[BASE]}' if relatives.any() else ''}: {line['sentence']}"
+        for name, line in named_lines(lines)
+    ]
     return "; ".join(texts) or NO_VERDICT
 
 

@@ -101,6 +101,12 @@ def test_tables_and_lines_name_the_axis_and_both_arms(study: StudyData) -> None:
     lines = entry_lines(found)
     assert len(lines) == 2
     assert re.match(r"accuracy, adam against sgd, 3 rows \(18 pairs\): relevant gain", lines[0])
+    both = entry_lines(pd.concat([found, found.assign(dataset="mnist")]))
+    assert [line.partition(" against")[0] for line in both] == [
+        f"accuracy, {name}, {dataset}"
+        for dataset in ("digits", "mnist")
+        for name in ("adam", "adamomentum")
+    ]
 
 
 def test_arms_of_a_system_are_of_entries_that_there_are() -> None:
