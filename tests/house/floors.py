@@ -53,7 +53,7 @@ FLOORS: dict[str, set[str]] = {
     "conformance": {
         *("architectures", "attacks", "communication", "compressors", "corrections", "cost"),
         *("datasets", "evaluation", "gradients", "grids", "methods", "objectives"),
-        *("optimizers", "planning"),
+        *("optimizers", "planning", "quantization"),
         *("records", "sparsity", "training"),
     },
     "benchmarks": {
