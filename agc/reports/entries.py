@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agc.grids.axes import AXES
 from agc.reports.arms import PLAIN
-from agc.reports.labels import in_full, task_columns
+from agc.reports.labels import labels_of, task_columns
 from agc.reports.pooled import MARGIN, pooled
 from agc.reports.text.effects import effects, judge_rows
 from agc.reports.verdict import POINTS
@@ -71,8 +71,7 @@ def as_arms(records: pd.DataFrame, compared: Compared) -> pd.DataFrame:
     axis, base = compared
     corrected = records["correction"] != PLAIN
     method = records["method"].where(~corrected, records["method"] + " + " + records["correction"])
-    labels = records[in_full(axis)] if in_full(axis) in records else records[axis]
-    parted = labels.map(_parted)
+    parted = labels_of(records, axis).map(_parted)
     shared = {_key(text) for name, options in parted if name == base for text in options}
     same = [", ".join(text for text in options if _key(text) in shared) for _, options in parted]
     own = records.drop(columns=axis).assign(

@@ -44,6 +44,12 @@ def task_columns(columns: Iterable[str]) -> list[str]:
     return [name for name in axis_columns(columns) if name not in ARMS]
 
 
+def panel_keys(columns: Iterable[str], axis: str) -> list[str]:
+    """What tells the rows of entries of an axis apart: all but the axis and the seed."""
+    tasks = [key for key in task_columns(columns) if key != axis]
+    return [*tasks, "method", "sparsity", "correction", "recipe"]
+
+
 def row_columns(columns: Iterable[str]) -> list[str]:
     """What makes rows of a table runs of one kind, plain or corrected, but for their recipe."""
     names = [name for name in axis_columns(columns) if name != "correction"]
@@ -187,3 +193,8 @@ def _differences(
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def labels_of(cells: pd.DataFrame, axis: str) -> pd.Series:
+    """The label of each cell's entry of an axis, with all options where records have them."""
+    return cells[in_full(axis)] if in_full(axis) in cells else cells[axis]

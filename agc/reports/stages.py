@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agc.reports.figures.entries import labels_of, panel_keys
+from agc.reports.labels import labels_of, panel_keys
 
 if TYPE_CHECKING:
     import pandas as pd

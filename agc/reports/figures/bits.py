@@ -10,9 +10,9 @@ from agc.reports.figures.entries import (
     add_point,
     draw_entries,
     finished_entries,
-    panel_keys,
     titled,
 )
+from agc.reports.labels import panel_keys
 
 if TYPE_CHECKING:
     import pandas as pd

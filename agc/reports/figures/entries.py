@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agc.reports.entries import with_remark
 from agc.reports.figures.style import COLOURS, EDGE, MARKERS, PLAIN_COLOUR, add_legend, fit
-from agc.reports.labels import in_full, task_columns
+from agc.reports.labels import labels_of
 from agc.reports.statistics import paired_difference
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ class Looks:
     markers: dict[str, dict[str, Any]]
 
 
-def labels_of(cells: pd.DataFrame, axis: str) -> pd.Series:
-    """The label of each cell's entry of an axis, with all options where records have them."""
-    return cells[in_full(axis)] if in_full(axis) in cells else cells[axis]
-
-
 def finished_entries(records: pd.DataFrame, axis: str) -> pd.DataFrame:
     """The finished cells, with ``label``, and its parts ``entry`` and ``options``."""
     cells = records[records["status"] == "finished"]
@@ -50,12 +45,6 @@ def finished_entries(records: pd.DataFrame, axis: str) -> pd.DataFrame:
     return cells.assign(
         label=labels_of(cells, axis), entry=parted[0], options=parted[2].str.removesuffix(")")
     )
-
-
-def panel_keys(columns: Iterable[str], axis: str) -> list[str]:
-    """What tells panels apart: all but the axis and the seed."""
-    tasks = [key for key in task_columns(columns) if key != axis]
-    return [*tasks, "method", "sparsity", "correction", "recipe"]
 
 
 def titled(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agc.reports.figures.entries import Panel, panel_keys, titled
+from agc.reports.figures.entries import Panel, titled
 from agc.reports.figures.style import COLOURS, EDGE, LINES, add_legend, fit
+from agc.reports.labels import panel_keys
 from agc.reports.stages import AXIS, SEEN, stage_runs
 
 if TYPE_CHECKING:

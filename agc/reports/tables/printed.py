@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from agc.reports.arms import common_seeds, finished
 from agc.reports.entries import with_remark
-from agc.reports.labels import in_full, task_columns
+from agc.reports.labels import labels_of, task_columns
 from agc.reports.statistics import paired_difference, summarize
 from agc.reports.tables.formatting import MISSING, interval, number, percent, points, sparsity
 from agc.reports.tables.markup import TextTable
@@ -46,8 +46,8 @@ def printed_tables(records: pd.DataFrame) -> list[tuple[str, TextTable]]:
     """
     if AXIS not in records or "bit_flops" not in records:
         return []
-    names = in_full(AXIS) if in_full(AXIS) in records else AXIS
-    own = records.assign(label=records[names], entry=records[names].str.partition("(")[0])
+    labels = labels_of(records, AXIS)
+    own = records.assign(label=labels, entry=labels.str.partition("(")[0])
     lines = read_printed()
     bases = {line["entry"]: line["base"] for line in lines}
     rows: list[list[str]] = []

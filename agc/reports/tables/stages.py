@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agc.reports.figures.entries import panel_keys
+from agc.reports.labels import panel_keys
 from agc.reports.stages import AXIS, stage_runs
 from agc.reports.tables.formatting import number, percent, sparsity
 from agc.reports.tables.markup import TextTable
