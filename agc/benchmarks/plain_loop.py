@@ -44,6 +44,7 @@ LEVERS = {
     "float32": Lever(),
     "float32, new memory filled": Lever(filled=True),
     "float32, channels_last": Lever(channels_last=True),
+    "float32, compiled": Lever(compiled=True),
     "bfloat16": Lever("bfloat16"),
     "bfloat16, channels_last": Lever(**HALF),
 }

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,8 +19,10 @@ from agc.benchmarks.official_code import OfficialCode
 from agc.benchmarks.plain_loop import HALF, Lever, levers, plain_step
 from agc.benchmarks.training_steps import CASES, Measured, case, started
 from agc.datasets.shared.loader import Batch
+from agc.grids.cell import make_cell
 from agc.machine.memory import first_line
-from agc.training.loop import DataPass
+from agc.training.loop import DataPass, prepared
+from agc.training.run import Run
 
 BITS = 6
 """Steps after which the weights of two runs are compared."""
@@ -28,6 +31,17 @@ PLAIN = "plain loop"
 
 EAGER = ("rigl none", "rigl agc", "rigl agc pgd-at")
 """Cases that are measured without graphs beside those with them."""
+
+STORED = {"name": "agc", "options": {"store": 4.0}}
+UNCHANGED = {"augmentation": {"crop": 0, "flip": False, "locked": True}}
+
+OURS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "compiled": {"compiled": True},
+    "gradients stored": UNCHANGED,
+    "compiled, gradients stored": {**UNCHANGED, "compiled": True},
+}
+"""Ways of ours that are measured beside the official code."""
 
 PACKED = (1, 2, 4)
 """Processes that share a card."""
@@ -189,42 +203,63 @@ def bits(network: str, settings: Settings, clock: Clock) -> dict[str, bool]:
 def official(network: str, settings: Settings, clock: Clock, seconds: float) -> Report:
     """Milliseconds a batch of an epoch of the official code and of ours, each with its pass.
 
-    Both have their data on the device; ours augments them. Ours over the official one's is
-    ``ratio``.
+    All have their data on the device. Ours augments them, but where it stores gradients, and does
+    what the official loop does then: the same images in the pass and in the steps. ``ratio`` is
+    each of ours over the official one.
     """
     kind = next(iter(precisions(clock).values()))
-    cell = case("rigl agc", network, settings.batch, settings.size, **kind)
-    measured = started(cell, clock.device, settings.graphs)
-    run = measured.run
+    epochs: dict[str, Step] = {}
+    for name, more in OURS.items():
+        cell = case("rigl agc", network, settings.batch, settings.size, **kind, **more)
+        if "augmentation" in more:
+            cell = make_cell({**cell.model_dump(), "correction": STORED})
+        run = started(cell, clock.device, settings.graphs).run
+        epochs[name] = _epochs(run)
     batches = [(batch.images, batch.labels) for batch in run.loader.epoch(1)]
-    code = OfficialCode(settings.official, run.model, batches)
+    epochs["official"] = OfficialCode(settings.official, run.model, batches).epoch
+    taken = clock.in_turns(epochs, seconds, number=1)
+    theirs = taken.pop("official")
+    return {
+        "official": median(theirs) / len(batches),
+        "ours": {
+            name: {
+                "ms": median(ms) / len(batches),
+                "ratio": median(a / b for a, b in zip(ms, theirs, strict=True)),
+            }
+            for name, ms in taken.items()
+        },
+    }
+
+
+def _epochs(run: Run) -> Step:
+    """Makes the next epoch of a run with each call: what comes before its steps, and them."""
+    numbers = count(1)
 
     def epoch() -> None:
-        run.step.begin_epoch(DataPass(run, 1, run.correction.pass_images))
-        for _ in batches:
-            measured.step()
+        number = next(numbers)
+        run.step.begin_epoch(DataPass(run, number, run.correction.pass_images))
+        for batch in prepared(run, number, "train"):
+            run.step(batch)
 
-    taken = clock.in_turns({"official": code.epoch, "ours": epoch}, seconds, number=1)
-    ratio = median(a / b for a, b in zip(taken["ours"], taken["official"], strict=True))
-    return {name: median(ms) / len(batches) for name, ms in taken.items()} | {"ratio": ratio}
+    return epoch
 
 
 def packed(network: str, settings: Settings, clock: Clock, seconds: float) -> list[Report]:
     """Steps a second of several processes together that share the device."""
     rows: list[Report] = []
-    for count in PACKED if clock.cuda else PACKED[:1]:
+    for number in PACKED if clock.cuda else PACKED[:1]:
         command = [sys.executable, "-m", "agc.benchmarks.packed_steps", clock.device, network]
         command += [str(settings.batch), str(settings.size), str(seconds / len(PACKED))]
         command += ["graphs" if settings.graphs else "eager"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        children = [subprocess.Popen(command, **pipes) for _ in range(count)]
+        children = [subprocess.Popen(command, **pipes) for _ in range(number)]
         for child in children:
             child.stdout.readline()  # it is ready
         for child in children:
             child.stdin.write("\n")
             child.stdin.flush()
         speeds = [json.loads(child.communicate()[0]) for child in children]
-        rows.append({"processes": count, "steps_per_second": sum(speeds)})
+        rows.append({"processes": number, "steps_per_second": sum(speeds)})
     return [{**row, "ratio": row["steps_per_second"] / rows[0]["steps_per_second"]} for row in rows]
 
 

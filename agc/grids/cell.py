@@ -130,6 +130,22 @@ class Cell(_Axes):
                 raise ValueError(reason if named else f"{axis.name} {chosen.name!r}: {reason}")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_compiled(self) -> Cell:
+        if self.training.compiled and (reason := self._uncompiled()):
+            raise ValueError(f"training.compiled: {reason}")
+        return self
+
+    def _uncompiled(self) -> str | None:
+        """Why a compiler cannot have the network, or None."""
+        if self.training.devices > 1:
+            return f"it is for one device, and {self.training.devices} train the network together"
+        if self.quantization.name != "none":
+            return f"quantization {self.quantization.name!r} changes its formats while it trains"
+        if cell_calls(self.architecture) is not None:
+            return "how often an equilibrium network calls its cell depends on its values"
+        return None
+
     # Computed once: an interrupt within pydantic's serializer would come out as another error.
     @cached_property
     def digest(self) -> str:

@@ -87,6 +87,7 @@ class Training(Strict):
         devices: which share each batch between them, a process on each. The result is that of one
             device but for rounding, and for networks that draw noise.
         start: the weights that the training starts from; null: those that the seed draws.
+        compiled: passes with a gradient go through ``torch.compile``: faster, with other last bits.
     """
 
     epochs: Count = 12
@@ -103,6 +104,7 @@ class Training(Strict):
     split: Annotated[Literal["fixed", "seed"], LATER] = "fixed"
     images: Annotated[Count | None, LATER] = None
     start: Annotated[Start | None, LATER] = None
+    compiled: Annotated[bool, LATER] = False
 
     @model_validator(mode="after")
     def _equal_shares(self) -> Training:

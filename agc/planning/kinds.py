@@ -10,7 +10,7 @@ from agc.grids.cell import Cell, make_cell
 SCALED = ("method", "correction", "optimizer")
 """Axes whose entries declare their cost in units: it is counted, and not timed for each."""
 
-SETTINGS = ("batch_size", "precision", "channels_last", "augmentation")
+SETTINGS = ("batch_size", "precision", "channels_last", "augmentation", "compiled")
 """What else of a training a step's time depends on."""
 
 
@@ -22,7 +22,8 @@ def kind(cell: Cell) -> str:
         for name, axis in AXES.items()
         if name not in SCALED
     }
-    parts |= {name: training[name] for name in SETTINGS}
+    # What came later is not there where it has its default.
+    parts |= {name: training[name] for name in SETTINGS if name in training}
     return json.dumps(parts, sort_keys=True, separators=(",", ":"))
 
 

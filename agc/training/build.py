@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 
 import torch
@@ -23,12 +24,14 @@ from agc.errors import UserError
 from agc.gradients.autocast import refuse_precision, use_products
 from agc.grids.cell import Cell, make_cell
 from agc.methods.base import SparseMethod
+from agc.objectives.shared.adversarial import AdversarialObjective
 from agc.optimizers.base import make_optimizer
 from agc.processes.batch_norm import share_batch_norm
 from agc.processes.share import Share
 from agc.quantization.base import Quantization
 from agc.registry import COMMUNICATION, CORRECTIONS, METHODS, OBJECTIVES, QUANTIZATIONS
 from agc.sparsity.effective import refuse_vanishing
+from agc.training.compiled import CompiledCalls
 from agc.training.loss import draws_noise, loss_function
 from agc.training.run import Run
 from agc.training.schedule import make_schedule
@@ -86,6 +89,7 @@ def build(
     optimizer = make_optimizer(
         chosen.name, model.parameters(), chosen.options, **chosen.shared, seed=cell.seed
     )
+    calls = CompiledCalls(model) if training.compiled else None
     # Before anything copies the model: the copies' passes are counted too.
     meter = Meter(processes=share.count)
     meter.watch(model)
@@ -120,8 +124,11 @@ def build(
         seed=cell.seed,
     )
     schedule = make_schedule(training.schedule, optimizer, training.epochs, method.rounds)
-    sample = next(iter(loader.epoch(0))).images[:2]
+    first = next(iter(loader.epoch(0))).images
+    sample = first[:2]
     with meter.pause():
+        if calls is not None:
+            calls.try_out(model, first, training.precision)
         flops = layer_flops(model, sample[:1], method.parameters)
         noisy = draws_noise(model, sample)
         ledger = Ledger(flops, meter, method, loader.batch_size)
@@ -139,7 +146,10 @@ def build(
             f"architecture {cell.architecture.name!r} adds {late[0]!r} in a pass in training mode, "
             "which is too late to be trained: it must be there after one in evaluation mode"
         )
-    loss_fn = loss_function(objective, training.precision, noisy, quantization)
+    around = nullcontext if calls is None else calls.wanted
+    loss_fn = loss_function(objective, training.precision, noisy, quantization, around)
+    if calls is not None and isinstance(objective, AdversarialObjective):
+        objective.ascend = calls.within(objective.ascend)
     step = Step(
         wrapped,
         optimizer,

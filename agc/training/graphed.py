@@ -71,6 +71,7 @@ class _Graphs:
 
     def __init__(self, run: Run, recorder: Callable[[], Recorder]) -> None:
         self.model = run.model
+        self.ascended = getattr(run.objective, "ascend", ascended)
         self.parameters = list(run.model.parameters())
         self.modules = list(run.model.modules())
         self.held = [module._buffers for module in self.modules if module._buffers]
@@ -133,12 +134,12 @@ class _Graphs:
     ) -> Tensor:
         """:func:`~agc.attacks.shared.pgd.ascended`, where the loss tells which tensors it has."""
         if not isinstance(loss_fn, partial):
-            return ascended(model, ball, start, loss_fn, *settings)
+            return self.ascended(model, ball, start, loss_fn, *settings)
 
         def function(tensors: Sequence[Tensor]) -> Tensor:
             images, begin, *others = tensors
             around = type(ball)(images, ball.epsilon)
-            return ascended(model, around, begin, partial(loss_fn.func, *others), *settings)
+            return self.ascended(model, around, begin, partial(loss_fn.func, *others), *settings)
 
         flags = (type(ball), ball.epsilon, loss_fn.func, settings, self._flags())
         return self.attack(function, [ball.images, start, *loss_fn.args], flags).clone()

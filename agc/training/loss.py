@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -37,7 +37,11 @@ def draws_noise(model: nn.Module, images: Tensor) -> bool:
 
 
 def loss_function(
-    objective: Objective, precision: str, noisy: bool, quantization: Quantization | None = None
+    objective: Objective,
+    precision: str,
+    noisy: bool,
+    quantization: Quantization | None = None,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> LossFunction:
     """``(model, batch) -> mean loss`` that a correction can replay at other weights.
 
@@ -48,12 +52,13 @@ def loss_function(
             so that the same batch drops the same units in every pass over it, and no global
             random stream moves.
         quantization: of the network, which may add to the loss.
+        around: makes what the network is called within.
     """
     loss = objective.loss if quantization is None else partial(quantization.loss, objective.loss)
 
     def loss_fn(network: nn.Module, batch: Batch) -> Tensor:
         half = autocast(batch.images, precision)
-        with half, rng.isolated(batch.noise) if noisy else nullcontext():
+        with half, rng.isolated(batch.noise) if noisy else nullcontext(), around():
             return loss(network, batch).float()
 
     return loss_fn

@@ -16,6 +16,7 @@ PRECISIONS: dict[str, dict[str, Any]] = {
     "float32": {},
     "tf32": {"precision": "tf32"},
     "bfloat16, channels_last": {"precision": "bfloat16", "channels_last": True},
+    "compiled": {"compiled": True},
 }
 
 

@@ -29,7 +29,7 @@ FLOORS: dict[str, set[str]] = {
     # The algorithm, a cell's files, and doing one cell.
     "training": {
         *("architectures", "attacks", "communication", "corrections", "cost", "datasets"),
-        *("gradients", "grids", "methods", "objectives", "optimizers", "processes"),
+        *("gradients", "grids", "machine", "methods", "objectives", "optimizers", "processes"),
         *("quantization", "sparsity"),
     },
     "dynamics": {"architectures", "corrections", "gradients", "grids", "methods", "training"},

@@ -84,7 +84,9 @@ def test_every_part_is_measured_and_written_as_soon_as_it_is_there(official: Pat
     assert len(written) == 6
     assert set(found) == {"steps", "bits", "official", "levers", "packed", "seconds"}
     assert found["bits"] == dict.fromkeys(KINDS, True)
-    assert found["official"]["resnet8"]["ratio"] > 0
+    beside = found["official"]["resnet8"]["ours"]
+    assert list(beside) == list(training_speed.OURS)
+    assert all(way["ratio"] > 0 for way in beside.values())
     assert [row["name"] for row in found["levers"]["resnet8"]] == list(plain_loop.LEVERS)
     assert set(found["steps"]["resnet8"]) == KINDS
     for rows in found["steps"]["resnet8"].values():

@@ -19,6 +19,7 @@ OTHER = {
     "memory format": {"training": {"channels_last": True}},
     "precision": {"training": {"precision": "bfloat16"}},
     "augmentation": {"training": {"augmentation": {"cutout": 2}}},
+    "compiled": {"training": {"compiled": True}},
     "objective": {"objective": "pgd-at"},
     "steps of the attack": {"objective": {"name": "pgd-at", "options": {"steps": 2}}},
     "width": {"architecture": {"name": "resnet8", "options": {"width": 8}}},
