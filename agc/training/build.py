@@ -148,8 +148,6 @@ def build(
         )
     around = nullcontext if calls is None else calls.wanted
     loss_fn = loss_function(objective, training.precision, noisy, quantization, around)
-    if calls is not None and isinstance(objective, AdversarialObjective):
-        objective.ascend = calls.within(objective.ascend)
     step = Step(
         wrapped,
         optimizer,
@@ -160,6 +158,10 @@ def build(
         communication=communication,
         clip_norm=training.clip_norm,
     )
+    if calls is not None:
+        step.aside = calls.unwanted
+        if isinstance(objective, AdversarialObjective):
+            objective.ascend = calls.within(objective.ascend)
     return Run(
         cell=cell,
         model=model,

@@ -30,8 +30,8 @@ Result = TypeVar("Result")
 class CompiledCalls:
     """Calls of a network that are compiled within :meth:`wanted`, and as usual elsewhere.
 
-    A network that somebody has hooked since, as methods do whose scores need what is within, is
-    called as usual too: the compiler would not notice the hook.
+    A network that somebody has hooked since is called as usual too: the compiler would not notice
+    the hook.
 
     Args:
         model: before anybody watches its calls.
@@ -45,7 +45,7 @@ class CompiledCalls:
         self.compiled = torch.compile(self.usual, fullgraph=True, dynamic=False, options=options)
         self.modules = list(model.modules())
         self.hooks = self._hooks()
-        self.on = False
+        self.on = self.off = False
         vars(model)[PLACE] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -54,7 +54,7 @@ class CompiledCalls:
         Raises:
             UserError: the network, or what the machine has, is not one to compile.
         """
-        if not self.on or self._hooks() > self.hooks:
+        if self.off or not self.on or self._hooks() > self.hooks:
             return self.usual(*args, **kwargs)
         from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
@@ -75,6 +75,17 @@ class CompiledCalls:
             yield
         finally:
             self.on = before
+
+    @contextmanager
+    def unwanted(self) -> Iterator[None]:
+        """Have no call compiled within the block, whatever is wanted there: each of a few passes
+        has something of its own, as scores and statistics of methods do.
+        """
+        before, self.off = self.off, True
+        try:
+            yield
+        finally:
+            self.off = before
 
     def within(self, function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         """The function with what it calls compiled."""

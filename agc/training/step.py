@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,8 @@ class Step:
         self.loss_fn = loss_fn
         self.backward = backward
         """What computes :func:`~agc.gradients.gradient.backward`."""
+        self.aside: Callable[[], AbstractContextManager[None]] = nullcontext
+        """Makes what the method's passes before the first step and after the last are within."""
         self.sparse = Method() if sparse is None else sparse
         self.correction = NoCorrection(model) if correction is None else correction
         if sparse is not None:
@@ -106,7 +108,8 @@ class Step:
     def begin(self, batches: Iterable[Any]) -> None:
         """Before the first step; :meth:`begin_epoch` calls it if nobody has."""
         self.begun = True
-        self.sparse.begin(self.communication.passes(batches), self.loss_fn)
+        with self.aside():
+            self.sparse.begin(self.communication.passes(batches), self.loss_fn)
         self.keep_contractions()
 
     def begin_epoch(self, batches: Iterable[Any]) -> None:
@@ -232,7 +235,8 @@ class Step:
     def end(self, batches: Iterable[Any]) -> None:
         """After the last step: leave in the model the weights that are to be used."""
         self.communication.end()
-        self.sparse.end(self.communication.passes(batches), self.loss_fn)
+        with self.aside():
+            self.sparse.end(self.communication.passes(batches), self.loss_fn)
         self.keep_contractions()
 
     def keep_contractions(self) -> None:

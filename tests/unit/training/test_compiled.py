@@ -40,6 +40,7 @@ FEW: dict[str, tuple[dict[str, Any], int]] = {
     "two losses": ({"objective": "trades", "correction": "svrg"}, 2),
     "scores by hooks": ({"method": "synflow", "correction": "none"}, 1),
     "scores of second order": ({"method": "grasp", "correction": "none"}, 1),
+    "statistics after the last step": ({"method": "rigl+swa", "correction": "none"}, 1),
     "weights replaced in passes": ({"method": "top-kast"}, 2),
     "shares of workers": ({"correction": "none", "communication": "def"}, 2),
 }
