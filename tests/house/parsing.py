@@ -79,6 +79,8 @@ def _torchrun(words: list[str]) -> None:
 
 
 def _pip(words: list[str]) -> None:
+    # Whoever imports pip first cannot import setuptools any more, which torch's compiler does.
+    import setuptools  # noqa: F401
     from pip._internal.commands import create_command
 
     assert words[0] == "install", words
