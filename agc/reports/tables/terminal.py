@@ -56,6 +56,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def _print_rows(title: str, rows: list[list[str]], console: Console) -> list[str]:
     """Print one table; the headings of columns that were left out for want of room."""
     from rich.table import Table
+    from rich.text import Text
 
     known = [i for i in range(len(HEADER)) if any(row[i] != MISSING for row in rows)]
     names = [HEADER[index] for index in known]
@@ -65,7 +66,7 @@ def _print_rows(title: str, rows: list[list[str]], console: Console) -> list[str
     less = [names.index(name) for name in WHERE_ROOM if name in names]
     widths = fit([headings, *cells], console.width, words, less)
     table = Table(
-        title=title,
+        title=Text(paragraph(title, console.width)),
         title_justify="left",
         box=None,
         padding=(0, 1, 0, 0),
