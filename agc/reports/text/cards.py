@@ -120,7 +120,10 @@ def _levers(found: Row) -> str:
 
 def _official(found: Row) -> str:
     rows = [
-        [network, way, f"{row['official']:.2f}", f"{ours['ms']:.2f}", f"{ours['ratio']:.2f}"]
+        [
+            *(network, _named({"name": way, **ours}), f"{row['official']:.2f}"),
+            *(_number("ms")(ours), _number("ratio")(ours)),
+        ]
         for network, row in found.items()
         if "error" not in row
         for way, ours in row["ours"].items()

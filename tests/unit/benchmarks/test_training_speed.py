@@ -14,6 +14,7 @@ from agc.benchmarks.training_speed import Settings, measure
 from agc.benchmarks.training_steps import CASES, case
 from agc.errors import UserError
 from agc.planning.declared import units_per_epoch, units_per_step
+from agc.training.compiled import CompiledCalls
 from tests.support.command_line import agc
 
 KINDS = {"float32", "bfloat16, channels_last"}
@@ -86,7 +87,7 @@ def test_every_part_is_measured_and_written_as_soon_as_it_is_there(official: Pat
     assert found["bits"] == dict.fromkeys(KINDS, True)
     beside = found["official"]["resnet8"]["ours"]
     assert list(beside) == list(training_speed.OURS)
-    assert all(way["ratio"] > 0 for way in beside.values())
+    assert all(way["ratio"] > 0 for way in beside.values() if "error" not in way)
     assert [row["name"] for row in found["levers"]["resnet8"]] == list(plain_loop.LEVERS)
     assert set(found["steps"]["resnet8"]) == KINDS
     for rows in found["steps"]["resnet8"].values():
@@ -95,6 +96,21 @@ def test_every_part_is_measured_and_written_as_soon_as_it_is_there(official: Pat
         for row in rows[1:]:
             assert row["over_units"] == pytest.approx(row["ratio"] / row["units"])
             assert "kernels" not in row, "a CPU launches none"
+
+
+@pytest.mark.usefixtures("small")
+def test_without_a_compiler_the_other_ways_are_measured(
+    official: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*arguments: Any) -> None:
+        raise UserError("no compiler")
+
+    monkeypatch.setattr(CompiledCalls, "try_out", refuses)
+    settings = Settings(("resnet8",), batch=4, size=8, seconds=60, official=official)
+    beside = training_speed.official("resnet8", settings, Clock("cpu", 60), 0)["ours"]
+    assert set(beside) == set(training_speed.OURS)
+    for name, way in beside.items():
+        assert way == {"error": "no compiler"} if "compiled" in name else way["ratio"] > 0
 
 
 def test_a_part_that_fails_says_so_and_the_others_are_there(

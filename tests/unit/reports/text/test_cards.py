@@ -23,7 +23,10 @@ REPORT = {
     "bits": {"tf32": True, "bfloat16": False},
     "levers": {"resnet18": [{"name": "graph", "error": "no capture"}]},
     "official": {
-        "resnet18": {"official": 20.0, "ours": {"compiled": {"ms": 10.0, "ratio": 0.5}}},
+        "resnet18": {
+            "official": 20.0,
+            "ours": {"as it is": {"ms": 10.0, "ratio": 0.5}, "compiled": {"error": "no compiler"}},
+        },
     },
     "packed": [{"processes": 1, "steps_per_second": 100.0}],
 }
@@ -49,7 +52,8 @@ def test_a_card_has_its_steps_and_says_what_is_wrong(tmp_path: Path) -> None:
     assert "| resnet18 | tf32 | bsr none: no engine | – |" in page
     assert "do **not** have the same bits: bfloat16." in page
     assert "graph: no capture" in page
-    assert "| resnet18 | compiled | 20.00 | 10.00 | 0.50 |" in page
+    assert "| resnet18 | as it is | 20.00 | 10.00 | 0.50 |" in page
+    assert "| resnet18 | compiled: no compiler | 20.00 | – | – |" in page
 
 
 def test_a_part_that_was_not_reached_is_left_out(tmp_path: Path) -> None:
