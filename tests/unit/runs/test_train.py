@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,16 @@ def trained(cell: Cell, folder: Path, machine: Machine) -> pd.DataFrame:
     """Train; the rows of ``epochs.csv``."""
     assert CellRun(cell, folder, machine).train() == "finished"
     return pd.read_csv(folder / "epochs.csv")
+
+
+def stop_after(epoch: int, stop: StopRequest) -> Callable[[dict[str, Any]], None]:
+    """What asks a training to stop when it has made an epoch."""
+
+    def ask(row: dict[str, Any]) -> None:
+        if row["epoch"] == epoch:
+            stop.ask("SIGTERM")
+
+    return ask
 
 
 def best_is(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,11 +125,7 @@ def test_resumed_it_has_the_same_files(
     )
     trained(cell, tmp_path / "whole", machine)
     stop = StopRequest()
-
-    def ask(row: dict[str, Any]) -> None:
-        if row["epoch"] == stopped_after:
-            stop.ask("SIGTERM")
-
+    ask = stop_after(stopped_after, stop)
     with pytest.raises(Stopped):
         CellRun(cell, tmp_path / "again", machine, on_epoch=ask, stop=stop).train()
     trained(cell, tmp_path / "again", machine)
@@ -127,6 +134,22 @@ def test_resumed_it_has_the_same_files(
     one, other = (read_json(tmp_path / name / "training.json") for name in ("again", "whole"))
     assert one["best"] == other["best"]
     assert one["best"]["test_accuracy"] is not None
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+def test_compiled_and_resumed_it_has_the_same_weights(
+    tiny_cell: Callable[..., Cell], machine: Machine, tmp_path: Path
+) -> None:
+    attacked = {"name": "pgd-at", "options": {"steps": 2}}
+    cell = tiny_cell({"epochs": 3, "compiled": True}, objective=attacked, correction="agc")
+    trained(cell, tmp_path / "whole", machine)
+    stop = StopRequest()
+    ask = stop_after(1, stop)
+    with pytest.raises(Stopped):
+        CellRun(cell, tmp_path / "again", machine, on_epoch=ask, stop=stop).train()
+    trained(cell, tmp_path / "again", machine)
+    for name in ("epochs.csv", *WEIGHTS):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize(("best", "times"), [(2, 2), (4, 1)])
