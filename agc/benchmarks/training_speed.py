@@ -217,7 +217,7 @@ def official(network: str, settings: Settings, clock: Clock, seconds: float) -> 
             cell = make_cell({**cell.model_dump(), "correction": STORED})
         try:
             run = started(cell, clock.device, settings.graphs).run
-        except UserError as error:  # nothing to compile with
+        except UserError as error:  # nothing to compile with, or no room for a store
             ours[name] = {"error": str(error)}
             continue
         epochs[name] = _epochs(run)

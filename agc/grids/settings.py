@@ -87,7 +87,8 @@ class Training(Strict):
         devices: which share each batch between them, a process on each. The result is that of one
             device but for rounding, and for networks that draw noise.
         start: the weights that the training starts from; null: those that the seed draws.
-        compiled: passes with a gradient go through ``torch.compile``: faster, with other last bits.
+        compiled: losses, gradients and attacks of the training go through ``torch.compile``, which
+            makes them faster, with other last bits.
     """
 
     epochs: Count = 12

@@ -161,7 +161,7 @@ def build(
     if calls is not None:
         step.aside = calls.unwanted
         if isinstance(objective, AdversarialObjective):
-            objective.ascend = calls.within(objective.ascend)
+            objective.ascend = calls.wanted()(objective.ascend)
     return Run(
         cell=cell,
         model=model,

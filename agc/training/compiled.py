@@ -8,10 +8,9 @@ a resumed run are the same, as each shape has kernels of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +21,6 @@ from agc.gradients.autocast import autocast
 from agc.gradients.calls import PLACE
 from agc.gradients.gradient import preserved_buffers
 from agc.machine.memory import first_line, is_out_of_memory
-
-Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
 
 
 class CompiledCalls:
@@ -86,16 +82,6 @@ class CompiledCalls:
             yield
         finally:
             self.off = before
-
-    def within(self, function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-        """The function with what it calls compiled."""
-
-        @wraps(function)
-        def compiled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-            with self.wanted():
-                return function(*args, **kwargs)
-
-        return compiled
 
     def try_out(self, model: nn.Module, images: Tensor, precision: str) -> None:
         """Compile a training pass and its gradient, before anything is trained; buffers and random

@@ -17,17 +17,15 @@ from torch._dynamo.utils import counters
 from agc.errors import UserError
 from agc.grids.cell import make_cell
 from agc.machine.memory import is_out_of_memory
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
 from agc.training.build import build
 from agc.training.compiled import CompiledCalls
 from agc.training.graphed import use_graphs
-from agc.training.loop import DataPass, prepared, train
+from agc.training.loop import DataPass, prepared
 from agc.training.run import Run
 from tests.conftest import CellMaker
-from tests.support.pairs import BATCH, make
+from tests.support.few_steps import ALL, few_steps, left_by
 from tests.support.recorded import TapeRecorder
 
-STEPS = 7
 COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 ROUNDING = 1e-4
 """Of single precision, after so few steps; another batch or mask moves weights by 0.01 and more."""
@@ -35,7 +33,6 @@ ROUNDING = 1e-4
 FEW: dict[str, tuple[dict[str, Any], int]] = {
     "none": ({"correction": "none"}, 1),
     "agc": ({}, 2),
-    "gradients stored": ({"correction": {"name": "agc", "options": {"store": 0.1}}}, 2),
     "an attack": ({"objective": "pgd-at", "correction": "none"}, 2),
     "two losses": ({"objective": "trades", "correction": "svrg"}, 2),
     "scores by hooks": ({"method": "synflow", "correction": "none"}, 1),
@@ -47,36 +44,13 @@ FEW: dict[str, tuple[dict[str, Any], int]] = {
 """With how many kernels each of them has: a gradient, and beside it a loss alone, an attack, or a
 batch's share."""
 
-ALL = [
-    (axis, name)
-    for axis, registry in (("method", METHODS), ("correction", CORRECTIONS))
-    for name in registry.names()
-]
-ALL += [("objective", name) for name in OBJECTIVES.names()]
-
-
-def fields(names: dict[str, Any], **training: Any) -> dict[str, Any]:
-    """A few steps of four images, one of which updates the topology; RigL and AGC by default."""
-    given = {"method": "rigl", "correction": "agc", **names}
-    plain = {k: v if isinstance(v, str) else v["name"] for k, v in given.items()}
-    found = make(plain).model_dump(mode="json")
-    found |= {k: v for k, v in given.items() if not isinstance(v, str)}
-    found["training"] |= {"validation": 1437 - STEPS * BATCH, **training}
-    found["training"]["fixed_batches"] = CORRECTIONS[plain["correction"]].target.fixed_batches
-    if not isinstance(given["correction"], str):
-        found["training"]["augmentation"]["locked"] = True
-    return found
-
 
 def trained(cell: dict[str, Any], graphs: bool = False) -> tuple[Run, dict[str, torch.Tensor]]:
     """The run, and all that it left."""
     run = build(make_cell(cell))
     if graphs:
         assert use_graphs(run, TapeRecorder)
-    losses = torch.cat([losses for _, losses in train(run)])
-    left = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
-    left |= {f"mask.{name}": mask for name, mask in run.method.masks.items()}
-    return run, left | {"losses": losses}
+    return run, left_by(run)
 
 
 def compiled(cell: dict[str, Any]) -> dict[str, Any]:
@@ -103,9 +77,9 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(("names", "kernels"), FEW.values(), ids=FEW)
 def test_what_is_compiled_trains_as_usual(names: dict[str, Any], kernels: int) -> None:
-    usual, left = trained(fields(names))
+    usual, left = trained(few_steps(names))
     assert not counters["stats"]
-    run, right = trained(compiled(fields(names)))
+    run, right = trained(compiled(few_steps(names)))
     assert not differing(left, right)
     assert usual.meter.state_dict() == run.meter.state_dict()
     assert counters["stats"]["unique_graphs"] == kernels
@@ -115,8 +89,16 @@ def test_what_is_compiled_trains_as_usual(names: dict[str, Any], kernels: int) -
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(("axis", "name"), ALL, ids=lambda text: text)
 def test_so_does_every_entry(axis: str, name: str) -> None:
-    cell = fields({axis: name})
+    cell = few_steps({axis: name})
     assert not differing(trained(cell)[1], trained(compiled(cell))[1])
+
+
+@pytest.mark.usefixtures("traced")
+def test_so_it_does_with_stored_gradients() -> None:
+    stored = {"name": "agc", "options": {"store": 0.1}}
+    cell = few_steps({"correction": stored}, augmentation={"locked": True})
+    assert not differing(trained(cell)[1], trained(compiled(cell))[1])
+    assert counters["stats"]["unique_graphs"] == 2
 
 
 @pytest.mark.usefixtures("traced")
@@ -126,19 +108,19 @@ def test_so_does_every_entry(axis: str, name: str) -> None:
     ids=lambda training: next(iter(training)),
 )
 def test_so_it_does_with_other_settings(training: dict[str, Any]) -> None:
-    cell = fields({}, **training)
+    cell = few_steps({}, **training)
     assert not differing(trained(cell)[1], trained(compiled(cell))[1])
 
 
 @pytest.mark.usefixtures("traced")
 def test_compiled_passes_are_recorded_as_graphs_too() -> None:
-    cell = compiled(fields({"objective": "pgd-at"}))
+    cell = compiled(few_steps({"objective": "pgd-at"}))
     assert not differing(trained(cell)[1], trained(cell, graphs=True)[1])
 
 
 @COMPILER
 def test_the_compiler_changes_last_bits_alone_and_they_repeat() -> None:
-    cell = fields({})
+    cell = few_steps({})
     (_, usual), (_, once), (_, again) = (trained(c) for c in (cell, compiled(cell), compiled(cell)))
     assert not differing(once, again)
     assert differing(usual, once), "the compiler orders sums as the library does: nothing is shown"
@@ -149,7 +131,7 @@ def test_the_compiler_changes_last_bits_alone_and_they_repeat() -> None:
 @COMPILER
 def test_a_batch_drops_the_same_units_at_both_points() -> None:
     """Else the two gradients of a batch would differ where both points are the same weights."""
-    cell = fields({"dataset": "synthetic", "method": "dense", "correction": "svrg"})
+    cell = few_steps({"dataset": "synthetic", "method": "dense", "correction": "svrg"})
     cell["architecture"] = {"name": "wrn_16_1", "options": {"depth": 10, "drop_rate": 0.3}}
     cell["training"]["validation"] = 12
     run = build(make_cell(compiled(cell)))

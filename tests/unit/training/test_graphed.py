@@ -9,16 +9,11 @@ import torch
 
 from agc.gradients import graphs
 from agc.grids.cell import make_cell
-from agc.registry import CORRECTIONS, METHODS, OBJECTIVES
 from agc.training.build import build
 from agc.training.graphed import use_graphs
-from agc.training.loop import train
 from agc.training.run import Run
-from tests.support.pairs import BATCH, make
+from tests.support.few_steps import ALL, STEPS, few_steps, left_by
 from tests.support.recorded import TapeRecorder
-
-STEPS = 7
-"""Two as usual, one recorded, and four more."""
 
 ONLINE = {"name": "agc", "options": {"estimator": "online"}}
 FEW = {
@@ -33,25 +28,6 @@ FEW = {
     "an update in each step": {"method": "bsr"},
 }
 
-ALL = [
-    (axis, name)
-    for axis, registry in (("method", METHODS), ("correction", CORRECTIONS))
-    for name in registry.names()
-]
-ALL += [("objective", name) for name in OBJECTIVES.names()]
-
-
-def cell(names: dict[str, Any], **training: Any) -> dict[str, Any]:
-    """A few steps of four images, one of which updates the topology; RigL and AGC by default."""
-    given = {"method": "rigl", "correction": "agc", **names}
-    plain = {k: v if isinstance(v, str) else v["name"] for k, v in given.items()}
-    found = make(plain).model_dump(mode="json")
-    found |= {k: v for k, v in given.items() if not isinstance(v, str)}
-    found["training"]["validation"] = 1437 - STEPS * BATCH
-    fixed = CORRECTIONS[plain["correction"]].target.fixed_batches
-    found["training"] |= {"fixed_batches": fixed, **training}
-    return found
-
 
 def trained(fields: dict[str, Any], recorders: list[TapeRecorder] | None) -> tuple[Run, dict]:
     """Train, recorded or not; the run, and all that it left."""
@@ -63,10 +39,7 @@ def trained(fields: dict[str, Any], recorders: list[TapeRecorder] | None) -> tup
             return recorders[-1]
 
         use_graphs(run, recorder)
-    losses = torch.cat([losses for _, losses in train(run)])
-    left = {f"model.{name}": tensor for name, tensor in run.model.state_dict().items()}
-    left |= {f"mask.{name}": mask for name, mask in run.method.masks.items()}
-    return run, left | {"losses": losses}
+    return run, left_by(run)
 
 
 def compared(fields: dict[str, Any]) -> list[TapeRecorder]:
@@ -81,7 +54,7 @@ def compared(fields: dict[str, Any]) -> list[TapeRecorder]:
 
 @pytest.mark.parametrize("names", FEW.values(), ids=FEW)
 def test_a_recorded_training_has_the_bits_of_the_usual_one(names: dict[str, Any]) -> None:
-    step, older, attack = compared(cell(names))
+    step, older, attack = compared(few_steps(names))
     assert len(step.tapes) == 1
     corrected = names.get("correction", "agc") not in ("none", "sam")
     assert len(older.tapes) == (1 if corrected else 0)
@@ -92,7 +65,7 @@ def test_a_recorded_training_has_the_bits_of_the_usual_one(names: dict[str, Any]
 @pytest.mark.slow
 @pytest.mark.parametrize(("axis", "name"), ALL, ids=lambda text: text)
 def test_every_entry_has_the_same_bits_recorded(axis: str, name: str) -> None:
-    compared(cell({axis: name}))
+    compared(few_steps({axis: name}))
 
 
 @pytest.mark.parametrize(
@@ -101,17 +74,17 @@ def test_every_entry_has_the_same_bits_recorded(axis: str, name: str) -> None:
     ids=lambda training: next(iter(training)),
 )
 def test_so_it_has_with_other_settings(training: dict[str, Any]) -> None:
-    compared(cell({}, **training))
+    compared(few_steps({}, **training))
 
 
 def test_the_older_gradient_runs_beside_the_step_s_unless_its_point_has_just_moved() -> None:
-    step, older, _ = compared(cell({}))
+    step, older, _ = compared(few_steps({}))
     assert older.marks, "each step marks where it begins"
     assert len(older.besides) == STEPS - graphs.USUAL
     assert set(older.besides) <= set(older.marks)
     assert not step.besides
     # Here the point moves in between: it is the step's own weights.
-    _, older, _ = compared(cell({"correction": "storm"}))
+    _, older, _ = compared(few_steps({"correction": "storm"}))
     assert older.tapes
     assert set(older.besides) <= set(older.marks)
 
@@ -129,7 +102,7 @@ def test_what_cannot_be_recorded_stays_as_it_is_and_says_why_once(
     names: dict[str, str], reason: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     graphs.say.cache_clear()
-    run = build(make_cell(cell(names)), "cpu")
+    run = build(make_cell(few_steps(names)), "cpu")
     assert not use_graphs(run, TapeRecorder)
     assert not use_graphs(run, TapeRecorder)
     told = capsys.readouterr().err
@@ -138,7 +111,7 @@ def test_what_cannot_be_recorded_stays_as_it_is_and_says_why_once(
 
 
 def test_a_network_with_dropout_stays_as_it_is() -> None:
-    fields = cell({})
+    fields = few_steps({})
     fields["architecture"] = {"name": "wrn_16_1", "options": {"drop_rate": 0.3}}
     assert not use_graphs(build(make_cell(fields), "cpu"), TapeRecorder)
 
@@ -157,7 +130,7 @@ def test_a_loss_that_asks_for_values_is_given_up_with_the_same_bits(
         return loss
 
     monkeypatch.setattr(Objective, "loss", curious)
-    step, older, _ = compared(cell({}))
+    step, older, _ = compared(few_steps({}))
     assert not step.tapes
     assert not older.tapes
     told = capsys.readouterr().err
